@@ -1,0 +1,1 @@
+"""The data side of audio-vae: audio files become a dataset of normalised log-spectrograms in TFRecord."""

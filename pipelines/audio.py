@@ -1,0 +1,181 @@
+"""From an audio file to waveform segments, in bounded memory however long the file is.
+
+A waveform is float32 (n_samples, n_channels) at full scale ±1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from pipelines.config import PAD_MODES, AudioConfig, require
+from pipelines.decoding import AudioStream, open_audio
+from pipelines.errors import SourceError
+
+QUALITY = "HQ"
+"""soxr's quality preset, the same that librosa resamples with by default."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One piece of a source, padded to its full length.
+
+    samples: float32 (segment_samples, n_channels). index: from 0. start_seconds: where it begins in the source.
+    valid_samples: samples before padding begins.
+    """
+
+    samples: NDArray[np.float32]
+    index: int
+    start_seconds: float
+    valid_samples: int
+
+
+class Loader:
+    """Loads audio as `librosa.load` does: decoded, mixed to mono, resampled with soxr HQ.
+
+    sample_rate: Hz of the waveform, None keeps the file's. duration: seconds to read from the start, None reads all.
+    mono: mix the channels to one (their mean), or keep them.
+    """
+
+    def __init__(self, sample_rate: int | None, duration: float | None = None, mono: bool = True) -> None:
+        if sample_rate is not None:
+            require(sample_rate > 0, "sample_rate", sample_rate, "a positive number of Hz")
+        if duration is not None:
+            require(duration > 0, "duration", duration, "a positive number of seconds")
+        self.sample_rate = sample_rate
+        self.duration = duration
+        self.mono = mono
+
+    def load(self, uri: str) -> NDArray[np.float32]:
+        """Return the waveform of a file at a path or any fsspec URI, float32 (n_samples, n_channels).
+
+        Resampled, it has ceil(n * sample_rate / native rate) samples. SourceError when the file can't be used.
+        """
+        return np.concatenate(list(self.blocks(uri)))
+
+    def blocks(self, uri: str) -> Iterator[NDArray[np.float32]]:
+        """The waveform in pieces, at least one, together equal to `load`'s."""
+        with open_audio(uri, self.duration) as stream:
+            blocks = _finite(uri, stream.blocks)
+            if self.mono and stream.n_channels > 1:
+                blocks = (block.mean(axis=1, keepdims=True) for block in blocks)
+            yield from _resample(stream, blocks, self.sample_rate or stream.sample_rate)
+
+
+class Padder:
+    """Lengthens an array along its first axis in one of numpy's pad modes."""
+
+    def __init__(self, mode: str = "constant") -> None:
+        require(mode in (*PAD_MODES, "empty"), "mode", mode, f"one of {', '.join(PAD_MODES)}, empty")
+        self.mode = mode
+
+    def left_pad(self, array: NDArray[np.float32], num_missing: int) -> NDArray[np.float32]:
+        """Put num_missing items before the array."""
+        return self._pad(array, num_missing, 0)
+
+    def right_pad(self, array: NDArray[np.float32], num_missing: int) -> NDArray[np.float32]:
+        """Put num_missing items behind the array."""
+        return self._pad(array, 0, num_missing)
+
+    def _pad(self, array: NDArray[np.float32], before: int, after: int) -> NDArray[np.float32]:
+        require(before + after >= 0, "num_missing", before + after, "a number of items, at least 0")
+        widths = [(before, after)] + [(0, 0)] * (array.ndim - 1)
+        return np.pad(array, widths, mode=self.mode)  # type: ignore[call-overload, no-any-return]
+
+
+def iter_segments(uri: str, config: AudioConfig) -> Iterator[Segment]:
+    """Decode, mix, resample and cut a file, as a stream.
+
+    With `segments="first"` only the first segment_seconds are read, else segments start every segment_hop_seconds until
+    the whole file is covered and the last one is padded. SourceError when the file can't be used.
+    """
+    duration = config.segment_seconds if config.segments == "first" else None
+    loader = Loader(config.sample_rate, duration, mono=config.channels == 1)
+    blocks = (_with_channels(uri, block, config.channels) for block in loader.blocks(uri))
+    for segment in cut_segments(blocks, config):
+        yield segment
+        if config.segments == "first":
+            return
+
+
+def cut_segments(blocks: Iterable[NDArray[np.float32]], config: AudioConfig) -> Iterator[Segment]:
+    """Cut a waveform that comes in blocks into segments: ceil((n - segment) / hop) + 1 of them, at least one."""
+    size, hop = config.segment_samples, config.segment_hop_samples
+    padder = Padder(config.pad_mode)
+    pending: NDArray[np.float32] | None = None
+    index = 0
+    uncovered = True  # whether samples have come since the last segment's end
+    for block in blocks:
+        uncovered = uncovered or len(block) > 0
+        pending = block if pending is None else np.concatenate([pending, block])
+        start = 0
+        while start + size <= len(pending):
+            yield Segment(pending[start : start + size], index, index * hop / config.sample_rate, size)
+            uncovered = start + size < len(pending)
+            index += 1
+            start += hop
+        pending = pending[start:]
+    if pending is not None and uncovered:
+        padded = padder.right_pad(pending, size - len(pending))
+        yield Segment(padded, index, index * hop / config.sample_rate, len(pending))
+
+
+def valid_frames(valid_samples: int, segment_samples: int, hop_length: int) -> int:
+    """Frames whose centre lies before padding begins; all frames of a segment without padding."""
+    n_frames = 1 + segment_samples // hop_length
+    return n_frames if valid_samples >= segment_samples else min(n_frames, math.ceil(valid_samples / hop_length))
+
+
+def _finite(uri: str, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    position = 0
+    for block in blocks:
+        finite = np.isfinite(block).all(axis=1)
+        if not finite.all():
+            raise SourceError(uri, "decode", f"sample {position + int(np.argmin(finite))} is not a finite number")
+        position += len(block)
+        yield block
+    if position == 0:
+        raise SourceError(uri, "decode", "holds no samples")
+
+
+def _with_channels(uri: str, block: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    found = block.shape[1]
+    if found == 1 and channels > 1:
+        return np.repeat(block, channels, axis=1)
+    if found != channels:
+        raise SourceError(uri, "decode", f"has {found} channels, channels={channels} are wanted")
+    return block
+
+
+def _resample(
+    stream: AudioStream, blocks: Iterator[NDArray[np.float32]], sample_rate: int
+) -> Iterator[NDArray[np.float32]]:
+    """Resample a stream; the result does not depend on where the blocks end."""
+    if stream.sample_rate == sample_rate:
+        yield from blocks
+        return
+    block = next(blocks)
+    following = next(blocks, None)
+    received, sent = len(block), 0
+    if following is None:  # one call, the same samples as the stream's
+        resampled = soxr.resample(block, stream.sample_rate, sample_rate, QUALITY)
+        sent = len(resampled)
+        yield resampled
+    else:
+        resampler = soxr.ResampleStream(stream.sample_rate, sample_rate, block.shape[1], "float32", QUALITY)
+        while True:
+            resampled = resampler.resample_chunk(block, last=following is None)
+            sent += len(resampled)
+            yield resampled.reshape(-1, block.shape[1])
+            if following is None:
+                break
+            block, following = following, next(blocks, None)
+            received += len(block)
+    missing = math.ceil(received * (sample_rate / stream.sample_rate)) - sent
+    if missing > 0:
+        yield np.zeros((missing, block.shape[1]), dtype=np.float32)

@@ -1,0 +1,154 @@
+"""Audio files as streams of float32 blocks: libsndfile for most formats, PyAV (an extra) for the others."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+import fsspec
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from pipelines.errors import SourceError
+
+SOUNDFILE_SUFFIXES = frozenset(
+    ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64".split()
+)
+AV_SUFFIXES = frozenset(".m4a .aac .webm .wma .mka .alac".split())
+AUDIO_SUFFIXES = SOUNDFILE_SUFFIXES | AV_SUFFIXES
+"""Lower-case suffixes that count as audio."""
+
+BLOCK_FRAMES = 1 << 18
+"""Sample frames decoded at a time: a few seconds of sound, about a megabyte a channel."""
+
+
+@dataclass(frozen=True)
+class AudioStream:
+    """An open file. sample_rate in Hz; blocks yields float32 (n_samples, n_channels) at full scale ±1."""
+
+    sample_rate: int
+    n_channels: int
+    blocks: Iterator[NDArray[np.float32]]
+
+
+def suffix_of(path: str) -> str:
+    """The lower-case suffix of a path with its dot, or an empty string."""
+    name = path.rsplit("/", 1)[-1]
+    return "." + name.rsplit(".", 1)[-1].lower() if "." in name else ""
+
+
+def local_path(uri: str) -> str | None:
+    """The plain path of a URI on the local file system, None for another store."""
+    if "://" not in uri:
+        return uri
+    return uri.removeprefix("file://") if uri.startswith("file://") else None
+
+
+@contextlib.contextmanager
+def open_audio(uri: str, seconds: float | None = None) -> Iterator[AudioStream]:
+    """Open an audio file on any fsspec file system, to be read in blocks.
+
+    seconds: read no more than int(seconds * sample_rate) sample frames. SourceError when it can't be opened or decoded.
+    """
+    opener = _open_av if suffix_of(uri) in AV_SUFFIXES else _open_soundfile
+    path = local_path(uri)
+    with contextlib.ExitStack() as stack:
+        try:
+            target = path if path is not None else stack.enter_context(fsspec.open(uri, "rb"))
+            stream = stack.enter_context(opener(uri, target, seconds))
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise SourceError(uri, "open", describe(error)) from error
+        yield stream
+
+
+def duration_seconds(uri: str) -> float:
+    """The length of an audio file by its header, without decoding it. SourceError when it has none."""
+    path = local_path(uri)
+    with contextlib.ExitStack() as stack:
+        try:
+            target = path if path is not None else stack.enter_context(fsspec.open(uri, "rb"))
+            if suffix_of(uri) in AV_SUFFIXES:
+                container = stack.enter_context(_av(uri).open(target))
+                return float(container.duration or 0) / 1e6
+            info = soundfile.info(target)
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise SourceError(uri, "open", describe(error)) from error
+        return float(info.frames) / float(info.samplerate)
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong, on one line, without the path that the caller names anyway."""
+    if isinstance(error, soundfile.LibsndfileError):
+        return error.error_string.strip().rstrip(".")
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+@contextlib.contextmanager
+def _open_soundfile(uri: str, target: str | BinaryIO, seconds: float | None) -> Iterator[AudioStream]:
+    with soundfile.SoundFile(target) as file:
+        limit = None if seconds is None else int(seconds * file.samplerate)
+        yield AudioStream(file.samplerate, file.channels, _soundfile_blocks(uri, file, limit))
+
+
+def _soundfile_blocks(uri: str, file: soundfile.SoundFile, limit: int | None) -> Iterator[NDArray[np.float32]]:
+    while limit is None or limit > 0:
+        wanted = BLOCK_FRAMES if limit is None else min(BLOCK_FRAMES, limit)
+        try:
+            block = file.read(wanted, dtype="float32", always_2d=True)
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise SourceError(uri, "decode", describe(error)) from error
+        if len(block) == 0:
+            return
+        yield block
+        if len(block) < wanted:
+            return
+        if limit is not None:
+            limit -= len(block)
+
+
+def _av(uri: str) -> Any:
+    try:
+        import av
+    except ImportError as error:
+        reason = f"{suffix_of(uri)} needs PyAV: pip install 'audio-vae[formats]'"
+        raise SourceError(uri, "open", reason) from error
+    return av
+
+
+@contextlib.contextmanager
+def _open_av(uri: str, target: str | BinaryIO, seconds: float | None) -> Iterator[AudioStream]:
+    av = _av(uri)
+    with av.open(target) as container:
+        if not container.streams.audio:
+            raise SourceError(uri, "open", "holds no audio stream")
+        track = container.streams.audio[0]
+        limit = None if seconds is None else int(seconds * track.rate)
+        yield AudioStream(track.rate, track.channels, _av_blocks(uri, av, container, track, limit))
+
+
+def _av_blocks(uri: str, av: Any, container: Any, track: Any, limit: int | None) -> Iterator[NDArray[np.float32]]:
+    """Decoded packets, gathered into blocks of at least BLOCK_FRAMES so that the resampler is called seldom."""
+    resampler = av.AudioResampler(format="fltp", layout=track.layout, rate=track.rate)
+    pending: list[NDArray[np.float32]] = []
+    total = 0
+    try:
+        for frame in container.decode(track):
+            for converted in resampler.resample(frame):
+                pending.append(converted.to_ndarray().T)
+                total += len(pending[-1])
+            if limit is not None and total >= limit:
+                break
+            if sum(map(len, pending)) >= BLOCK_FRAMES:
+                yield np.concatenate(pending)
+                pending = []
+    except av.error.FFmpegError as error:
+        raise SourceError(uri, "decode", describe(error)) from error
+    if pending:
+        last = np.concatenate(pending)
+        keep = len(last) if limit is None else len(last) - max(0, total - limit)
+        yield cast("NDArray[np.float32]", last[:keep])

@@ -1,0 +1,38 @@
+"""Errors that a user can act on. The console command prints them as one line and exits with `exit_status`."""
+
+from __future__ import annotations
+
+
+class AudioVaeError(Exception):
+    """An expected failure. Its message names the argument or file, the rule and the value."""
+
+    exit_status = 1
+
+
+class SettingError(AudioVaeError):
+    """The command line, a setting or an argument is wrong (exit status 2)."""
+
+    exit_status = 2
+
+
+class WorkError(AudioVaeError):
+    """The work itself failed; what is committed is untouched (exit status 1)."""
+
+
+class TooManyFailures(AudioVaeError):
+    """More sources failed than allowed, so nothing was committed (exit status 3)."""
+
+    exit_status = 3
+
+
+class SourceError(WorkError):
+    """One audio file could not be used. `stage` says where (list, open, decode), `reason` why."""
+
+    def __init__(self, source: str, stage: str, reason: str) -> None:
+        super().__init__(source, stage, reason)
+        self.source = source
+        self.stage = stage
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.stage} failed: {self.reason}"

@@ -1,0 +1,309 @@
+"""What a run has to do: which sources are new, changed or gone, and which shard each one goes to.
+
+The plan is a folder of files inside the run's folder, so that it may lie on any store and a job graph stays small:
+`tasks.jsonl` has one line a shard, `carried.parquet` the manifest rows that are known without decoding, `plan.json` the
+rest. The same sources give the same plan, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.config import TRAIN, DatasetConfig
+from pipelines.dataset import MANIFEST, Dataset, Shard
+from pipelines.decoding import duration_seconds, suffix_of
+from pipelines.errors import SourceError
+from pipelines.records import RecordSpec
+from pipelines.sources import Listing, covers, join
+
+SHARD_MB = 64.0
+"""Default size of a shard's output."""
+
+_LEAST_SHARD_BYTES = 4e6
+_SHARDS_WANTED = 16  # a run smaller than this many full shards is cut finer, so that all workers have work
+_PROBES = 32  # headers read per suffix to estimate seconds from bytes
+_FALLBACK_BYTES_PER_SECOND = 32000.0  # 16 bit, 16 kHz, mono
+_RECORD_OVERHEAD_BYTES = 250
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a rerun treats what it knows. checksum: compare content. The other two are as their options say."""
+
+    checksum: bool = False
+    keep_removed: bool = False
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A listing compared with a dataset. `build` has the listing's rows to decode, by source.
+
+    carried: manifest rows (with their old `shard` and `run`) of sources whose shard loses another source.
+    failed: manifest rows of sources that failed, before or now while listing. kept: all other live rows.
+    """
+
+    build: pa.Table
+    carried: pa.Table
+    failed: pa.Table
+    kept: pa.Table
+    lost_shards: tuple[str, ...]
+    unchanged: int
+    new: int
+    changed: int
+    removed: int
+    failed_before: int
+    elsewhere: int
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the dataset is up to date already."""
+        return self.new == self.changed == self.removed == 0
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """The work of one shard: sources to decode in order, or the survivors of an old shard to copy.
+
+    sources: (source, root, size, stamp) each. copy_of: path of the old shard in the dataset; keep: its sources that stay.
+    """
+
+    shard: str
+    split: str
+    sources: list[tuple[str, str, int, str]] = field(default_factory=list)
+    copy_of: str | None = None
+    keep: list[str] = field(default_factory=list)
+
+
+def empty_manifest() -> pa.Table:
+    """The manifest of no source, with the column `run`."""
+    return MANIFEST.append(pa.field("run", pa.string())).empty_table()
+
+
+def compare(listing: Listing, dataset: Dataset | None, policy: Policy, config: DatasetConfig) -> Changes:
+    """Compare a listing with the committed dataset by relative path, size and stamp.
+
+    A known source that the listing lacks counts as removed only when the inputs of this run cover those of the run
+    that wrote it; so a run over another folder adds to the dataset.
+    """
+    known = empty_manifest() if dataset is None else _plain_run(dataset.manifest())
+    table = listing.table
+    position = pc.index_in(table["source"], value_set=known["source"].combine_chunks())
+    is_known = pc.is_valid(position)
+    old = known.take(pc.fill_null(position, 0)) if len(known) else None
+    if old is None:
+        same = pa.chunked_array([pa.array([False] * len(table), pa.bool_())])
+    else:
+        same = pc.and_(is_known, _same(table, old, policy.checksum))
+        if policy.retry_failed:
+            same = pc.and_(same, pc.not_equal(old["status"], "failed"))
+    to_build = table.filter(pc.invert(same))
+    unlistable = to_build.filter(pc.is_valid(to_build["error"]))
+    build = to_build.filter(pc.is_null(to_build["error"]))
+
+    listed = pc.is_in(known["source"], value_set=table["source"].combine_chunks())
+    rebuilt = pc.is_in(known["source"], value_set=to_build["source"].combine_chunks())
+    missing = pc.invert(listed)
+    gone = pc.and_(missing, _covered(known, listing, dataset)) if not policy.keep_removed else _none(known)
+    leaves = pc.or_(rebuilt, gone)
+    stays = known.filter(pc.invert(leaves))
+    written = stays.filter(pc.equal(stays["status"], "written"))
+    key = pc.binary_join_element_wise(written["run"], written["shard"], "/")
+    leaving = known.filter(pc.and_(leaves, pc.equal(known["status"], "written")))
+    lost = pc.unique(pc.binary_join_element_wise(leaving["run"], leaving["shard"], "/"))
+    in_lost = pc.is_in(key, value_set=lost)
+    still_failed = stays.filter(pc.equal(stays["status"], "failed"))
+    return Changes(
+        build=build,
+        carried=written.filter(in_lost),
+        failed=pa.concat_tables([still_failed, _failed_rows(unlistable, config)]).sort_by("source"),
+        kept=written.filter(pc.invert(in_lost)),
+        lost_shards=tuple(sorted(lost.to_pylist())),
+        unchanged=_count(same),
+        new=len(to_build) - _count(rebuilt),
+        changed=_count(rebuilt),
+        removed=_count(gone),
+        failed_before=len(still_failed),
+        elsewhere=_count(pc.and_(missing, pc.invert(gone))),
+    )
+
+
+def _plain_run(table: pa.Table) -> pa.Table:
+    return table.set_column(table.schema.get_field_index("run"), "run", table["run"].cast(pa.string()))
+
+
+def _count(mask: Any) -> int:
+    return int(pc.sum(mask).as_py() or 0)
+
+
+def _none(table: pa.Table) -> pa.Array:
+    return pa.array([False] * len(table), pa.bool_())
+
+
+def _same(table: pa.Table, old: pa.Table, checksum: bool) -> Any:
+    """Which listed sources equal the rows beside them. Stamps are `<stamp>` or `<stamp> sha256:<digest>`."""
+    same_size = pc.equal(table["size"], old["size"])
+    if not checksum:
+        plain = pc.replace_substring_regex(old["stamp"], r" sha256:.*$", "")
+        return pc.and_(same_size, pc.equal(pc.replace_substring_regex(table["stamp"], r" sha256:.*$", ""), plain))
+    content, known = (pc.replace_substring_regex(t["stamp"], r"^.*(sha256:.*)$", r"\1") for t in (table, old))
+    has_content = pc.match_substring(old["stamp"], "sha256:")
+    by_stamp = pc.equal(pc.replace_substring_regex(table["stamp"], r" sha256:.*$", ""), old["stamp"])
+    return pc.and_(same_size, pc.if_else(has_content, pc.equal(content, known), by_stamp))
+
+
+def _covered(known: pa.Table, listing: Listing, dataset: Dataset | None) -> pa.Array:
+    """Which known rows were written by a run all of whose inputs are listed now."""
+    runs = dataset.runs if dataset else ()
+    names = [run.name for run in runs if all(covers(listing.roots, uri) for uri in run.inputs)]
+    return pc.is_in(known["run"], value_set=pa.array(names, pa.string()))
+
+
+def _failed_rows(unlistable: pa.Table, config: DatasetConfig) -> pa.Table:
+    rows = [
+        failed_row(row["source"], row["size"], row["stamp"], split_of(row["source"], config), "list", row["error"])
+        for row in unlistable.to_pylist()
+    ]
+    return pa.Table.from_pylist([row | {"run": ""} for row in rows], schema=empty_manifest().schema)
+
+
+def failed_row(source: str, size: int, stamp: str, split: str, stage: str, error: str) -> dict[str, Any]:
+    """The manifest row of a source that could not be used."""
+    row: dict[str, Any] = dict.fromkeys(MANIFEST.names)
+    row.update(source=source, size=size, stamp=stamp, status="failed", split=split, num_segments=0)
+    row.update(error_stage=stage, error=error)
+    return row
+
+
+def split_of(source: str, config: DatasetConfig) -> str:
+    """The split of a source, from its relative path alone: the first pattern that matches, else a stable hash."""
+    for name, pattern in config.split_pattern:
+        if re.search(pattern, source):
+            return name
+    position = int.from_bytes(hashlib.sha256(source.encode()).digest()[:8], "big") / 2.0**64
+    for name, fraction in config.split:
+        if position < fraction:
+            return name
+        position -= fraction
+    return TRAIN
+
+
+class Estimator:
+    """Seconds and records of a source from its size: headers of a few files a suffix tell bytes per second."""
+
+    def __init__(self, build: pa.Table, config: DatasetConfig) -> None:
+        self.config = config
+        self.spec = RecordSpec.of(config)
+        self.bytes_per_second: dict[str, float] = {}
+        if config.audio.segments == "all" and len(build):
+            self._probe(build)
+
+    def _probe(self, build: pa.Table) -> None:
+        """Read the headers of files spread evenly over each suffix. One that has none will fail later, with a reason."""
+        suffixes = pa.array([suffix_of(s) for s in _iterate(build["source"])], pa.string())
+        for suffix in sorted(pc.unique(suffixes).to_pylist()):
+            rows = build.filter(pc.equal(suffixes, suffix))
+            seconds = size = 0.0
+            step = max(1, len(rows) // _PROBES)
+            for row in rows.take(list(range(0, len(rows), step))[:_PROBES]).to_pylist():
+                try:
+                    seconds += duration_seconds(join(row["root"], row["source"]))
+                    size += row["size"]
+                except SourceError:
+                    continue
+            self.bytes_per_second[suffix] = size / seconds if seconds > 0 and size > 0 else _FALLBACK_BYTES_PER_SECOND
+
+    def seconds(self, source: str, size: int) -> float:
+        """Estimated length in seconds."""
+        return size / self.bytes_per_second.get(suffix_of(source), _FALLBACK_BYTES_PER_SECOND)
+
+    def output_bytes(self, source: str, size: int) -> float:
+        """Estimated bytes of its records."""
+        records = 1
+        if self.config.audio.segments == "all":
+            hop = self.config.audio.segment_hop_samples / self.config.audio.sample_rate
+            records = max(1, math.ceil(self.seconds(source, size) / hop))
+        return float(records * (self.spec.array_bytes + _RECORD_OVERHEAD_BYTES))
+
+
+def tasks(changes: Changes, config: DatasetConfig, estimator: Estimator, shard_mb: float) -> Iterator[ShardTask]:
+    """Cut the work into shards, in a fixed order: copies of old shards first, then new sources by split and name."""
+    numbers: dict[str, int] = {}
+
+    def name(split: str) -> str:
+        numbers[split] = numbers.get(split, -1) + 1
+        return f"{split}-{numbers[split]:05d}.tfrecord"
+
+    for (split, run, shard), sources in _survivors(changes.carried):
+        yield ShardTask(name(split), split, copy_of=f"runs/{run}/{shard}", keep=sources)
+    by_split = _by_split(changes.build, config)
+    target = _shard_bytes(changes.build, estimator, shard_mb)
+    for split, rows in by_split:
+        pending: list[tuple[str, str, int, str]] = []
+        size = 0.0
+        for row in _rows(rows):
+            more = estimator.output_bytes(row[0], row[2])
+            if pending and size + more > target:
+                yield ShardTask(name(split), split, pending)
+                pending, size = [], 0.0
+            pending.append(row)
+            size += more
+        if pending:
+            yield ShardTask(name(split), split, pending)
+
+
+def _shard_bytes(build: pa.Table, estimator: Estimator, shard_mb: float) -> float:
+    total = math.fsum(estimator.output_bytes(row[0], row[2]) for row in _rows(build))
+    return min(shard_mb * 1e6, max(_LEAST_SHARD_BYTES, total / _SHARDS_WANTED))
+
+
+def _survivors(carried: pa.Table) -> Iterator[tuple[tuple[str, str, str], list[str]]]:
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for row in carried.select(["split", "run", "shard", "source"]).to_pylist():
+        groups.setdefault((row["split"], row["run"], row["shard"]), []).append(row["source"])
+    return iter(sorted(groups.items()))
+
+
+def _by_split(build: pa.Table, config: DatasetConfig) -> list[tuple[str, pa.Table]]:
+    """The sources of each split, train first, then in alphabetical order."""
+    splits = pa.array([split_of(source, config) for source in _iterate(build["source"])], pa.string())
+    names = sorted(pc.unique(splits).to_pylist(), key=lambda name: (name != TRAIN, name))
+    return [(name, build.filter(pc.equal(splits, name))) for name in names]
+
+
+def _rows(table: pa.Table) -> Iterator[tuple[str, str, int, str]]:
+    for batch in table.select(["source", "root", "size", "stamp"]).to_batches(max_chunksize=1 << 14):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _iterate(column: pa.ChunkedArray) -> Iterable[str]:
+    for chunk in column.chunks:
+        for start in range(0, len(chunk), 1 << 14):
+            yield from chunk.slice(start, 1 << 14).to_pylist()
+
+
+def kept_shards(dataset: Dataset | None, changes: Changes) -> dict[str, list[Shard]]:
+    """The shards of each split that the new run leaves as they are."""
+    lost = {f"runs/{shard}" for shard in changes.lost_shards}
+    splits = dataset.splits.items() if dataset else ()
+    return {name: [shard for shard in split.shards if shard.path not in lost] for name, split in splits}
+
+
+def task_to_dict(task: ShardTask) -> dict[str, Any]:
+    """A task as JSON values, one line of the plan."""
+    return dataclasses.asdict(task)
+
+
+def task_from_dict(values: dict[str, Any]) -> ShardTask:
+    """The inverse of `task_to_dict`."""
+    sources = [(source, root, size, stamp) for source, root, size, stamp in values["sources"]]
+    return ShardTask(values["shard"], values["split"], sources, values["copy_of"], values["keep"])

@@ -1,0 +1,280 @@
+"""`audio-vae preprocess`: options → plan → Beam → commit."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import logging
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines import errors, runs, store
+from pipelines.config import DatasetConfig, require
+from pipelines.dataset import Dataset, open_dataset
+from pipelines.errors import AudioVaeError, SettingError, WorkError
+from pipelines.options import PreprocessOptions, settings, with_local_runner
+from pipelines.planning import Changes, Estimator, Policy, compare, tasks
+from pipelines.progress import duration_text, show_progress
+from pipelines.runs import MaxFailures, PlannedRun
+from pipelines.sources import Listing, list_sources
+from pipelines.transforms import BuildOptions, build_pipeline
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a call of the command asks for."""
+
+    inputs: list[str]
+    output: str
+    options: PreprocessOptions
+    config: DatasetConfig
+    policy: Policy
+    max_failures: MaxFailures
+
+
+def parse_options(argv: list[str]) -> tuple[list[str], str, PreprocessOptions]:
+    """Inputs, output and the options of both this command and Beam."""
+    parser = argparse.ArgumentParser(
+        prog="audio-vae preprocess",
+        description="Turn folders of audio into a dataset, or bring a dataset up to date with them.",
+        epilog="Beam's own options (--runner, --flink_master, …) pass through unchanged.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="folder, file, or URI of a bucket")
+    parser.add_argument("--output", required=True, metavar="DATASET", help="dataset folder, new or existing")
+    PreprocessOptions._add_argparse_args(parser)
+    hidden = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    for options in PipelineOptions.__subclasses__():
+        if options is not PreprocessOptions:
+            options._add_argparse_args(hidden)
+    known, beam_flags = _split_argv(parser, hidden, argv)
+    values = vars(known)
+    inputs, output = values.pop("inputs"), values.pop("output")
+    return inputs, output.rstrip("/") or output, PreprocessOptions(beam_flags, **values)
+
+
+def _split_argv(
+    parser: argparse.ArgumentParser, hidden: argparse.ArgumentParser, argv: list[str]
+) -> tuple[argparse.Namespace, list[str]]:
+    """Parse our arguments; return Beam's as flags with their values, so that no value is taken for an INPUT."""
+    ours: list[str] = []
+    beams: list[str] = []
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        action = hidden._option_string_actions.get(word.split("=", 1)[0])
+        if action is None or word.split("=", 1)[0] in parser._option_string_actions:
+            ours.append(word)
+            continue
+        beams.append(word)
+        if "=" not in word and action.nargs != 0 and rest:
+            beams.append(rest.pop(0))
+    return parser.parse_args(ours), beams
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; 0 also when there was nothing to do."""
+    inputs, output, options = parse_options(argv)
+    _set_up_logging(options.verbose)
+    require(options.shard_mb > 0, "--shard-mb", options.shard_mb, "a positive number of megabytes")
+    timeout = options.decode_timeout_seconds
+    require(timeout > 0, "--decode-timeout-seconds", timeout, "a positive number of seconds")
+    local = with_local_runner(options)
+    with runs.lock(output) if not options.dry_run_plan else contextlib.nullcontext():
+        base = runs.open_base(output)
+        request = _request(inputs, output, options, base)
+        listing = list_sources(inputs)
+        if len(listing.table) == 0:
+            raise SettingError(f"INPUT {' '.join(inputs)}: must hold at least one audio file")
+        if options.checksum:
+            listing = with_checksums(listing)
+        changes = compare(listing, base, request.policy, request.config)
+        if options.dry_run_plan:
+            return _print_plan(request, changes, listing)
+        if base is not None:
+            runs.clear_leftovers(output, base)
+        if base is not None and changes.nothing:
+            _say_nothing_new(options.json, base, changes)
+            return 0
+        runs.clear_leftovers(output, base)
+        dataset = _run(request, base, listing, changes, local)
+    _print_summary(options.json, dataset, changes)
+    return 0
+
+
+def _set_up_logging(verbose: bool) -> None:
+    """Beam reports an error with its traceback; users get one line instead unless they ask for more."""
+    if verbose:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+        return
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)
+    logging.getLogger("pipelines").setLevel(logging.ERROR)
+
+
+def _request(inputs: list[str], output: str, options: PreprocessOptions, base: Dataset | None) -> Request:
+    config = settings(options, base.config if base else None)
+    if base is not None and (differences := base.config.differences(config)):
+        raise SettingError(f"--output {output}: was made with other settings: {'; '.join(differences)}")
+    policy = Policy(options.checksum, options.keep_removed, options.retry_failed)
+    limit = MaxFailures() if options.max_failures is None else MaxFailures.parse(options.max_failures)
+    return Request(inputs, output, options, config, policy, limit)
+
+
+def _run(request: Request, base: Dataset | None, listing: Listing, changes: Changes, local: bool) -> Dataset:
+    """Plan, build and commit. Whatever goes wrong, the run's folder is removed and the old dataset is as it was."""
+    estimator = Estimator(changes.build, request.config)
+    cut = tasks(changes, request.config, estimator, request.options.shard_mb)
+    run: PlannedRun | None = None
+    committed = False
+    try:
+        with _terminable():
+            run = runs.plan_run(request.output, base, request.config, listing, changes, cut, request.max_failures)
+            _execute(run, request.options, local)
+        dataset = open_dataset(request.output)
+        if dataset.runs[-1].name != run.name:
+            raise WorkError(f"DATASET {request.output}: the job ended without committing its run")
+        committed = True
+        return dataset
+    finally:
+        if not committed:
+            _remove_traces(request.output, base)
+
+
+def _remove_traces(output: str, base: Dataset | None) -> None:
+    runs.clear_leftovers(output, base)
+    if base is None and not store.exists(store.join(output, "dataset.json")):
+        for name in ("runs", "schema.pbtxt"):
+            store.remove_folder(store.join(output, name))
+
+
+def _execute(run: PlannedRun, options: PreprocessOptions, local: bool) -> None:
+    timeout = options.decode_timeout_seconds
+    try:
+        if local:
+            with show_progress(run.num_sources, run.num_tasks) as folder:
+                _run_pipeline(run, options, BuildOptions(timeout, folder))
+        else:
+            _run_pipeline(run, options, BuildOptions(timeout, None))
+    except AudioVaeError:
+        raise
+    except Exception as error:
+        raise _plain_error(error) from error
+
+
+def _run_pipeline(run: PlannedRun, options: PreprocessOptions, build: BuildOptions) -> None:
+    pipeline = beam.Pipeline(options=options)
+    build_pipeline(pipeline, run, build)
+    pipeline.run().wait_until_finish()
+
+
+_OURS = re.compile(r"pipelines\.errors\.(\w+): (.*?)(?: \[while running|\\n|$)", re.MULTILINE)
+
+
+def _plain_error(error: Exception) -> AudioVaeError:
+    """The error that a worker raised, out of the traceback that a runner puts around it."""
+    text = str(error)
+    if found := _OURS.findall(text):
+        name, message = found[-1]
+        kind = getattr(errors, name)
+        return kind(message) if kind in (SettingError, WorkError, errors.TooManyFailures) else WorkError(message)
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return WorkError(f"the Beam job failed: {lines[-1] if lines else type(error).__name__}")
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does, so that it can clean up after itself."""
+
+    def interrupt(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: somebody else handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def with_checksums(listing: Listing) -> Listing:
+    """The listing with the SHA-256 of each file's content in its stamp."""
+    from pipelines.checksums import add_checksums
+
+    return dataclasses.replace(listing, table=add_checksums(listing.table))
+
+
+def _emit(as_json: bool, values: dict[str, Any], say: Callable[[], None]) -> None:
+    if as_json:
+        print(json.dumps(values))
+    else:
+        say()
+
+
+def _say_nothing_new(as_json: bool, dataset: Dataset, changes: Changes) -> None:
+    values = {"status": "unchanged", "dataset": dataset.uri, "sources": dataclasses.asdict(dataset.sources)}
+
+    def say() -> None:
+        print(f"{dataset.uri} is up to date: nothing new among {changes.unchanged:,} sources", file=sys.stderr)
+
+    _emit(as_json, values, say)
+
+
+def _print_summary(as_json: bool, dataset: Dataset, changes: Changes) -> None:
+    """What the run did, and each source that failed with its reason (the first few)."""
+    run = dataset.runs[-1]
+    values = {"status": "committed", "dataset": dataset.uri, "run": run.name, "num_examples": dataset.num_examples}
+    values |= {"sources": dataclasses.asdict(dataset.sources), "this_run": dataclasses.asdict(run.sources)}
+    values |= {"global_range": {"min_db": dataset.min_db, "max_db": dataset.max_db}}
+
+    def say() -> None:
+        own = run.sources
+        text = f"{dataset.uri}: {own.written:,} sources written, {own.failed:,} failed, {own.removed:,} removed"
+        text += f", {own.ignored:,} other files ignored" if own.ignored else ""
+        text += f", {changes.elsewhere:,} kept from other inputs" if changes.elsewhere else ""
+        text += f"; {dataset.num_examples:,} records, {dataset.min_db:.2f} to {dataset.max_db:.2f} dB"
+        print(text, file=sys.stderr)
+
+    _report_failures(dataset)
+    _emit(as_json, values, say)
+
+
+_FAILURES_SHOWN = 10
+
+
+def _report_failures(dataset: Dataset) -> None:
+    run = dataset.runs[-1]
+    if run.sources.failed == 0:
+        return
+    rows = dataset.run_manifest(run.name, ["source", "status", "error_stage", "error"]).to_pylist()
+    failed = [row for row in rows if row["status"] == "failed"]
+    for row in failed[:_FAILURES_SHOWN]:
+        print(f"failed: {row['source']}: {row['error_stage']}: {row['error']}", file=sys.stderr)
+    if len(failed) > _FAILURES_SHOWN:
+        print(f"… and {len(failed) - _FAILURES_SHOWN:,} more; all are in the manifest", file=sys.stderr)
+
+
+def _print_plan(request: Request, changes: Changes, listing: Listing) -> int:
+    from pipelines.dry_run import describe_plan
+
+    values = describe_plan(changes, listing, request.config, request.options.shard_mb, request.options.workers)
+
+    def say() -> None:
+        for name, value in values.items():
+            shown = duration_text(value) if name == "estimated_seconds" else f"{value:,}"
+            print(f"{name.replace('_', ' '):<20}{shown}")
+
+    _emit(request.options.json, values, say)
+    return 0

@@ -1,0 +1,61 @@
+"""Live progress of a run on standard error: one line that changes on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from typing import TextIO
+
+from pipelines.supervision import total_progress
+
+_TERMINAL_SECONDS = 0.25
+_PLAIN_SECONDS = 10.0
+
+
+def duration_text(seconds: float) -> str:
+    """`2:05` or `1:02:05`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def progress_text(done: dict[str, float], num_sources: int, num_shards: int, elapsed_seconds: float) -> str:
+    """What is done of all, how fast, and the time left at that speed."""
+    sources = int(done["sources"])
+    text = f"sources {sources:,}/{num_sources:,}  shards {int(done['shards'])}/{num_shards}"
+    if sources == 0 or elapsed_seconds <= 0:
+        return text
+    left = (num_sources - sources) * elapsed_seconds / sources
+    speed = done["seconds"] / elapsed_seconds
+    return f"{text}  audio {duration_text(done['seconds'])} at {speed:,.0f} s/s  left {duration_text(left)}"
+
+
+@contextlib.contextmanager
+def show_progress(num_sources: int, num_shards: int, stream: TextIO = sys.stderr) -> Iterator[str]:
+    """Show what builders of this machine count in the folder that is yielded, until the block ends."""
+    live = stream.isatty()
+    ended = threading.Event()
+    with tempfile.TemporaryDirectory(prefix="audio-vae-") as folder:
+        start = time.monotonic()
+
+        def line() -> str:
+            return progress_text(total_progress(folder), num_sources, num_shards, time.monotonic() - start)
+
+        def show() -> None:
+            while not ended.wait(_TERMINAL_SECONDS if live else _PLAIN_SECONDS):
+                stream.write(f"\r\033[K{line()}" if live else f"{line()}\n")
+                stream.flush()
+
+        thread = threading.Thread(target=show, daemon=True)
+        thread.start()
+        try:
+            yield folder
+        finally:
+            ended.set()
+            thread.join()
+            stream.write(f"\r\033[K{line()}\n" if live else f"{line()}\n")
+            stream.flush()

@@ -1,0 +1,374 @@
+"""One run over a dataset folder, from its plan to its commit.
+
+A run's folder exists before the run does: only replacing `dataset.json`, the last thing that happens, makes it real.
+What a killed run leaves has a number above the last committed one, so the next run knows it and clears it away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines import store
+from pipelines.building import BuiltShard, ShardSummary
+from pipelines.config import TRAIN, DatasetConfig
+from pipelines.dataset import (
+    ENTRY,
+    MANIFEST,
+    MANIFEST_FILE,
+    RUNS,
+    SCHEMA_FILE,
+    Dataset,
+    Run,
+    Shard,
+    Sources,
+    Split,
+    is_dataset,
+    open_dataset,
+    run_number,
+)
+from pipelines.decoding import local_path
+from pipelines.errors import SettingError, TooManyFailures, WorkError
+from pipelines.planning import Changes, ShardTask, kept_shards, task_to_dict
+from pipelines.records import schema_pbtxt
+from pipelines.sources import Listing
+
+PLAN = "plan"
+TASKS_FILE = "tasks.jsonl"
+PLAN_FILE = "plan.json"
+CARRIED_FILE = "carried.parquet"
+FAILED_FILE = "failed.parquet"
+_ROWS_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True)
+class MaxFailures:
+    """How many of the sources that a run tries may fail: a count, or a percentage when `percent`. None: any number."""
+
+    value: float | None = None
+    percent: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> MaxFailures:
+        """`10` or `2.5%`."""
+        try:
+            value = float(text.removesuffix("%"))
+        except ValueError:
+            value = -1.0
+        percent = text.endswith("%")
+        if not (0 <= value and math.isfinite(value) and (percent or value == int(value))):
+            raise SettingError(f"--max-failures={text} must be a count like 10 or a percentage like 2.5%")
+        return cls(value, percent)
+
+    def exceeded(self, failed: int, tried: int) -> bool:
+        """Whether `failed` of `tried` sources are too many."""
+        if self.value is None:
+            return False
+        return failed > (self.value * tried / 100 if self.percent else self.value)
+
+    def __str__(self) -> str:
+        return f"{self.value:g}%" if self.percent else f"{self.value:g}"
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """All that building and committing need besides the lines of the tasks file."""
+
+    dataset_uri: str
+    name: str
+    config: DatasetConfig
+    base_digest: str | None
+    inputs: tuple[str, ...]
+    num_tasks: int
+    num_sources: int
+
+    @property
+    def uri(self) -> str:
+        """The run's folder."""
+        return store.join(self.dataset_uri, RUNS, self.name)
+
+    @property
+    def plan_uri(self) -> str:
+        """The folder of the plan; gone when the run is committed."""
+        return store.join(self.uri, PLAN)
+
+    @property
+    def tasks_uri(self) -> str:
+        """The file with one line a shard."""
+        return store.join(self.plan_uri, TASKS_FILE)
+
+
+@contextlib.contextmanager
+def lock(dataset_uri: str) -> Iterator[None]:
+    """Hold a local dataset folder for this process alone, making it if need be. WorkError when another run holds it.
+
+    The system releases the lock when the process ends, however it ends. Other stores have no lock: there the commit
+    compares the state that it replaces.
+    """
+    path = local_path(dataset_uri)
+    if path is None:
+        yield
+        return
+    made = not os.path.isdir(path)
+    store.make_folder(dataset_uri)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise WorkError(f"DATASET {dataset_uri}: another run is writing to it") from error
+        yield
+    finally:
+        if made:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)  # only when nothing was committed
+        os.close(descriptor)
+
+
+def open_base(dataset_uri: str) -> Dataset | None:
+    """The committed dataset to build on, None for a new one. SettingError when the folder holds something else."""
+    if is_dataset(dataset_uri):
+        return open_dataset(dataset_uri)
+    foreign = [name for name in store.names(dataset_uri) if name != RUNS and ".tmp-" not in name]
+    foreign += [name for name in store.names(store.join(dataset_uri, RUNS)) if run_number(name) < 0]
+    if foreign:
+        raise SettingError(f"--output {dataset_uri}: must be a dataset or an empty folder, it holds {foreign[0]}")
+    return None
+
+
+def clear_leftovers(dataset_uri: str, base: Dataset | None) -> list[str]:
+    """Remove what killed runs left: folders numbered above the last committed run, plans, temporary files."""
+    last = base.runs[-1].number if base else 0
+    runs = store.join(dataset_uri, RUNS)
+    leftovers = [store.join(runs, name) for name in store.names(runs) if run_number(name) > last]
+    leftovers += [store.join(dataset_uri, name) for name in store.names(dataset_uri) if ".tmp-" in name]
+    if base is not None:
+        own = base.run_uri(base.runs[-1].name)
+        leftovers += [store.join(own, name) for name in store.names(own) if name == PLAN or name.startswith(".")]
+    for uri in leftovers:
+        store.remove_folder(uri)
+    return leftovers
+
+
+def plan_run(
+    dataset_uri: str,
+    base: Dataset | None,
+    config: DatasetConfig,
+    listing: Listing,
+    changes: Changes,
+    tasks: Iterable[ShardTask],
+    max_failures: MaxFailures,
+) -> PlannedRun:
+    """Write the plan of the next run into its folder."""
+    number = base.runs[-1].number + 1 if base else 1
+    name = f"{number:06d}-{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}"
+    digest = base.digest if base else None
+    run = PlannedRun(dataset_uri, name, config, digest, listing.roots, 0, len(changes.build))
+    store.make_folder(run.plan_uri)
+    num_tasks, new_names = 0, {}
+    with store.open_atomic(run.tasks_uri) as file:
+        for task in tasks:
+            file.write(json.dumps(task_to_dict(task)).encode() + b"\n")
+            num_tasks += 1
+            if task.copy_of is not None:
+                new_names[task.copy_of] = task.shard
+    _write_table(store.join(run.plan_uri, CARRIED_FILE), _renamed(changes.carried, new_names))
+    _write_table(store.join(run.plan_uri, FAILED_FILE), changes.failed.select(MANIFEST.names))
+    stays = pa.concat_tables([changes.kept, changes.carried])
+    range_ = pc.min_max(stays["min_db"]).as_py()["min"], pc.min_max(stays["max_db"]).as_py()["max"]
+    values = {
+        "kept": {split: [dataclasses.asdict(s) for s in shards] for split, shards in kept_shards(base, changes).items()},
+        "kept_seconds": _seconds_by_split(stays),
+        "kept_sources": len(stays),
+        "kept_range": range_,
+        "listing_failures": len(changes.failed) - changes.failed_before,
+        "removed": changes.removed,
+        "removed_before": base.sources.removed if base else 0,
+        "ignored": listing.ignored,
+        "runs": [dataclasses.asdict(r) for r in (base.runs if base else ())],
+        "max_failures": dataclasses.asdict(max_failures),
+    }
+    store.write_bytes(store.join(run.plan_uri, PLAN_FILE), json.dumps(values).encode())
+    return dataclasses.replace(run, num_tasks=num_tasks)
+
+
+def _seconds_by_split(rows: pa.Table) -> dict[str, float]:
+    grouped = rows.group_by("split", use_threads=False).aggregate([("seconds", "sum")])
+    return dict(zip(grouped["split"].to_pylist(), grouped["seconds_sum"].to_pylist(), strict=True))
+
+
+def _renamed(carried: pa.Table, new_names: dict[str, str]) -> pa.Table:
+    """Rows of copied records under the name of their new shard, in the order of the shards."""
+    old = pc.binary_join_element_wise(carried["run"], carried["shard"], "/").to_pylist()
+    shards = pa.array([new_names[f"{RUNS}/{path}"] for path in old], pa.string())
+    rows = carried.set_column(MANIFEST.get_field_index("shard"), "shard", shards).select(MANIFEST.names)
+    return rows.sort_by([("shard", "ascending"), ("source", "ascending")])
+
+
+def _write_table(uri: str, table: pa.Table) -> None:
+    with store.open_atomic(uri) as file:
+        pq.write_table(table.cast(MANIFEST), file)
+
+
+def task_ranges(tasks_uri: str) -> Iterator[tuple[int, int]]:
+    """Offset and length of each line of the tasks file."""
+    offset = 0
+    with store.open_read(tasks_uri) as file:
+        for line in file:
+            yield offset, len(line)
+            offset += len(line)
+
+
+def read_task(tasks_uri: str, offset: int, length: int) -> dict[str, Any]:
+    """One line of the tasks file."""
+    values: dict[str, Any] = json.loads(store.read_range(tasks_uri, offset, length))
+    return values
+
+
+def write_rows(run: PlannedRun, built: BuiltShard) -> None:
+    """Put a shard's manifest rows beside the plan, where the commit finds them."""
+    if built.rows:
+        _write_table(_rows_uri(run, built.summary.shard), pa.Table.from_pylist(built.rows, schema=MANIFEST))
+
+
+def _rows_uri(run: PlannedRun, shard: str) -> str:
+    return store.join(run.plan_uri, f"{shard}.rows.parquet")
+
+
+def commit(run: PlannedRun, summaries: Iterable[ShardSummary], run_range: tuple[float | None, float | None]) -> Dataset:
+    """Write the run's manifest, then replace `dataset.json`: from then on the run exists. Safe to repeat.
+
+    TooManyFailures or WorkError when the run must not become real; WorkError when the dataset has moved on meanwhile.
+    """
+    base = open_dataset(run.dataset_uri) if is_dataset(run.dataset_uri) else None
+    if base is not None and base.runs[-1].name == run.name:
+        return base  # a repeated step: done already
+    if (base.digest if base else None) != run.base_digest:
+        raise WorkError(f"DATASET {run.dataset_uri}: another run committed meanwhile; run again")
+    plan = json.loads(store.read_bytes(store.join(run.plan_uri, PLAN_FILE)))
+    ordered = sorted(summaries, key=lambda summary: _shard_order(summary.shard))
+    _check_failures(run, plan, ordered)
+    num_rows = _write_manifest(run, ordered)
+    dataset = _next_dataset(run, plan, ordered, run_range)
+    if num_rows["written"] + plan["kept_sources"] - num_rows["carried"] != dataset.sources.written:
+        raise WorkError(f"{run.uri}: its manifest and its shards do not agree; run again")
+    if base is None:
+        store.write_bytes(store.join(run.dataset_uri, SCHEMA_FILE), schema_pbtxt(dataset.record).encode())
+    store.write_bytes(store.join(run.dataset_uri, ENTRY), dataset.to_json())
+    _clear_run(run, {summary.shard for summary in ordered if summary.num_examples})
+    return dataset
+
+
+def _shard_order(name: str) -> tuple[bool, str, int]:
+    split, number = name.removesuffix(".tfrecord").rsplit("-", 1)
+    return split != TRAIN, split, int(number)
+
+
+def _check_failures(run: PlannedRun, plan: dict[str, Any], summaries: list[ShardSummary]) -> None:
+    failed = sum(summary.failed for summary in summaries) + plan["listing_failures"]
+    tried = run.num_sources + plan["listing_failures"]
+    limit = MaxFailures(**plan["max_failures"])
+    if limit.exceeded(failed, tried):
+        raise TooManyFailures(
+            f"{failed} of {tried} sources failed, --max-failures={limit} allows fewer; nothing was committed. "
+            f"The first: {_first_failure(run, summaries)}"
+        )
+    if plan["kept_sources"] + sum(summary.written for summary in summaries) == 0:
+        if failed == 0:
+            raise WorkError(f"DATASET {run.dataset_uri}: no source would be left; remove the folder instead")
+        raise WorkError(f"none of {tried} sources could be used. The first: {_first_failure(run, summaries)}")
+
+
+def _first_failure(run: PlannedRun, summaries: list[ShardSummary]) -> str:
+    tables = [_read_table(_rows_uri(run, s.shard)) for s in summaries if s.failed][:1]
+    tables.append(_read_table(store.join(run.plan_uri, FAILED_FILE)))
+    row = next(row for table in tables for row in table.to_pylist() if row["status"] == "failed")
+    return f"{row['source']}: {row['error_stage']} failed: {row['error']}"
+
+
+def _read_table(uri: str) -> pa.Table:
+    with store.open_read(uri) as file:
+        return pq.read_table(file, schema=MANIFEST)
+
+
+def _write_manifest(run: PlannedRun, summaries: list[ShardSummary]) -> dict[str, int]:
+    """Rows of copied shards, then of built ones in the order of the plan, then of sources that failed earlier."""
+    carried = store.join(run.plan_uri, CARRIED_FILE)
+    parts = [_rows_uri(run, s.shard) for s in summaries if s.written or s.failed]
+    counts = {"written": 0, "carried": 0}
+    with (
+        store.open_atomic(store.join(run.uri, MANIFEST_FILE)) as file,
+        pq.ParquetWriter(file, MANIFEST, compression="zstd") as writer,
+    ):
+        pending: list[pa.Table] = []
+        for uri in [carried, *parts, store.join(run.plan_uri, FAILED_FILE)]:
+            table = _read_table(uri)
+            counts["written"] += pc.sum(pc.equal(table["status"], "written")).as_py() or 0
+            counts["carried"] += len(table) if uri == carried else 0
+            pending.append(table)
+            if sum(map(len, pending)) >= _ROWS_AT_ONCE:
+                writer.write_table(pa.concat_tables(pending), row_group_size=2 * _ROWS_AT_ONCE)
+                pending = []
+        writer.write_table(pa.concat_tables([*pending, MANIFEST.empty_table()]))
+    return counts
+
+
+def _next_dataset(
+    run: PlannedRun, plan: dict[str, Any], summaries: list[ShardSummary], run_range: tuple[float | None, float | None]
+) -> Dataset:
+    shards = {name: [Shard(**shard) for shard in kept] for name, kept in plan["kept"].items()}
+    seconds: dict[str, float] = dict(plan["kept_seconds"])
+    for summary in summaries:
+        if summary.num_examples:
+            path = f"{RUNS}/{run.name}/{summary.shard}"
+            shard = Shard(path, summary.num_examples, summary.num_bytes, summary.crc32c)
+            shards.setdefault(summary.split, []).append(shard)
+        seconds[summary.split] = seconds.get(summary.split, 0.0) + summary.seconds
+    names = sorted((name for name in shards if shards[name]), key=lambda name: (name != TRAIN, name))
+    splits = {
+        name: Split(sum(s.num_examples for s in shards[name]), round(seconds[name], 6), tuple(shards[name]))
+        for name in names
+    }
+    lows, highs = ([v for v in pair if v is not None] for pair in zip(plan["kept_range"], run_range, strict=True))
+    written = sum(summary.written for summary in summaries)
+    failed_now = sum(summary.failed for summary in summaries) + plan["listing_failures"]
+    failed = pq.read_metadata(pa.BufferReader(store.read_bytes(store.join(run.plan_uri, FAILED_FILE)))).num_rows
+    failed += sum(summary.failed for summary in summaries)
+    own = Sources(written + failed_now, written, failed_now, plan["removed"], plan["ignored"])
+    total = plan["kept_sources"] + written
+    removed = plan["removed_before"] + plan["removed"]
+    alive = {shard.run for named in shards.values() for shard in named}
+    earlier = [_run_from_dict(values) for values in plan["runs"]]
+    this = Run(run.name, run.inputs, own, sum(summary.num_examples for summary in summaries))
+    return Dataset(
+        uri=run.dataset_uri,
+        config=run.config,
+        min_db=min(lows),
+        max_db=max(highs),
+        splits=splits,
+        sources=Sources(total + failed, total, failed, removed, plan["ignored"]),
+        runs=(*(earlier_run for earlier_run in earlier if earlier_run.name in alive), this),
+    )
+
+
+def _run_from_dict(values: dict[str, Any]) -> Run:
+    return Run(values["name"], tuple(values["inputs"]), Sources(**values["sources"]), values["num_examples"])
+
+
+def _clear_run(run: PlannedRun, shards: set[str]) -> None:
+    """Leave only the manifest and the shards in a committed run's folder."""
+    for name in store.names(run.uri):
+        if name not in shards and name != MANIFEST_FILE:
+            store.remove_folder(store.join(run.uri, name))

@@ -1,0 +1,201 @@
+"""Which audio files there are: folders, files and buckets become one table, without opening any file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.decoding import AUDIO_SUFFIXES, local_path, suffix_of
+from pipelines.errors import SettingError, WorkError
+
+LISTING = pa.schema(
+    [
+        ("source", pa.string()),  # path relative to its input root, `/` separated
+        ("root", pa.string()),  # the input root, without a trailing `/`
+        ("size", pa.int64()),  # bytes
+        ("stamp", pa.string()),  # changes when the file does: modification time, ETag or generation
+        ("error", pa.string()),  # why it can't be read, null for a regular file
+    ]
+)
+_BATCH_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Sources in the order of their names (a table of schema LISTING), and how many other files there were."""
+
+    table: pa.Table
+    ignored: int
+    roots: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    source: str
+    size: int = 0
+    stamp: str = ""
+    error: str | None = None
+
+
+@dataclass
+class _Collector:
+    """Gathers entries into record batches, so that a million sources cost their bytes and no more."""
+
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    ignored: int = 0
+    _rows: list[tuple[str, str, int, str, str | None]] = field(default_factory=list)
+
+    def add(self, root: str, entries: Iterable[_Entry]) -> None:
+        for entry in entries:
+            if suffix_of(entry.source) not in AUDIO_SUFFIXES:
+                self.ignored += entry.error is None
+                continue
+            self._rows.append((entry.source, root, entry.size, entry.stamp, entry.error))
+            if len(self._rows) >= _BATCH_ROWS:
+                self._flush()
+
+    def _flush(self) -> None:
+        columns = zip(*self._rows, strict=True)
+        arrays = [pa.array(c, type=t.type) for c, t in zip(columns, LISTING, strict=True)]
+        self.batches.append(pa.record_batch(arrays, schema=LISTING))
+        self._rows = []
+
+    def table(self) -> pa.Table:
+        if self._rows:
+            self._flush()
+        return pa.Table.from_batches(self.batches, schema=LISTING).sort_by("source")
+
+
+def list_sources(inputs: Iterable[str]) -> Listing:
+    """List the audio files of folders, buckets and single files (a file's root is the folder that it lies in).
+
+    Nothing is opened. SettingError for an input that does not exist or for two files with one relative path.
+    """
+    collector = _Collector()
+    roots = []
+    for uri in inputs:
+        path = local_path(uri)
+        if path is not None:
+            root, entries = _local_entries(uri, path)
+        else:
+            root, entries = _remote_entries(uri)
+        collector.add(root, entries)
+        roots.append(canonical(uri))
+    table = collector.table()
+    _require_unique(table)
+    return Listing(table, collector.ignored, tuple(roots))
+
+
+def find_audio(inputs: Iterable[str]) -> list[str]:
+    """Paths or URIs of the audio files in folders and files; SettingError when an input holds none."""
+    found = []
+    for uri in inputs:
+        table = list_sources([uri]).table
+        if len(table) == 0:
+            raise SettingError(f"AUDIO {uri}: must be an audio file or a folder that holds one")
+        found += [join(row["root"], row["source"]) for row in table.select(["root", "source"]).to_pylist()]
+    return found
+
+
+def join(root: str, source: str) -> str:
+    """The path or URI of a source."""
+    return f"{root.rstrip('/')}/{source}"
+
+
+def canonical(uri: str) -> str:
+    """An input's name for later runs: absolute when local, and without a trailing `/`."""
+    path = local_path(uri)
+    return os.path.abspath(path) if path is not None else uri.rstrip("/")
+
+
+def covers(inputs: Iterable[str], earlier: str) -> bool:
+    """Whether one of the inputs is `earlier` or a folder around it."""
+    return any(earlier == uri or earlier.startswith(uri.rstrip("/") + "/") for uri in inputs)
+
+
+def _require_unique(table: pa.Table) -> None:
+    names = table["source"]
+    if len(names) < 2:
+        return
+    same = pc.equal(names.slice(1), names.slice(0, len(names) - 1))
+    position = pc.index(same, True).as_py()
+    if position >= 0:
+        first, second = (join(table["root"][i].as_py(), names[i].as_py()) for i in (position, position + 1))
+        raise SettingError(f"INPUT {first} and {second}: two files must not have one relative path")
+
+
+def _local_entries(uri: str, path: str) -> tuple[str, Iterator[_Entry]]:
+    path = os.path.abspath(path)
+    if not os.path.lexists(path):
+        raise SettingError(f"INPUT {uri}: must exist")
+    if os.path.isdir(path):
+        return path, _walk(path, "", frozenset())
+    folder, name = os.path.split(path)
+    return folder, iter([_local_file(name, path)])
+
+
+def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[_Entry]:
+    """Files below a folder. Links to folders are followed, but never into a folder that is being walked already."""
+    try:
+        status = os.stat(folder)
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise WorkError(f"INPUT {folder}: cannot be listed: {error.strerror}") from error
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        return
+    for entry in entries:
+        name = prefix + entry.name
+        if entry.is_dir():
+            if suffix_of(entry.name) in AUDIO_SUFFIXES:
+                yield _Entry(name, error="is a folder")
+            yield from _walk(entry.path, name + "/", above | {identity})
+        else:
+            yield _local_file(name, entry.path)
+
+
+def _local_file(source: str, path: str) -> _Entry:
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        readable = os.fsencode(source).decode("utf-8", "backslashreplace")
+        return _Entry(readable, error="its name is not UTF-8")
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return _Entry(source, error="is a link to nothing" if os.path.islink(path) else "vanished while listing")
+    except OSError as error:
+        return _Entry(source, error=error.strerror)
+    if not stat.S_ISREG(status.st_mode):
+        return _Entry(source, error="is no regular file")
+    return _Entry(source, status.st_size, str(status.st_mtime_ns))
+
+
+def _remote_entries(uri: str) -> tuple[str, Iterator[_Entry]]:
+    try:
+        fs, path = fsspec.core.url_to_fs(uri)
+        if not fs.exists(path):
+            raise SettingError(f"INPUT {uri}: must exist")
+        is_folder = fs.isdir(path)
+    except (OSError, ValueError, ImportError) as error:
+        raise SettingError(f"INPUT {uri}: must be readable: {error}") from error
+    root = uri.rstrip("/") if is_folder else uri.rsplit("/", 1)[0]
+    top = path.rstrip("/") if is_folder else path.rsplit("/", 1)[0]
+    if not is_folder:
+        return root, iter([_remote_file(top, fs.info(path))])
+    folders = fs.walk(path, detail=True)
+    return root, (_remote_file(top, info) for _, _, files in folders for info in files.values())
+
+
+def _remote_file(top: str, info: dict[str, object]) -> _Entry:
+    source = str(info["name"]).removeprefix(top).lstrip("/")
+    known = ("generation", "ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+    stamp = next((str(info[key]) for key in known if info.get(key) is not None), "")
+    size = info.get("size")
+    return _Entry(source, size if isinstance(size, int) else 0, stamp)

@@ -1,0 +1,238 @@
+"""Shards are built in a process of their own, with a deadline: a decoder that hangs or crashes costs its file only.
+
+A worker keeps one light process (no Beam, no TensorFlow) and sends it one task after the other. The process counts
+what it has done in a small memory-mapped file; that is its sign of life, and what a progress display adds up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import queue
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipelines.building import BuiltShard, ShardBuilder, ShardSummary, copy_shard
+from pipelines.config import DatasetConfig
+from pipelines.errors import AudioVaeError, WorkError
+from pipelines.planning import ShardTask, task_from_dict, task_to_dict
+
+DECODE_TIMEOUT_SECONDS = 60.0
+
+_CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
+_POLL_SECONDS = 0.5
+_PROGRESS_SUFFIX = ".progress"
+
+
+class Progress:
+    """Counters in a memory-mapped file, written by one builder and read by anyone.
+
+    ticks: signs of life. index: source being decoded, -1 between tasks. sources, seconds, shards: done in whole tasks.
+    task_sources, task_seconds: done in the task at hand.
+    """
+
+    _LAYOUT = struct.Struct("<qqqdqqd")
+    FIELDS = ("ticks", "index", "sources", "seconds", "shards", "task_sources", "task_seconds")
+
+    def __init__(self, path: str, create: bool = False) -> None:
+        if create:
+            Path(path).write_bytes(self._LAYOUT.pack(0, -1, 0, 0.0, 0, 0, 0.0))
+        with open(path, "r+b") as file:
+            self._map = mmap.mmap(file.fileno(), self._LAYOUT.size)
+
+    def read(self) -> dict[str, Any]:
+        """The counters by name."""
+        return dict(zip(self.FIELDS, self._LAYOUT.unpack_from(self._map), strict=True))
+
+    def write(self, **values: float) -> None:
+        """Replace some counters."""
+        current = self.read() | values
+        self._LAYOUT.pack_into(self._map, 0, *(current[name] for name in self.FIELDS))
+
+
+def total_progress(folder: str) -> dict[str, float]:
+    """Sources, seconds and shards done by all builders that count in a folder."""
+    total = {"sources": 0.0, "seconds": 0.0, "shards": 0.0}
+    for path in Path(folder).glob(f"*{_PROGRESS_SUFFIX}"):
+        counters = Progress(str(path)).read()
+        total["sources"] += counters["sources"] + counters["task_sources"]
+        total["seconds"] += counters["seconds"] + counters["task_seconds"]
+        total["shards"] += counters["shards"]
+    return total
+
+
+class SupervisedBuilder:
+    """Builds shards in a child process.
+
+    timeout_seconds: without a sign of life for so long, the source at hand fails. progress_folder: a local folder to
+    count in, None for a private one. Not safe for threads: one for each.
+    """
+
+    def __init__(
+        self, config: DatasetConfig, timeout_seconds: float = DECODE_TIMEOUT_SECONDS, progress_folder: str | None = None
+    ) -> None:
+        self.config = config
+        self.timeout_seconds = timeout_seconds
+        self._own_folder = None if progress_folder else tempfile.TemporaryDirectory(prefix="audio-vae-")
+        self._folder = progress_folder or self._own_folder.name  # type: ignore[union-attr]
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def build(self, task: ShardTask, dataset_uri: str, run_uri: str) -> BuiltShard:
+        """Build or copy a shard. WorkError when it can't be written; a source that can't be decoded becomes a row."""
+        failed: dict[int, tuple[str, str]] = {}
+        while True:
+            reply = self._ask({"task": task_to_dict(task), "dataset": dataset_uri, "run": run_uri, "failed": failed})
+            if reply is not None:
+                if "error" in reply:
+                    raise WorkError(reply["error"])
+                return BuiltShard(ShardSummary(**reply["summary"]), reply["rows"])
+            index, reason = self._end_child()
+            if index < 0 or index in failed:
+                raise WorkError(f"{run_uri}/{task.shard}: cannot be built: {reason}")
+            failed[index] = ("decode", reason)
+
+    def close(self) -> None:
+        """End the child process."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.communicate()
+            self._child = None
+        if self._own_folder is not None:
+            self._own_folder.cleanup()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        descriptor, path = tempfile.mkstemp(suffix=_PROGRESS_SUFFIX, dir=self._folder)
+        os.close(descriptor)
+        self._progress = Progress(path, create=True)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        source_root = str(Path(__file__).resolve().parents[1])
+        environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [source_root, os.environ.get("PYTHONPATH")]))
+        child = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.supervision", path, json.dumps(self.config.to_dict())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment,
+        )
+        self._wait_reply(child, starting=True)
+        return child
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """Send a task and wait for its result; None when the child hung or ended."""
+        if self._child is None:
+            self._child = self._start()
+        assert self._child.stdin is not None
+        try:
+            self._child.stdin.write(json.dumps(request).encode() + b"\n")
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            return None
+        return self._wait_reply(self._child)
+
+    def _wait_reply(self, child: subprocess.Popen[bytes], starting: bool = False) -> dict[str, Any] | None:
+        assert child.stdout is not None
+        ticks, since = -1, time.monotonic()
+        self._hung = False
+        while not select.select([child.stdout], [], [], _POLL_SECONDS)[0]:
+            counters = self._progress.read()
+            if counters["ticks"] != ticks:
+                ticks, since = counters["ticks"], time.monotonic()
+            elif counters["index"] >= 0 and time.monotonic() - since > self.timeout_seconds and not starting:
+                self._hung = True
+                return None
+        line = child.stdout.readline()
+        return json.loads(line) if line else None
+
+    def _end_child(self) -> tuple[int, str]:
+        """End a child that hung or crashed: the source that it was at (-1: not the source's fault) and the reason."""
+        assert self._child is not None
+        child, self._child = self._child, None
+        if self._hung:
+            child.kill()
+        child.communicate()
+        index = int(self._progress.read()["index"])
+        self._progress.write(index=-1, task_sources=0, task_seconds=0.0)
+        if self._hung:
+            return index, f"no progress for {self.timeout_seconds:g} s (--decode-timeout-seconds)"
+        if -child.returncode in _CRASHES:
+            return index, f"the decoder crashed ({signal.Signals(-child.returncode).name})"
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        return -1, f"its process ended with status {child.returncode}" + (f": {said[-1]}" if said else "")
+
+
+def _requests() -> Iterator[dict[str, Any]]:
+    """The lines of standard input. A thread reads them, so that the end of the parent ends this process at once."""
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin.buffer:
+            lines.put(line)
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        yield json.loads(lines.get())
+
+
+def main() -> None:
+    """The child: build one task after the other."""
+    progress_path, config_json = sys.argv[1:]
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a decoder prints must not mix with the replies
+    progress = Progress(progress_path)
+    config = DatasetConfig.from_dict(json.loads(config_json))
+    builder = ShardBuilder(config)
+    replies.write(b"{}\n")
+    replies.flush()
+    for request in _requests():
+        reply = _build(builder, progress, request)
+        replies.write(json.dumps(reply).encode() + b"\n")
+        replies.flush()
+
+
+def _build(builder: ShardBuilder, progress: Progress, request: dict[str, Any]) -> dict[str, Any]:
+    task = task_from_dict(request["task"])
+    before = progress.read()
+    done = {"ticks": before["ticks"], "seconds": 0.0, "index": -1, "last": 0.0}
+
+    def watch(index: int, seconds: float) -> None:
+        if index != done["index"]:
+            done["seconds"] += done["last"]
+            done["index"] = index
+        done["last"] = seconds
+        done["ticks"] += 1
+        progress.write(
+            ticks=done["ticks"], index=index, task_sources=index, task_seconds=done["seconds"] + seconds
+        )
+
+    try:
+        if task.copy_of is not None:
+            built = copy_shard(task, request["dataset"], request["run"], builder.config.dtype)
+        else:
+            failed = {int(index): tuple(reason) for index, reason in request["failed"].items()}
+            built = builder.build(task, request["run"], failed, watch)  # type: ignore[arg-type]
+    except AudioVaeError as error:
+        return {"error": str(error)}
+    finally:
+        progress.write(index=-1, task_sources=0, task_seconds=0.0)
+    seconds = before["seconds"] + built.summary.seconds
+    progress.write(sources=before["sources"] + len(task.sources), seconds=seconds, shards=before["shards"] + 1)
+    return {"summary": vars(built.summary), "rows": built.rows}
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

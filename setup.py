@@ -1,0 +1,55 @@
+"""Packaging of audio-vae: the data side (`pipelines`) and the model side (`vae_model`)."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+EXTRAS = {
+    # Containers and codecs that libsndfile does not read: m4a, aac, webm, wma.
+    "formats": ["av>=14"],
+    # What the tests and checks need.
+    "dev": [
+        "av>=14",
+        "hypothesis>=6.100",
+        "mypy>=1.15",
+        "pytest>=8.3",
+        "pytest-xdist>=3.6",
+        "ruff>=0.12",
+        "types-PyYAML",
+        "types-protobuf",
+    ],
+}
+
+setup(
+    name="audio-vae",
+    version="0.1.0",
+    description="Turn a folder of audio into TFRecords with Apache Beam and learn a VAE of the sounds.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["pipelines*", "vae_model*"]),
+    package_data={"vae_model": ["report/*.html", "report/*.css", "report/*.js"]},
+    python_requires=">=3.10,<3.14",
+    install_requires=[
+        "apache-beam>=2.70,<3",
+        "fsspec>=2024.6",
+        "google-crc32c>=1.6",
+        "jinja2>=3.1",
+        "keras>=3.10",
+        "librosa>=0.11,<1",
+        "numpy>=1.26",
+        "pillow>=11",
+        "protobuf>=5",
+        "pyarrow>=18",
+        "pyyaml>=6",
+        "scipy>=1.13",
+        "soundfile>=0.13",
+        "soxr>=0.5",
+        "tensorboard>=2.20",
+        "tensorflow>=2.20",
+        "tensorflow-metadata>=1.17",
+        "tfx-bsl>=1.17",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["audio-vae=vae_model.cli:main"]},
+)

@@ -1,0 +1,60 @@
+"""The console command `audio-vae`. Each subcommand is imported only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from pipelines.errors import AudioVaeError
+
+COMMANDS = {
+    "preprocess": ("pipelines.preprocess", "turn folders of audio into a dataset, or bring one up to date"),
+    "info": ("pipelines.info", "show what is in a dataset"),
+    "verify": ("pipelines.verify", "read every record of a dataset back and check it"),
+    "prune": ("pipelines.prune", "remove the folders of runs that a dataset no longer uses"),
+    "train": ("vae_model.train", "learn a model from a dataset"),
+    "reconstruct": ("vae_model.reconstruct", "pass audio through a model and write what comes out"),
+    "generate": ("vae_model.generate", "write new sounds from a model"),
+    "demo": ("vae_model.demo", "all of it, on sounds that it makes itself"),
+}
+
+
+def help_text() -> str:
+    """The list of commands."""
+    lines = [f"  {name:<12}{summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: audio-vae COMMAND …",
+            "",
+            "Turn a folder of audio into a dataset, learn a model of the sounds, and make sound from it.",
+            "",
+            *lines,
+            "",
+            "audio-vae COMMAND --help shows the options of a command.",
+        ]
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit status: 0 done, 1 the work failed, 2 wrong use, 3 too many failures."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(help_text())
+        return 0 if argv else 2
+    if argv[0] not in COMMANDS:
+        print(f"audio-vae: COMMAND={argv[0]!r} must be one of {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    module, _ = COMMANDS[argv[0]]
+    try:
+        status: int = importlib.import_module(module).main(argv[1:])
+    except AudioVaeError as error:
+        print(f"audio-vae {argv[0]}: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print(f"audio-vae {argv[0]}: interrupted", file=sys.stderr)
+        return 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
