@@ -39,10 +39,13 @@ class Loader:
     """Loads audio as `librosa.load` does: decoded, mixed to mono, resampled with soxr HQ.
 
     sample_rate: Hz of the waveform, None keeps the file's. duration: seconds to read from the start, None reads all.
-    mono: mix the channels to one (their mean), or keep them.
+    mono: mix the channels to one (their mean), or keep them. channels: with mono=False, how many there must be; a file
+    with one channel is repeated.
     """
 
-    def __init__(self, sample_rate: int | None, duration: float | None = None, mono: bool = True) -> None:
+    def __init__(
+        self, sample_rate: int | None, duration: float | None = None, mono: bool = True, channels: int | None = None
+    ) -> None:
         if sample_rate is not None:
             require(sample_rate > 0, "sample_rate", sample_rate, "a positive number of Hz")
         if duration is not None:
@@ -50,6 +53,7 @@ class Loader:
         self.sample_rate = sample_rate
         self.duration = duration
         self.mono = mono
+        self.channels = channels
 
     def load(self, uri: str) -> NDArray[np.float32]:
         """Return the waveform of a file at a path or any fsspec URI, float32 (n_samples, n_channels).
@@ -64,6 +68,8 @@ class Loader:
             blocks = _finite(uri, stream.blocks)
             if self.mono and stream.n_channels > 1:
                 blocks = (block.mean(axis=1, keepdims=True) for block in blocks)
+            elif not self.mono and self.channels is not None:
+                blocks = (_with_channels(uri, block, self.channels) for block in blocks)
             yield from _resample(stream, blocks, self.sample_rate or stream.sample_rate)
 
 
@@ -85,7 +91,14 @@ class Padder:
     def _pad(self, array: NDArray[np.float32], before: int, after: int) -> NDArray[np.float32]:
         require(before + after >= 0, "num_missing", before + after, "a number of items, at least 0")
         widths = [(before, after)] + [(0, 0)] * (array.ndim - 1)
-        return np.pad(array, widths, mode=self.mode)  # type: ignore[call-overload, no-any-return]
+        return np.pad(array, widths, mode=self.mode)  # type: ignore[call-overload]
+
+
+def loader_of(config: AudioConfig) -> Loader:
+    """The loader that these settings ask for."""
+    duration = config.segment_seconds if config.segments == "first" else None
+    mono = config.channels == 1
+    return Loader(config.sample_rate, duration, mono, None if mono else config.channels)
 
 
 def iter_segments(uri: str, config: AudioConfig) -> Iterator[Segment]:
@@ -94,19 +107,21 @@ def iter_segments(uri: str, config: AudioConfig) -> Iterator[Segment]:
     With `segments="first"` only the first segment_seconds are read, else segments start every segment_hop_seconds until
     the whole file is covered and the last one is padded. SourceError when the file can't be used.
     """
-    duration = config.segment_seconds if config.segments == "first" else None
-    loader = Loader(config.sample_rate, duration, mono=config.channels == 1)
-    blocks = (_with_channels(uri, block, config.channels) for block in loader.blocks(uri))
-    for segment in cut_segments(blocks, config):
+    blocks = loader_of(config).blocks(uri)
+    size, hop = config.segment_samples, config.segment_hop_samples
+    for segment in cut_segments(blocks, size, hop, config.sample_rate, Padder(config.pad_mode)):
         yield segment
         if config.segments == "first":
             return
 
 
-def cut_segments(blocks: Iterable[NDArray[np.float32]], config: AudioConfig) -> Iterator[Segment]:
-    """Cut a waveform that comes in blocks into segments: ceil((n - segment) / hop) + 1 of them, at least one."""
-    size, hop = config.segment_samples, config.segment_hop_samples
-    padder = Padder(config.pad_mode)
+def cut_segments(
+    blocks: Iterable[NDArray[np.float32]], size: int, hop: int, sample_rate: int, padder: Padder
+) -> Iterator[Segment]:
+    """Cut a waveform of n samples that comes in blocks into ceil((n - size) / hop) + 1 segments, at least one.
+
+    size, hop: samples in a segment and from one's start to the next's, hop at most size.
+    """
     pending: NDArray[np.float32] | None = None
     index = 0
     uncovered = True  # whether samples have come since the last segment's end
@@ -115,14 +130,14 @@ def cut_segments(blocks: Iterable[NDArray[np.float32]], config: AudioConfig) -> 
         pending = block if pending is None else np.concatenate([pending, block])
         start = 0
         while start + size <= len(pending):
-            yield Segment(pending[start : start + size], index, index * hop / config.sample_rate, size)
+            yield Segment(pending[start : start + size], index, index * hop / sample_rate, size)
             uncovered = start + size < len(pending)
             index += 1
             start += hop
         pending = pending[start:]
     if pending is not None and uncovered:
         padded = padder.right_pad(pending, size - len(pending))
-        yield Segment(padded, index, index * hop / config.sample_rate, len(pending))
+        yield Segment(padded, index, index * hop / sample_rate, len(pending))
 
 
 def valid_frames(valid_samples: int, segment_samples: int, hop_length: int) -> int:

@@ -172,7 +172,7 @@ class DatasetConfig:
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values."""
         values = dataclasses.asdict(self)
-        values["split"] = {name: fraction for name, fraction in self.split}
+        values["split"] = dict(self.split)
         values["split_pattern"] = [list(pair) for pair in self.split_pattern]
         return values
 

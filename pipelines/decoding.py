@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import fsspec
 import numpy as np
@@ -13,13 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from pipelines.errors import SourceError
-
-SOUNDFILE_SUFFIXES = frozenset(
-    ".wav .wave .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64".split()
-)
-AV_SUFFIXES = frozenset(".m4a .aac .webm .wma .mka .alac".split())
-AUDIO_SUFFIXES = SOUNDFILE_SUFFIXES | AV_SUFFIXES
-"""Lower-case suffixes that count as audio."""
+from pipelines.formats import AV_SUFFIXES, local_path, suffix_of
 
 BLOCK_FRAMES = 1 << 18
 """Sample frames decoded at a time: a few seconds of sound, about a megabyte a channel."""
@@ -32,19 +26,6 @@ class AudioStream:
     sample_rate: int
     n_channels: int
     blocks: Iterator[NDArray[np.float32]]
-
-
-def suffix_of(path: str) -> str:
-    """The lower-case suffix of a path with its dot, or an empty string."""
-    name = path.rsplit("/", 1)[-1]
-    return "." + name.rsplit(".", 1)[-1].lower() if "." in name else ""
-
-
-def local_path(uri: str) -> str | None:
-    """The plain path of a URI on the local file system, None for another store."""
-    if "://" not in uri:
-        return uri
-    return uri.removeprefix("file://") if uri.startswith("file://") else None
 
 
 @contextlib.contextmanager
@@ -151,4 +132,4 @@ def _av_blocks(uri: str, av: Any, container: Any, track: Any, limit: int | None)
     if pending:
         last = np.concatenate(pending)
         keep = len(last) if limit is None else len(last) - max(0, total - limit)
-        yield cast("NDArray[np.float32]", last[:keep])
+        yield last[:keep]

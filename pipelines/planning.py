@@ -20,13 +20,10 @@ import pyarrow.compute as pc
 
 from pipelines.config import TRAIN, DatasetConfig
 from pipelines.dataset import MANIFEST, Dataset, Shard
-from pipelines.decoding import duration_seconds, suffix_of
 from pipelines.errors import SourceError
+from pipelines.formats import suffix_of
 from pipelines.records import RecordSpec
 from pipelines.sources import Listing, covers, join
-
-SHARD_MB = 64.0
-"""Default size of a shard's output."""
 
 _LEAST_SHARD_BYTES = 4e6
 _SHARDS_WANTED = 16  # a run smaller than this many full shards is cut finer, so that all workers have work
@@ -74,7 +71,8 @@ class Changes:
 class ShardTask:
     """The work of one shard: sources to decode in order, or the survivors of an old shard to copy.
 
-    sources: (source, root, size, stamp) each. copy_of: path of the old shard in the dataset; keep: its sources that stay.
+    sources: (source, root, size, stamp) each. copy_of: path of the old shard in the dataset. keep: its
+    sources that stay.
     """
 
     shard: str
@@ -170,18 +168,11 @@ def _covered(known: pa.Table, listing: Listing, dataset: Dataset | None) -> pa.A
 
 def _failed_rows(unlistable: pa.Table, config: DatasetConfig) -> pa.Table:
     rows = [
-        failed_row(row["source"], row["size"], row["stamp"], split_of(row["source"], config), "list", row["error"])
+        {"source": row["source"], "size": row["size"], "stamp": row["stamp"], "status": "failed", "num_segments": 0}
+        | {"split": split_of(row["source"], config), "error_stage": "list", "error": row["error"], "run": ""}
         for row in unlistable.to_pylist()
     ]
-    return pa.Table.from_pylist([row | {"run": ""} for row in rows], schema=empty_manifest().schema)
-
-
-def failed_row(source: str, size: int, stamp: str, split: str, stage: str, error: str) -> dict[str, Any]:
-    """The manifest row of a source that could not be used."""
-    row: dict[str, Any] = dict.fromkeys(MANIFEST.names)
-    row.update(source=source, size=size, stamp=stamp, status="failed", split=split, num_segments=0)
-    row.update(error_stage=stage, error=error)
-    return row
+    return pa.Table.from_pylist(rows, schema=empty_manifest().schema)
 
 
 def split_of(source: str, config: DatasetConfig) -> str:
@@ -208,7 +199,9 @@ class Estimator:
             self._probe(build)
 
     def _probe(self, build: pa.Table) -> None:
-        """Read the headers of files spread evenly over each suffix. One that has none will fail later, with a reason."""
+        """Read the headers of some files of each suffix. A file that has none will fail later, with a reason."""
+        from pipelines.decoding import duration_seconds
+
         suffixes = pa.array([suffix_of(s) for s in _iterate(build["source"])], pa.string())
         for suffix in sorted(pc.unique(suffixes).to_pylist()):
             rows = build.filter(pc.equal(suffixes, suffix))

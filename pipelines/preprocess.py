@@ -5,28 +5,22 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import io
 import json
 import logging
-import re
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
-
-from pipelines import errors, runs, store
+from pipelines import runs, store
 from pipelines.config import DatasetConfig, require
 from pipelines.dataset import Dataset, open_dataset
-from pipelines.errors import AudioVaeError, SettingError, WorkError
-from pipelines.options import PreprocessOptions, settings, with_local_runner
+from pipelines.errors import SettingError, WorkError
+from pipelines.options import add_arguments, settings
 from pipelines.planning import Changes, Estimator, Policy, compare, tasks
-from pipelines.progress import duration_text, show_progress
 from pipelines.runs import MaxFailures, PlannedRun
 from pipelines.sources import Listing, list_sources
-from pipelines.transforms import BuildOptions, build_pipeline
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +29,14 @@ class Request:
 
     inputs: list[str]
     output: str
-    options: PreprocessOptions
+    options: argparse.Namespace
     config: DatasetConfig
     policy: Policy
     max_failures: MaxFailures
 
 
-def parse_options(argv: list[str]) -> tuple[list[str], str, PreprocessOptions]:
-    """Inputs, output and the options of both this command and Beam."""
+def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Our options, and Beam's as they were given."""
     parser = argparse.ArgumentParser(
         prog="audio-vae preprocess",
         description="Turn folders of audio into a dataset, or bring a dataset up to date with them.",
@@ -51,44 +45,26 @@ def parse_options(argv: list[str]) -> tuple[list[str], str, PreprocessOptions]:
     )
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="folder, file, or URI of a bucket")
     parser.add_argument("--output", required=True, metavar="DATASET", help="dataset folder, new or existing")
-    PreprocessOptions._add_argparse_args(parser)
-    hidden = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
-    for options in PipelineOptions.__subclasses__():
-        if options is not PreprocessOptions:
-            options._add_argparse_args(hidden)
-    known, beam_flags = _split_argv(parser, hidden, argv)
-    values = vars(known)
-    inputs, output = values.pop("inputs"), values.pop("output")
-    return inputs, output.rstrip("/") or output, PreprocessOptions(beam_flags, **values)
+    add_arguments(parser)
+    ours, beams = argv, list[str]()
+    if any(word.startswith("--") and word.split("=")[0] not in parser._option_string_actions for word in argv):
+        from pipelines.launch import split_beam_flags
 
-
-def _split_argv(
-    parser: argparse.ArgumentParser, hidden: argparse.ArgumentParser, argv: list[str]
-) -> tuple[argparse.Namespace, list[str]]:
-    """Parse our arguments; return Beam's as flags with their values, so that no value is taken for an INPUT."""
-    ours: list[str] = []
-    beams: list[str] = []
-    rest = list(argv)
-    while rest:
-        word = rest.pop(0)
-        action = hidden._option_string_actions.get(word.split("=", 1)[0])
-        if action is None or word.split("=", 1)[0] in parser._option_string_actions:
-            ours.append(word)
-            continue
-        beams.append(word)
-        if "=" not in word and action.nargs != 0 and rest:
-            beams.append(rest.pop(0))
-    return parser.parse_args(ours), beams
+        ours, beams = split_beam_flags(argv, parser)
+    options = parser.parse_args(ours)
+    options.output = options.output.rstrip("/") or options.output
+    return options, beams
 
 
 def main(argv: list[str]) -> int:
     """Run the command; 0 also when there was nothing to do."""
-    inputs, output, options = parse_options(argv)
+    options, beam_flags = parse_options(argv)
+    inputs, output = options.inputs, options.output
     _set_up_logging(options.verbose)
     require(options.shard_mb > 0, "--shard-mb", options.shard_mb, "a positive number of megabytes")
     timeout = options.decode_timeout_seconds
     require(timeout > 0, "--decode-timeout-seconds", timeout, "a positive number of seconds")
-    local = with_local_runner(options)
+    require(options.workers is None or options.workers > 0, "--workers", options.workers, "a positive number")
     with runs.lock(output) if not options.dry_run_plan else contextlib.nullcontext():
         base = runs.open_base(output)
         request = _request(inputs, output, options, base)
@@ -106,7 +82,7 @@ def main(argv: list[str]) -> int:
             _say_nothing_new(options.json, base, changes)
             return 0
         runs.clear_leftovers(output, base)
-        dataset = _run(request, base, listing, changes, local)
+        dataset = _run(request, base, listing, changes, beam_flags)
     _print_summary(options.json, dataset, changes)
     return 0
 
@@ -121,7 +97,7 @@ def _set_up_logging(verbose: bool) -> None:
     logging.getLogger("pipelines").setLevel(logging.ERROR)
 
 
-def _request(inputs: list[str], output: str, options: PreprocessOptions, base: Dataset | None) -> Request:
+def _request(inputs: list[str], output: str, options: argparse.Namespace, base: Dataset | None) -> Request:
     config = settings(options, base.config if base else None)
     if base is not None and (differences := base.config.differences(config)):
         raise SettingError(f"--output {output}: was made with other settings: {'; '.join(differences)}")
@@ -130,7 +106,7 @@ def _request(inputs: list[str], output: str, options: PreprocessOptions, base: D
     return Request(inputs, output, options, config, policy, limit)
 
 
-def _run(request: Request, base: Dataset | None, listing: Listing, changes: Changes, local: bool) -> Dataset:
+def _run(request: Request, base: Dataset | None, listing: Listing, changes: Changes, beam_flags: list[str]) -> Dataset:
     """Plan, build and commit. Whatever goes wrong, the run's folder is removed and the old dataset is as it was."""
     estimator = Estimator(changes.build, request.config)
     cut = tasks(changes, request.config, estimator, request.options.shard_mb)
@@ -139,7 +115,7 @@ def _run(request: Request, base: Dataset | None, listing: Listing, changes: Chan
     try:
         with _terminable():
             run = runs.plan_run(request.output, base, request.config, listing, changes, cut, request.max_failures)
-            _execute(run, request.options, local)
+            _execute(run, request.options, beam_flags)
         dataset = open_dataset(request.output)
         if dataset.runs[-1].name != run.name:
             raise WorkError(f"DATASET {request.output}: the job ended without committing its run")
@@ -157,38 +133,18 @@ def _remove_traces(output: str, base: Dataset | None) -> None:
             store.remove_folder(store.join(output, name))
 
 
-def _execute(run: PlannedRun, options: PreprocessOptions, local: bool) -> None:
-    timeout = options.decode_timeout_seconds
-    try:
-        if local:
-            with show_progress(run.num_sources, run.num_tasks) as folder:
-                _run_pipeline(run, options, BuildOptions(timeout, folder))
-        else:
-            _run_pipeline(run, options, BuildOptions(timeout, None))
-    except AudioVaeError:
-        raise
-    except Exception as error:
-        raise _plain_error(error) from error
+def _execute(run: PlannedRun, options: argparse.Namespace, beam_flags: list[str]) -> None:
+    from pipelines import launch
+    from pipelines.progress import show_progress
 
-
-def _run_pipeline(run: PlannedRun, options: PreprocessOptions, build: BuildOptions) -> None:
-    pipeline = beam.Pipeline(options=options)
-    build_pipeline(pipeline, run, build)
-    pipeline.run().wait_until_finish()
-
-
-_OURS = re.compile(r"pipelines\.errors\.(\w+): (.*?)(?: \[while running|\\n|$)", re.MULTILINE)
-
-
-def _plain_error(error: Exception) -> AudioVaeError:
-    """The error that a worker raised, out of the traceback that a runner puts around it."""
-    text = str(error)
-    if found := _OURS.findall(text):
-        name, message = found[-1]
-        kind = getattr(errors, name)
-        return kind(message) if kind in (SettingError, WorkError, errors.TooManyFailures) else WorkError(message)
-    lines = [line for line in text.strip().splitlines() if line.strip()]
-    return WorkError(f"the Beam job failed: {lines[-1] if lines else type(error).__name__}")
+    job = launch.job_options(options, beam_flags)
+    with contextlib.ExitStack() as stack:
+        folder = None
+        if launch.is_local(job):
+            folder = stack.enter_context(show_progress(run.num_sources, run.num_tasks))
+            if not options.verbose:  # a worker prints the traceback of an error that is reported in one line below
+                stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        launch.run_job(run, job, options.decode_timeout_seconds, folder)
 
 
 @contextlib.contextmanager
@@ -268,6 +224,7 @@ def _report_failures(dataset: Dataset) -> None:
 
 def _print_plan(request: Request, changes: Changes, listing: Listing) -> int:
     from pipelines.dry_run import describe_plan
+    from pipelines.progress import duration_text
 
     values = describe_plan(changes, listing, request.config, request.options.shard_mb, request.options.workers)
 

@@ -1,4 +1,4 @@
-"""Live progress of a run on standard error: one line that changes on a terminal, a plain line now and then elsewhere."""
+"""Live progress of a run on standard error: one line that changes on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
@@ -85,11 +85,12 @@ def _example_class() -> Any:
 
     def add_field(message: Any, name: str, number: int, kind: Any, repeated: bool = False) -> Any:
         label = types.LABEL_REPEATED if repeated else types.LABEL_OPTIONAL
+        added = message.field.add(name=name, number=number, label=label)
         if isinstance(kind, str):
-            kind = {"type": types.TYPE_MESSAGE, "type_name": f".audio_vae.{kind}"}
+            added.type, added.type_name = types.TYPE_MESSAGE, f".audio_vae.{kind}"
         else:
-            kind = {"type": kind}
-        return message.field.add(name=name, number=number, label=label, **kind)
+            added.type = kind
+        return added
 
     for name, kind in (
         ("BytesList", types.TYPE_BYTES),
@@ -99,10 +100,10 @@ def _example_class() -> Any:
         add_field(file.message_type.add(name=name), "value", 1, kind, repeated=True)
     feature = file.message_type.add(name="Feature")
     feature.oneof_decl.add(name="kind")
-    for number, (name, kind) in enumerate(
+    for number, (name, message) in enumerate(
         (("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List")), start=1
     ):
-        add_field(feature, name, number, kind).oneof_index = 0
+        add_field(feature, name, number, message).oneof_index = 0
     features = file.message_type.add(name="Features")
     entry = features.nested_type.add(name="FeatureEntry")
     entry.options.map_entry = True
@@ -128,7 +129,8 @@ def encode_array(spectrogram: NDArray[np.float32], dtype: str) -> bytes:
 def decode_array(data: bytes, spec: RecordSpec) -> NDArray[np.float32]:
     """The inverse of `encode_array`: float32 of spec.shape. WorkError when the number of bytes does not fit."""
     if len(data) != spec.array_bytes:
-        raise WorkError(f"a record's spectrogram has {len(data)} bytes, {spec.dtype} {spec.shape} has {spec.array_bytes}")
+        expected = f"{spec.dtype} {spec.shape} has {spec.array_bytes}"
+        raise WorkError(f"a record's spectrogram has {len(data)} bytes, {expected}")
     array = np.frombuffer(data, dtype=np.dtype(spec.dtype).newbyteorder("<")).reshape(spec.shape)
     values = array.astype(np.float32)
     return values / np.float32(255) if spec.dtype == "uint8" else values
@@ -202,7 +204,7 @@ def frame(serialized: bytes) -> bytes:
     return b"".join((length, _CRC.pack(_masked_crc(length)), serialized, _CRC.pack(_masked_crc(serialized))))
 
 
-def read_frames(file: BinaryIO, name: str) -> Iterator[bytes]:
+def read_frames(file: IO[bytes], name: str) -> Iterator[bytes]:
     """Yield the data of each TFRecord entry of a file open for reading.
 
     WorkError names the file and the byte where it is truncated or where a checksum does not fit.

@@ -15,14 +15,13 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import store
-from pipelines.building import BuiltShard, ShardSummary
 from pipelines.config import TRAIN, DatasetConfig
 from pipelines.dataset import (
     ENTRY,
@@ -39,11 +38,14 @@ from pipelines.dataset import (
     open_dataset,
     run_number,
 )
-from pipelines.decoding import local_path
 from pipelines.errors import SettingError, TooManyFailures, WorkError
+from pipelines.formats import local_path
 from pipelines.planning import Changes, ShardTask, kept_shards, task_to_dict
 from pipelines.records import schema_pbtxt
 from pipelines.sources import Listing
+
+if TYPE_CHECKING:
+    from pipelines.building import BuiltShard, ShardSummary
 
 PLAN = "plan"
 TASKS_FILE = "tasks.jsonl"
@@ -68,7 +70,7 @@ class MaxFailures:
         except ValueError:
             value = -1.0
         percent = text.endswith("%")
-        if not (0 <= value and math.isfinite(value) and (percent or value == int(value))):
+        if not (value >= 0 and math.isfinite(value) and (percent or value == int(value))):
             raise SettingError(f"--max-failures={text} must be a count like 10 or a percentage like 2.5%")
         return cls(value, percent)
 
@@ -173,7 +175,7 @@ def plan_run(
 ) -> PlannedRun:
     """Write the plan of the next run into its folder."""
     number = base.runs[-1].number + 1 if base else 1
-    name = f"{number:06d}-{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}"
+    name = f"{number:06d}-{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}"
     digest = base.digest if base else None
     run = PlannedRun(dataset_uri, name, config, digest, listing.roots, 0, len(changes.build))
     store.make_folder(run.plan_uri)
@@ -189,7 +191,7 @@ def plan_run(
     stays = pa.concat_tables([changes.kept, changes.carried])
     range_ = pc.min_max(stays["min_db"]).as_py()["min"], pc.min_max(stays["max_db"]).as_py()["max"]
     values = {
-        "kept": {split: [dataclasses.asdict(s) for s in shards] for split, shards in kept_shards(base, changes).items()},
+        "kept": {split: list(map(dataclasses.asdict, s)) for split, s in kept_shards(base, changes).items()},
         "kept_seconds": _seconds_by_split(stays),
         "kept_sources": len(stays),
         "kept_range": range_,

@@ -7,12 +7,12 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.decoding import AUDIO_SUFFIXES, local_path, suffix_of
+from pipelines import store
 from pipelines.errors import SettingError, WorkError
+from pipelines.formats import AUDIO_SUFFIXES, local_path, suffix_of
 
 LISTING = pa.schema(
     [
@@ -178,12 +178,12 @@ def _local_file(source: str, path: str) -> _Entry:
 
 
 def _remote_entries(uri: str) -> tuple[str, Iterator[_Entry]]:
+    fs, path = store.filesystem(uri)
     try:
-        fs, path = fsspec.core.url_to_fs(uri)
         if not fs.exists(path):
             raise SettingError(f"INPUT {uri}: must exist")
         is_folder = fs.isdir(path)
-    except (OSError, ValueError, ImportError) as error:
+    except OSError as error:
         raise SettingError(f"INPUT {uri}: must be readable: {error}") from error
     root = uri.rstrip("/") if is_folder else uri.rsplit("/", 1)[0]
     top = path.rstrip("/") if is_folder else path.rsplit("/", 1)[0]

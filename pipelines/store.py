@@ -7,10 +7,8 @@ import os
 from collections.abc import Iterator
 from typing import IO, Any
 
-import fsspec
-
-from pipelines.decoding import local_path
 from pipelines.errors import SettingError, WorkError
+from pipelines.formats import local_path
 
 
 def join(folder: str, *parts: str) -> str:
@@ -20,6 +18,8 @@ def join(folder: str, *parts: str) -> str:
 
 def filesystem(uri: str) -> tuple[Any, str]:
     """The fsspec file system of a URI and the path in it; SettingError when there is none for its scheme."""
+    import fsspec
+
     try:
         fs, path = fsspec.core.url_to_fs(uri, use_listings_cache=False)
     except (ValueError, ImportError) as error:
@@ -57,8 +57,8 @@ def read_range(uri: str, offset: int, length: int) -> bytes:
 def open_atomic(uri: str) -> Iterator[IO[bytes]]:
     """Open a file for writing that appears whole, under its name, when the block ends without an error.
 
-    Locally a temporary name is flushed to disk and renamed; an object store publishes a file when it is closed. WorkError names
-    the file when it can't be written, and nothing is left of it.
+    Locally a temporary name is flushed to disk and renamed; an object store publishes a file when it is closed.
+    WorkError names the file when it can't be written, and nothing is left of it.
     """
     path = local_path(uri)
     try:
@@ -99,6 +99,9 @@ def exists(uri: str) -> bool:
 
 def names(folder: str) -> list[str]:
     """The names in a folder in order; none when there is no such folder."""
+    path = local_path(folder)
+    if path is not None:
+        return sorted(os.listdir(path)) if os.path.isdir(path) else []
     fs, path = filesystem(folder)
     try:
         found = fs.ls(path, detail=False)
@@ -110,9 +113,13 @@ def names(folder: str) -> list[str]:
 
 def make_folder(uri: str) -> None:
     """Make a folder and those above it."""
-    fs, path = filesystem(uri)
+    path = local_path(uri)
     try:
-        fs.makedirs(path, exist_ok=True)
+        if path is not None:
+            os.makedirs(path, exist_ok=True)
+        else:
+            fs, path = filesystem(uri)
+            fs.makedirs(path, exist_ok=True)
     except OSError as error:
         raise WorkError(f"{uri}: cannot be made: {error.strerror or error}") from error
 

@@ -23,12 +23,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.building import BuiltShard, ShardBuilder, ShardSummary, copy_shard
+from pipelines.building import BuiltShard, ShardSummary, build_shard, copy_shard
 from pipelines.config import DatasetConfig
 from pipelines.errors import AudioVaeError, WorkError
 from pipelines.planning import ShardTask, task_from_dict, task_to_dict
-
-DECODE_TIMEOUT_SECONDS = 60.0
 
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 _POLL_SECONDS = 0.5
@@ -79,9 +77,7 @@ class SupervisedBuilder:
     count in, None for a private one. Not safe for threads: one for each.
     """
 
-    def __init__(
-        self, config: DatasetConfig, timeout_seconds: float = DECODE_TIMEOUT_SECONDS, progress_folder: str | None = None
-    ) -> None:
+    def __init__(self, config: DatasetConfig, timeout_seconds: float, progress_folder: str | None = None) -> None:
         self.config = config
         self.timeout_seconds = timeout_seconds
         self._own_folder = None if progress_folder else tempfile.TemporaryDirectory(prefix="audio-vae-")
@@ -194,16 +190,15 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a decoder prints must not mix with the replies
     progress = Progress(progress_path)
     config = DatasetConfig.from_dict(json.loads(config_json))
-    builder = ShardBuilder(config)
     replies.write(b"{}\n")
     replies.flush()
     for request in _requests():
-        reply = _build(builder, progress, request)
+        reply = _build(config, progress, request)
         replies.write(json.dumps(reply).encode() + b"\n")
         replies.flush()
 
 
-def _build(builder: ShardBuilder, progress: Progress, request: dict[str, Any]) -> dict[str, Any]:
+def _build(config: DatasetConfig, progress: Progress, request: dict[str, Any]) -> dict[str, Any]:
     task = task_from_dict(request["task"])
     before = progress.read()
     done = {"ticks": before["ticks"], "seconds": 0.0, "index": -1, "last": 0.0}
@@ -214,16 +209,14 @@ def _build(builder: ShardBuilder, progress: Progress, request: dict[str, Any]) -
             done["index"] = index
         done["last"] = seconds
         done["ticks"] += 1
-        progress.write(
-            ticks=done["ticks"], index=index, task_sources=index, task_seconds=done["seconds"] + seconds
-        )
+        progress.write(ticks=done["ticks"], index=index, task_sources=index, task_seconds=done["seconds"] + seconds)
 
     try:
         if task.copy_of is not None:
-            built = copy_shard(task, request["dataset"], request["run"], builder.config.dtype)
+            built = copy_shard(task, request["dataset"], request["run"], config.dtype)
         else:
             failed = {int(index): tuple(reason) for index, reason in request["failed"].items()}
-            built = builder.build(task, request["run"], failed, watch)  # type: ignore[arg-type]
+            built = build_shard(task, config, request["run"], failed, watch)  # type: ignore[arg-type]
     except AudioVaeError as error:
         return {"error": str(error)}
     finally:

@@ -28,7 +28,7 @@ Range = tuple[float | None, float | None]
 _log = logging.getLogger(__name__)
 
 
-class MinMaxCombineFn(beam.CombineFn):  # type: ignore[misc]
+class MinMaxCombineFn(beam.CombineFn):
     """The lowest minimum and highest maximum of (minimum, maximum) pairs; None stands for no value."""
 
     def create_accumulator(self) -> Range:
@@ -54,7 +54,7 @@ class BuildOptions:
     progress_folder: str | None
 
 
-class BuildShard(beam.DoFn):  # type: ignore[misc]
+class BuildShard(beam.DoFn):
     """From a line of the plan to a shard: yields its summary, and (source, stage, reason) on the tag `failures`."""
 
     def __init__(self, run: PlannedRun, options: BuildOptions) -> None:

@@ -1,0 +1,97 @@
+"""`audio-vae info`: what is in a dataset, from `dataset.json` and the manifests alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.dataset import Dataset, open_dataset
+
+_LEVEL_STEP_DB = 10
+
+
+def describe(dataset: Dataset) -> dict[str, Any]:
+    """Counts, hours, range, failures by stage, size and a histogram of levels, as JSON values."""
+    rows = dataset.manifest(["status", "seconds", "max_db", "error_stage"])
+    failed = rows.filter(pc.equal(rows["status"], "failed"))
+    splits = {
+        name: {
+            "num_examples": split.num_examples,
+            "hours": round(split.seconds / 3600, 4),
+            "num_shards": len(split.shards),
+            "num_bytes": sum(shard.num_bytes for shard in split.shards),
+        }
+        for name, split in dataset.splits.items()
+    }
+    return {
+        "dataset": dataset.uri,
+        "fingerprint": dataset.fingerprint,
+        "config": dataset.config.to_dict(),
+        "record": {"dtype": dataset.record.dtype, "shape": list(dataset.record.shape)},
+        "num_examples": dataset.num_examples,
+        "hours": round(sum(split.seconds for split in dataset.splits.values()) / 3600, 4),
+        "num_bytes": sum(shard.num_bytes for shard in dataset.shards),
+        "global_range": {"min_db": dataset.min_db, "max_db": dataset.max_db},
+        "splits": splits,
+        "sources": dataset.to_dict()["sources"],
+        "failures_by_stage": _counts(failed["error_stage"]),
+        "levels": _levels(rows["max_db"]),
+        "runs": [{"name": run.name, "num_examples": run.num_examples} for run in dataset.runs],
+    }
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()}
+
+
+def _levels(max_db: pa.ChunkedArray) -> list[dict[str, float]]:
+    """How many sources have their loudest cell in each range of 10 dB: from_db (included) to to_db."""
+    values = max_db.drop_null().to_numpy()
+    if len(values) == 0:
+        return []
+    first = math.floor(values.min() / _LEVEL_STEP_DB)
+    bins = np.floor(values / _LEVEL_STEP_DB).astype(int) - first
+    return [
+        {"from_db": (first + i) * _LEVEL_STEP_DB, "to_db": (first + i + 1) * _LEVEL_STEP_DB, "sources": int(count)}
+        for i, count in enumerate(np.bincount(bins))
+    ]
+
+
+def _text(values: dict[str, Any]) -> str:
+    bounds, sources = values["global_range"], values["sources"]
+    shape = " x ".join(str(size) for size in values["record"]["shape"])
+    lines = [
+        values["dataset"],
+        f"records    {values['num_examples']:,} of {values['record']['dtype']} {shape} (bins x frames x channels)",
+        f"audio      {values['hours']:,.2f} hours, {values['num_bytes'] / 1e6:,.1f} MB in {len(values['runs'])} runs",
+        f"range      {bounds['min_db']:.2f} to {bounds['max_db']:.2f} dB",
+        "sources    " + ", ".join(f"{count:,} {name}" for name, count in sources.items()),
+    ]
+    for name, split in values["splits"].items():
+        shards = f"{split['num_shards']} shards"
+        lines.append(f"  {name:<11}{split['num_examples']:>9,} records  {split['hours']:>9,.2f} hours  {shards}")
+    for stage, count in values["failures_by_stage"].items():
+        lines.append(f"  failed in {stage}: {count:,}")
+    most = max((level["sources"] for level in values["levels"]), default=1)
+    lines += ["loudest cell of each source, dB"] if values["levels"] else []
+    for level in values["levels"]:
+        bar = "#" * math.ceil(40 * level["sources"] / most)
+        lines.append(f"  {level['from_db']:>5} to {level['to_db']:>4} {level['sources']:>9,} {bar}")
+    return "\n".join(lines)
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="audio-vae info", description="Show what is in a dataset.")
+    parser.add_argument("dataset", metavar="DATASET")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    arguments = parser.parse_args(argv)
+    values = describe(open_dataset(arguments.dataset))
+    print(json.dumps(values) if arguments.json else _text(values))
+    return 0

@@ -1,0 +1,97 @@
+"""Hands a planned run to Beam: options, the choice of the runner, and the error that a job ends with."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+
+from pipelines import errors
+from pipelines.errors import AudioVaeError, SettingError, TooManyFailures, WorkError
+from pipelines.options import add_arguments
+from pipelines.runs import PlannedRun
+from pipelines.transforms import BuildOptions, build_pipeline
+
+LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+"""Named, because Beam's DirectRunner chooses between three runners by graph and network."""
+
+
+class PreprocessOptions(PipelineOptions):
+    """The command's options among Beam's, so that a job's page shows them."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        add_arguments(parser)
+
+
+def split_beam_flags(argv: list[str], parser: argparse.ArgumentParser) -> tuple[list[str], list[str]]:
+    """Separate Beam's flags and their values from our arguments, so that no value is taken for an INPUT."""
+    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    for options in PipelineOptions.__subclasses__():
+        if options is not PreprocessOptions:
+            options._add_argparse_args(known)
+    ours: list[str] = []
+    beams: list[str] = []
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        name = word.split("=", 1)[0]
+        action = known._option_string_actions.get(name)
+        if action is None or name in parser._option_string_actions:
+            ours.append(word)
+            continue
+        beams.append(word)
+        if "=" not in word and action.nargs != 0 and rest:
+            beams.append(rest.pop(0))
+    return ours, beams
+
+
+def job_options(options: argparse.Namespace, beam_flags: list[str]) -> PreprocessOptions:
+    """Beam's options; without --runner the local runner is named, with a thread for each worker.
+
+    Each thread leads a builder process, so threads are enough to use all cores.
+    """
+    given = {name: value for name, value in vars(options).items() if name not in ("inputs", "output")}
+    job = PreprocessOptions(beam_flags, **given)
+    standard, direct = job.view_as(StandardOptions), job.view_as(DirectOptions)
+    if standard.runner is None:
+        standard.runner = LOCAL_RUNNER
+        if not any(flag.startswith("--direct_num_workers") for flag in beam_flags):
+            direct.direct_num_workers = options.workers or os.cpu_count() or 1
+        if not any(flag.startswith("--direct_running_mode") for flag in beam_flags):
+            direct.direct_running_mode = "multi_threading" if direct.direct_num_workers > 1 else "in_memory"
+    return job
+
+
+def is_local(job: PreprocessOptions) -> bool:
+    """Whether the job runs on this machine under the local runner."""
+    return str(job.view_as(StandardOptions).runner).rsplit(".", 1)[-1] == "FnApiRunner"
+
+
+def run_job(run: PlannedRun, job: PreprocessOptions, timeout_seconds: float, progress_folder: str | None) -> None:
+    """Run the job to its end. Raises the error that a worker raised, or a WorkError with what the runner said."""
+    try:
+        pipeline = beam.Pipeline(options=job)
+        build_pipeline(pipeline, run, BuildOptions(timeout_seconds, progress_folder))
+        pipeline.run().wait_until_finish()
+    except AudioVaeError:
+        raise
+    except Exception as error:  # a runner may raise anything; its text is all that it tells
+        raise _plain_error(error) from error
+
+
+_OURS = re.compile(r"pipelines\.errors\.(\w+): (.*?)(?: \[while running|\\n|$)", re.MULTILINE)
+
+
+def _plain_error(error: Exception) -> AudioVaeError:
+    """The error that a worker raised, out of the traceback that a runner puts around it."""
+    text = str(error)
+    if found := _OURS.findall(text):
+        name, message = found[-1]
+        kind = getattr(errors, name)
+        return kind(message) if kind in (SettingError, WorkError, TooManyFailures) else WorkError(message)
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return WorkError(f"the Beam job failed: {lines[-1] if lines else type(error).__name__}")
