@@ -22,37 +22,28 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import store
-from pipelines.config import TRAIN, DatasetConfig
+from pipelines.config import DatasetConfig
 from pipelines.dataset import (
-    ENTRY,
     MANIFEST,
-    MANIFEST_FILE,
     RUNS,
-    SCHEMA_FILE,
     Dataset,
-    Run,
-    Shard,
-    Sources,
-    Split,
     is_dataset,
     open_dataset,
     run_number,
 )
-from pipelines.errors import SettingError, TooManyFailures, WorkError
+from pipelines.errors import SettingError, WorkError
 from pipelines.formats import local_path
 from pipelines.planning import Changes, ShardTask, kept_shards, task_to_dict
-from pipelines.records import schema_pbtxt
 from pipelines.sources import Listing
 
 if TYPE_CHECKING:
-    from pipelines.building import BuiltShard, ShardSummary
+    from pipelines.building import BuiltShard
 
 PLAN = "plan"
 TASKS_FILE = "tasks.jsonl"
 PLAN_FILE = "plan.json"
 CARRIED_FILE = "carried.parquet"
 FAILED_FILE = "failed.parquet"
-_ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -242,135 +233,9 @@ def read_task(tasks_uri: str, offset: int, length: int) -> dict[str, Any]:
 def write_rows(run: PlannedRun, built: BuiltShard) -> None:
     """Put a shard's manifest rows beside the plan, where the commit finds them."""
     if built.rows:
-        _write_table(_rows_uri(run, built.summary.shard), pa.Table.from_pylist(built.rows, schema=MANIFEST))
+        _write_table(rows_uri(run, built.summary.shard), pa.Table.from_pylist(built.rows, schema=MANIFEST))
 
 
-def _rows_uri(run: PlannedRun, shard: str) -> str:
+def rows_uri(run: PlannedRun, shard: str) -> str:
+    """Where a shard's manifest rows lie until the commit."""
     return store.join(run.plan_uri, f"{shard}.rows.parquet")
-
-
-def commit(run: PlannedRun, summaries: Iterable[ShardSummary], run_range: tuple[float | None, float | None]) -> Dataset:
-    """Write the run's manifest, then replace `dataset.json`: from then on the run exists. Safe to repeat.
-
-    TooManyFailures or WorkError when the run must not become real; WorkError when the dataset has moved on meanwhile.
-    """
-    base = open_dataset(run.dataset_uri) if is_dataset(run.dataset_uri) else None
-    if base is not None and base.runs[-1].name == run.name:
-        return base  # a repeated step: done already
-    if (base.digest if base else None) != run.base_digest:
-        raise WorkError(f"DATASET {run.dataset_uri}: another run committed meanwhile; run again")
-    plan = json.loads(store.read_bytes(store.join(run.plan_uri, PLAN_FILE)))
-    ordered = sorted(summaries, key=lambda summary: _shard_order(summary.shard))
-    _check_failures(run, plan, ordered)
-    num_rows = _write_manifest(run, ordered)
-    dataset = _next_dataset(run, plan, ordered, run_range)
-    if num_rows["written"] + plan["kept_sources"] - num_rows["carried"] != dataset.sources.written:
-        raise WorkError(f"{run.uri}: its manifest and its shards do not agree; run again")
-    if base is None:
-        store.write_bytes(store.join(run.dataset_uri, SCHEMA_FILE), schema_pbtxt(dataset.record).encode())
-    store.write_bytes(store.join(run.dataset_uri, ENTRY), dataset.to_json())
-    _clear_run(run, {summary.shard for summary in ordered if summary.num_examples})
-    return dataset
-
-
-def _shard_order(name: str) -> tuple[bool, str, int]:
-    split, number = name.removesuffix(".tfrecord").rsplit("-", 1)
-    return split != TRAIN, split, int(number)
-
-
-def _check_failures(run: PlannedRun, plan: dict[str, Any], summaries: list[ShardSummary]) -> None:
-    failed = sum(summary.failed for summary in summaries) + plan["listing_failures"]
-    tried = run.num_sources + plan["listing_failures"]
-    limit = MaxFailures(**plan["max_failures"])
-    if limit.exceeded(failed, tried):
-        raise TooManyFailures(
-            f"{failed} of {tried} sources failed, --max-failures={limit} allows fewer; nothing was committed. "
-            f"The first: {_first_failure(run, summaries)}"
-        )
-    if plan["kept_sources"] + sum(summary.written for summary in summaries) == 0:
-        if failed == 0:
-            raise WorkError(f"DATASET {run.dataset_uri}: no source would be left; remove the folder instead")
-        raise WorkError(f"none of {tried} sources could be used. The first: {_first_failure(run, summaries)}")
-
-
-def _first_failure(run: PlannedRun, summaries: list[ShardSummary]) -> str:
-    tables = [_read_table(_rows_uri(run, s.shard)) for s in summaries if s.failed][:1]
-    tables.append(_read_table(store.join(run.plan_uri, FAILED_FILE)))
-    row = next(row for table in tables for row in table.to_pylist() if row["status"] == "failed")
-    return f"{row['source']}: {row['error_stage']} failed: {row['error']}"
-
-
-def _read_table(uri: str) -> pa.Table:
-    with store.open_read(uri) as file:
-        return pq.read_table(file, schema=MANIFEST)
-
-
-def _write_manifest(run: PlannedRun, summaries: list[ShardSummary]) -> dict[str, int]:
-    """Rows of copied shards, then of built ones in the order of the plan, then of sources that failed earlier."""
-    carried = store.join(run.plan_uri, CARRIED_FILE)
-    parts = [_rows_uri(run, s.shard) for s in summaries if s.written or s.failed]
-    counts = {"written": 0, "carried": 0}
-    with (
-        store.open_atomic(store.join(run.uri, MANIFEST_FILE)) as file,
-        pq.ParquetWriter(file, MANIFEST, compression="zstd") as writer,
-    ):
-        pending: list[pa.Table] = []
-        for uri in [carried, *parts, store.join(run.plan_uri, FAILED_FILE)]:
-            table = _read_table(uri)
-            counts["written"] += pc.sum(pc.equal(table["status"], "written")).as_py() or 0
-            counts["carried"] += len(table) if uri == carried else 0
-            pending.append(table)
-            if sum(map(len, pending)) >= _ROWS_AT_ONCE:
-                writer.write_table(pa.concat_tables(pending), row_group_size=2 * _ROWS_AT_ONCE)
-                pending = []
-        writer.write_table(pa.concat_tables([*pending, MANIFEST.empty_table()]))
-    return counts
-
-
-def _next_dataset(
-    run: PlannedRun, plan: dict[str, Any], summaries: list[ShardSummary], run_range: tuple[float | None, float | None]
-) -> Dataset:
-    shards = {name: [Shard(**shard) for shard in kept] for name, kept in plan["kept"].items()}
-    seconds: dict[str, float] = dict(plan["kept_seconds"])
-    for summary in summaries:
-        if summary.num_examples:
-            path = f"{RUNS}/{run.name}/{summary.shard}"
-            shard = Shard(path, summary.num_examples, summary.num_bytes, summary.crc32c)
-            shards.setdefault(summary.split, []).append(shard)
-        seconds[summary.split] = seconds.get(summary.split, 0.0) + summary.seconds
-    names = sorted((name for name in shards if shards[name]), key=lambda name: (name != TRAIN, name))
-    splits = {
-        name: Split(sum(s.num_examples for s in shards[name]), round(seconds[name], 6), tuple(shards[name]))
-        for name in names
-    }
-    lows, highs = ([v for v in pair if v is not None] for pair in zip(plan["kept_range"], run_range, strict=True))
-    written = sum(summary.written for summary in summaries)
-    failed_now = sum(summary.failed for summary in summaries) + plan["listing_failures"]
-    failed = pq.read_metadata(pa.BufferReader(store.read_bytes(store.join(run.plan_uri, FAILED_FILE)))).num_rows
-    failed += sum(summary.failed for summary in summaries)
-    own = Sources(written + failed_now, written, failed_now, plan["removed"], plan["ignored"])
-    total = plan["kept_sources"] + written
-    removed = plan["removed_before"] + plan["removed"]
-    alive = {shard.run for named in shards.values() for shard in named}
-    earlier = [_run_from_dict(values) for values in plan["runs"]]
-    this = Run(run.name, run.inputs, own, sum(summary.num_examples for summary in summaries))
-    return Dataset(
-        uri=run.dataset_uri,
-        config=run.config,
-        min_db=min(lows),
-        max_db=max(highs),
-        splits=splits,
-        sources=Sources(total + failed, total, failed, removed, plan["ignored"]),
-        runs=(*(earlier_run for earlier_run in earlier if earlier_run.name in alive), this),
-    )
-
-
-def _run_from_dict(values: dict[str, Any]) -> Run:
-    return Run(values["name"], tuple(values["inputs"]), Sources(**values["sources"]), values["num_examples"])
-
-
-def _clear_run(run: PlannedRun, shards: set[str]) -> None:
-    """Leave only the manifest and the shards in a committed run's folder."""
-    for name in store.names(run.uri):
-        if name not in shards and name != MANIFEST_FILE:
-            store.remove_folder(store.join(run.uri, name))

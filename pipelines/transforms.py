@@ -14,7 +14,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput
 
-from pipelines import runs
+from pipelines import committing, runs
 from pipelines.building import ShardSummary
 from pipelines.planning import task_from_dict
 from pipelines.runs import PlannedRun
@@ -95,7 +95,7 @@ def log_failure(failure: tuple[str, str, str]) -> None:
 
 def commit(_: int, run: PlannedRun, summaries: Iterable[ShardSummary], run_range: Range) -> str:
     """The last step; returns the name of the run."""
-    return runs.commit(run, summaries, run_range).runs[-1].name
+    return committing.commit(run, summaries, run_range).runs[-1].name
 
 
 def build_pipeline(pipeline: beam.Pipeline, run: PlannedRun, options: BuildOptions) -> beam.PCollection:

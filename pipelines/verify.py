@@ -20,6 +20,7 @@ from pipelines import store
 from pipelines.dataset import SCHEMA_FILE, Dataset, Shard, open_dataset
 from pipelines.errors import WorkError
 from pipelines.records import read_frames, schema_pbtxt
+from pipelines.terminal import held_stderr
 
 _ISSUES_SHOWN = 20
 _TOLERANCE_DB = 1e-3
@@ -124,7 +125,6 @@ def check_dataset(dataset: Dataset) -> list[str]:
 
 def _record_batches(uri: str) -> Iterator[pa.RecordBatch]:
     """A shard's records, decoded by tfx-bsl."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
     from tfx_bsl.public import tfxio
@@ -150,6 +150,8 @@ def check_shard(path: str, dataset_uri: str) -> list[str]:
 
 def _run_checks(dataset: Dataset) -> list[str]:
     """Check all shards in a Beam pipeline; its result comes back in a file, which every local mode can write."""
+    with held_stderr():  # TensorFlow, which tfx-bsl imports
+        import tfx_bsl.public.tfxio  # noqa: F401
     import apache_beam as beam
 
     from pipelines.launch import LOCAL_RUNNER
