@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-import io
 import json
 import os
 import sys
@@ -150,18 +148,13 @@ def check_shard(path: str, dataset_uri: str) -> list[str]:
 
 def _run_checks(dataset: Dataset) -> list[str]:
     """Check all shards in a Beam pipeline; its result comes back in a file, which every local mode can write."""
-    with held_stderr():  # TensorFlow, which tfx-bsl imports
-        import tfx_bsl.public.tfxio  # noqa: F401
     import apache_beam as beam
 
     from pipelines.launch import LOCAL_RUNNER
 
-    with tempfile.TemporaryDirectory(prefix="audio-vae-") as folder:
+    with tempfile.TemporaryDirectory(prefix="audio-vae-") as folder, held_stderr():
         result = os.path.join(folder, "problems.json")
-        with (
-            contextlib.redirect_stderr(io.StringIO()),
-            beam.Pipeline(runner=LOCAL_RUNNER, argv=_local_flags()) as pipeline,
-        ):
+        with beam.Pipeline(runner=LOCAL_RUNNER, argv=_local_flags()) as pipeline:
             _ = (
                 pipeline
                 | beam.Create([shard.path for shard in dataset.shards])

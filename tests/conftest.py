@@ -1,0 +1,82 @@
+"""Sounds and datasets that the tests share, made once a session."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).resolve().parents[1]
+FSDD = ROOT.parent / "shared" / "data" / "fsdd" / "recordings"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on real recordings skip where the recordings are not."""
+    if not FSDD.is_dir():
+        for item in items:
+            if item.get_closest_marker("fsdd"):
+                item.add_marker(pytest.mark.skip(reason=f"no recordings in {FSDD}"))
+
+
+def tone(frequency_hz: float, seconds: float, sample_rate: int, level: float = 0.5) -> np.ndarray:
+    """A sine, float32 (n_samples,)."""
+    time = np.arange(int(seconds * sample_rate)) / sample_rate
+    return (level * np.sin(2 * np.pi * frequency_hz * time)).astype(np.float32)
+
+
+def write_tones(folder: Path, count: int = 12, sample_rate: int = 16000, seconds: float = 1.0) -> Path:
+    """Sines at steps of a semitone as `tone_00.wav` and so on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        soundfile.write(folder / f"tone_{i:02d}.wav", tone(220 * 2 ** (i / 12), seconds, sample_rate), sample_rate)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fsdd() -> Path:
+    """The folder of real recordings."""
+    return FSDD
+
+
+@pytest.fixture(scope="session")
+def tone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve sines of one second at 16 kHz. Read only."""
+    return write_tones(tmp_path_factory.mktemp("sounds") / "tones")
+
+
+def audio_vae(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the console command as a user does."""
+    command = [sys.executable, "-m", "vae_model.cli", *map(str, arguments)]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, **options)
+
+
+def audio_vae_json(*arguments: object) -> dict[str, Any]:
+    """Run the console command with --json and return what it prints."""
+    done = audio_vae(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    values: dict[str, Any] = json.loads(done.stdout)
+    return values
+
+
+@pytest.fixture
+def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`audio-vae` in a process of its own."""
+    return audio_vae
+
+
+@pytest.fixture(scope="session")
+def tone_dataset(tone_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The twelve sines as a dataset of preset tiny, 256 x 64 x 1, with three in `validation`. Read only."""
+    dataset = tmp_path_factory.mktemp("dataset") / "tones"
+    split = "validation=tone_0[369]"
+    audio_vae_json("preprocess", tone_folder, "--output", dataset, "--preset", "tiny", "--split-pattern", split)
+    return dataset
