@@ -8,6 +8,7 @@ import dataclasses
 import io
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from pipelines import runs, store
 from pipelines.config import DatasetConfig, require
 from pipelines.dataset import Dataset, open_dataset
 from pipelines.errors import SettingError, WorkError
+from pipelines.formats import local_path
 from pipelines.options import add_arguments, settings
 from pipelines.planning import Changes, Estimator, Policy, compare, tasks
 from pipelines.runs import MaxFailures, PlannedRun
@@ -65,6 +67,8 @@ def main(argv: list[str]) -> int:
     timeout = options.decode_timeout_seconds
     require(timeout > 0, "--decode-timeout-seconds", timeout, "a positive number of seconds")
     require(options.workers is None or options.workers > 0, "--workers", options.workers, "a positive number")
+    path = local_path(output)
+    require(path is None or not os.path.isfile(path), "--output", output, "a folder")
     with runs.lock(output) if not options.dry_run_plan else contextlib.nullcontext():
         base = runs.open_base(output)
         request = _request(inputs, output, options, base)

@@ -1,0 +1,50 @@
+# Everything below builds .venv by itself. PYTHON chooses the interpreter, AUDIO the folder that `make demo` listens to.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+DEMO_OUT ?= demo-out
+
+.PHONY: demo test test-long lint format types check bench requirements clean
+
+demo: $(INSTALLED)
+	$(BIN)/audio-vae demo --output $(DEMO_OUT) $(if $(AUDIO),--audio "$(AUDIO)")
+
+test: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -n 2
+
+test-long: $(INSTALLED_DEV)
+	AUDIO_VAE_LONG=1 $(BIN)/python -m pytest -n 2 tests/test_crash_safety.py tests/test_damaged_audio.py
+
+lint: $(INSTALLED_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED_DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(INSTALLED_DEV)
+	$(BIN)/mypy
+
+check: lint types test
+
+# Pins every version for Python 3.10 to 3.13; needs uv.
+requirements:
+	uv pip compile setup.py --all-extras --universal --python-version 3.10 --upgrade \
+		--custom-compile-command "make requirements" -o requirements.txt
+
+clean:
+	rm -rf $(VENV) .cache build *.egg-info $(DEMO_OUT)
+
+# The package and what it needs at run time, at the versions of requirements.txt.
+$(INSTALLED): requirements.txt setup.py
+	$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f'Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …')"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -e .
+	touch $@
+
+$(INSTALLED_DEV): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -e '.[dev]'
+	touch $@

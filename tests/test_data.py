@@ -1,0 +1,129 @@
+"""Batches from a dataset's shards, against the same records read without TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import tensorflow as tf
+from dataset_writer import noises, write_dataset
+
+from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
+from pipelines.dataset import Dataset, open_dataset
+from pipelines.errors import SettingError, WorkError
+from vae_model import data
+from vae_model.bundle import ValueRange
+
+AUDIO, SPECTROGRAM = AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64)
+
+
+def open_written(folder: Path, dtype: str = "float16", count: int = 11) -> Dataset:
+    config = DatasetConfig(AUDIO, SPECTROGRAM, dtype=dtype)
+    return open_dataset(write_dataset(folder, {"train": noises(count)}, config, num_shards=3))
+
+
+def global_range(dataset: Dataset) -> ValueRange:
+    return ValueRange(dataset.min_db, dataset.max_db)
+
+
+def flat(batches: tf.data.Dataset) -> np.ndarray:
+    return np.concatenate(list(batches.as_numpy_iterator()))
+
+
+def in_order(array: np.ndarray) -> np.ndarray:
+    return array[np.argsort(array.reshape(len(array), -1).sum(axis=1))]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
+def test_batches_are_decibels_scaled_to_the_global_range(tmp_path: Path, dtype: str) -> None:
+    dataset = open_written(tmp_path, dtype)
+    decibels = [r.spectrogram * (r.max_db - r.min_db) + r.min_db for r in dataset.records("train")]
+    expected = (np.stack(decibels) - dataset.min_db) / (dataset.max_db - dataset.min_db)
+    batches = data.batches(dataset, "train", global_range(dataset), batch_size=4)
+    assert [len(batch) for batch in batches] == [4, 4, 3]
+    assert int(batches.cardinality()) == 3
+    found = flat(batches)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(in_order(found), in_order(expected), atol=1e-5)
+    assert found.min() == pytest.approx(0, abs=1e-5)
+    assert found.max() == pytest.approx(1, abs=1e-5)
+
+
+def test_batches_per_record_are_the_records_as_they_are(tmp_path: Path) -> None:
+    dataset = open_written(tmp_path)
+    found = flat(data.batches(dataset, "train", ValueRange(-60.0, 0.0, per_record=True), batch_size=4))
+    expected = np.stack([record.spectrogram for record in dataset.records("train")])
+    np.testing.assert_array_equal(in_order(found), in_order(expected))
+
+
+@pytest.mark.parametrize("cache_mb", [0, 1024])
+def test_shuffle_is_repeatable_and_new_every_epoch(tmp_path: Path, cache_mb: int) -> None:
+    dataset = open_written(tmp_path, count=30)
+
+    def epochs(seed: int | None) -> list[np.ndarray]:
+        batches = data.batches(
+            dataset, "train", global_range(dataset), batch_size=8, shuffle_seed=seed, cache_mb=cache_mb
+        )
+        return [flat(batches), flat(batches)]
+
+    first, second = epochs(seed=1)
+    np.testing.assert_array_equal(in_order(first), in_order(second))
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, epochs(seed=1)[0])
+    assert not np.array_equal(first, epochs(seed=2)[0])
+    fixed, again = epochs(seed=None)
+    np.testing.assert_array_equal(fixed, again)
+
+
+def test_silence_alone_gives_zeros_not_nan(tmp_path: Path) -> None:
+    config = DatasetConfig(AUDIO, SPECTROGRAM)
+    dataset = open_dataset(write_dataset(tmp_path, {"train": [np.zeros((1000, 1))] * 3}, config))
+    assert dataset.min_db == dataset.max_db
+    np.testing.assert_array_equal(flat(data.batches(dataset, "train", global_range(dataset), 2)), 0)
+
+
+def test_first_examples_come_from_all_shards(tmp_path: Path) -> None:
+    dataset = open_written(tmp_path)
+    examples = data.first_examples(dataset, "train", limit=3)
+    assert examples["spectrogram"].shape == (3, 32, 16, 1)
+    assert len({name.decode() for name in examples["source"]}) == 3
+    assert {int(name.decode().split(".")[0]) % 3 for name in examples["source"]} == {0, 1, 2}
+
+
+def test_typical_range_is_the_median(tmp_path: Path) -> None:
+    dataset = open_written(tmp_path)
+    records = list(dataset.records("train"))
+    found = data.record_range(data.first_examples(dataset, "train"))
+    assert found.per_record
+    assert found.min_db == pytest.approx(np.median([record.min_db for record in records]), abs=1e-3)
+    assert found.max_db == pytest.approx(np.median([record.max_db for record in records]), abs=1e-3)
+
+
+@pytest.fixture
+def in_memory(tmp_path: Path) -> Iterator[str]:
+    memory = fsspec.filesystem("memory")
+    memory.put(write_dataset(tmp_path / "local", {"train": noises(5)}, DatasetConfig(AUDIO, SPECTROGRAM)), "/ds", True)
+    yield "memory://ds"
+    memory.rm("/ds", recursive=True)
+
+
+def test_dataset_on_another_store_is_read(in_memory: str, tmp_path: Path) -> None:
+    remote, local = open_dataset(in_memory), open_dataset(str(tmp_path / "local"))
+    found = flat(data.batches(remote, "train", global_range(remote), 2))
+    np.testing.assert_array_equal(found, flat(data.batches(local, "train", global_range(local), 2)))
+
+
+def test_missing_split_and_empty_split_are_named(tmp_path: Path) -> None:
+    dataset = open_written(tmp_path)
+    with pytest.raises(SettingError, match="'test'"):
+        data.batches(dataset, "test", global_range(dataset), 4)
+    entry = tmp_path / "dataset.json"
+    values = json.loads(entry.read_text())
+    values["splits"]["train"] = {"num_examples": 0, "seconds": 0.0, "shards": []}
+    entry.write_text(json.dumps(values))
+    with pytest.raises(WorkError, match="train"):
+        data.batches(open_dataset(str(tmp_path)), "train", global_range(dataset), 4)

@@ -1,0 +1,277 @@
+"""The page: whole in one file, its players and pictures decode to what went in, and text can not break it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from vae_model.report import (
+    Chart,
+    Comparison,
+    Curve,
+    Fact,
+    Figure,
+    Page,
+    Section,
+    Sound,
+    axes,
+    media,
+    render_page,
+    write_page,
+)
+
+RATE, HOP, BINS = 8000, 128, 128
+HOSTILE = "<script>alert(\"x\")</script> & 'quoted'"
+_VOID = {"meta", "img", "line", "circle", "polyline", "br"}
+
+
+class Elements(HTMLParser):
+    """Collects (tag, attributes) and the text, and checks that every element is closed in its order."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(document)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in _VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] not in ("style", "script"):
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def _content(uri: str, media_type: str) -> io.BytesIO:
+    head, _, body = uri.partition(",")
+    assert head == f"data:{media_type};base64"
+    return io.BytesIO(base64.b64decode(body, validate=True))
+
+
+def _sound(caption: str = "Original", seconds: float = 0.5, channels: int = 1, level_db: float = 0.0) -> Sound:
+    time = np.arange(int(seconds * RATE)) / RATE
+    waveform = np.repeat(0.5 * np.sin(2 * np.pi * 1000 * time)[:, None], channels, axis=1).astype(np.float32)
+    spectrogram = np.full((BINS, 1 + len(time) // HOP, channels), level_db - 60.0, np.float32)
+    spectrogram[round(1000 / (RATE / 2) * BINS)] = level_db
+    return Sound(caption, waveform, RATE, spectrogram, HOP)
+
+
+def _page(**changes: object) -> Page:
+    pair = Comparison("Pluck, C4", [_sound(), _sound("Reconstruction", level_db=-20)], "error 0.0040")
+    values: dict[str, object] = {
+        "title": "What it heard",
+        "lead": "Trained on 320 sounds.",
+        "sections": [Section("Held-out sounds", "Never seen.", [pair] * 2), Section("Generated", "", [pair])],
+        "charts": [
+            Chart("Loss", "Falls.", [Curve("train", [3, 2, 1]), Curve("validation", [4, 3, 2.5])], log_scale=True)
+        ],
+        "figures": [Figure("Reconstruction error", "0.0041", "Mean squared error.")],
+        "facts": [Fact("Sounds", "320 train")],
+        "colophon": "Made with seed 0.",
+    }
+    return Page(**(values | changes))  # type: ignore[arg-type]
+
+
+def test_every_player_is_a_16_bit_wav_of_the_right_length() -> None:
+    sounds = [_sound(seconds=0.25), _sound(seconds=1.5, channels=2)]
+    document = Elements(render_page(_page(sections=[Section("All", "", [Comparison("Two", sounds)])])))
+    players = document.all("audio")
+    assert len(players) == 2
+    for sound, player in zip(sounds, players, strict=True):
+        assert "controls" in player
+        assert player["aria-label"] == "Two, Original"
+        content = _content(player["src"], "audio/wav")
+        info = soundfile.info(content)
+        assert (info.subtype, info.samplerate, info.channels) == ("PCM_16", RATE, sound.waveform.shape[1])
+        assert info.duration == pytest.approx(sound.seconds)
+        content.seek(0)
+        decoded = soundfile.read(content, dtype="float32", always_2d=True)[0]
+        np.testing.assert_allclose(decoded, sound.waveform, atol=1 / 32768)
+
+
+def test_a_waveform_over_full_scale_is_clipped_not_wrapped() -> None:
+    loud = np.array([[0.0], [1.7], [-1.7]], np.float32)
+    decoded = soundfile.read(_content(media.wav(loud, RATE), "audio/wav"))[0]
+    np.testing.assert_allclose(decoded, [0, 1, -1], atol=1 / 32767)
+
+
+def test_every_picture_is_a_pixel_a_value_with_low_frequencies_at_the_bottom() -> None:
+    document = Elements(render_page(_page()))
+    pictures = document.all("img")
+    assert len(pictures) == 6
+    for picture in pictures:
+        image = Image.open(_content(picture["src"], "image/png"))
+        assert image.size == (1 + RATE // 2 // HOP, BINS)
+        lightness = np.asarray(image.convert("L")).mean(axis=1)
+        assert BINS - 1 - int(np.argmax(lightness)) == 32  # the row of 1 kHz, counted from below
+        assert picture["alt"] == "Spectrogram, 0 to 4,000 Hz over 0.5 s, loudest near 1,000 Hz."
+
+
+def test_all_pictures_share_one_colour_scale() -> None:
+    original, reconstruction = _page().sections[0].comparisons[0].sounds
+    page = _page()
+    assert page.range_db == (-80, 0)
+    indices = [
+        np.asarray(Image.open(_content(page.picture_uri(sound), "image/png"))) for sound in (original, reconstruction)
+    ]
+    assert indices[0].max() == 255
+    assert indices[1].max() == round(255 * 60 / 80)
+
+
+def test_palette_rises_evenly_in_lightness() -> None:
+    linear = (media.palette() / 255.0) ** 2.2
+    lightness = 116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16
+    assert np.all(np.diff(lightness) > 0)
+    assert np.polyfit(np.arange(256), lightness, 1)[0] == pytest.approx(100 / 256, rel=0.15)
+
+
+def test_the_page_asks_for_nothing_outside_itself() -> None:
+    text = render_page(_page())
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", text.replace("data:", ""), re.IGNORECASE)
+    document = Elements(text)
+    for _, attributes in document.found:
+        for name in ("src", "href", "srcset", "action", "data", "poster"):
+            assert attributes.get(name, "#").startswith(("#", "data:"))
+    policies = [meta["content"] for meta in document.all("meta") if "http-equiv" in meta]
+    assert len(policies) == 1
+    assert policies[0].startswith("default-src 'none';")
+
+
+def test_text_is_escaped_everywhere() -> None:
+    sound = _sound(HOSTILE)
+    page = Page(
+        title=HOSTILE,
+        lead=HOSTILE,
+        notice=HOSTILE,
+        sections=[Section(HOSTILE, HOSTILE, [Comparison(HOSTILE, [sound], HOSTILE)])],
+        charts=[Chart(HOSTILE, HOSTILE, [Curve(HOSTILE, [1.0])])],
+        figures=[Figure(HOSTILE, HOSTILE, HOSTILE)],
+        facts=[Fact(HOSTILE, HOSTILE)],
+        colophon=HOSTILE,
+    )
+    text = render_page(page)
+    assert "<script>alert" not in text
+    document = Elements(text)
+    assert len(document.all("script")) == 1
+    assert document.text.count(HOSTILE) >= 14
+    assert document.all("audio")[0]["aria-label"] == f"{HOSTILE}, {HOSTILE}"
+
+
+def test_headings_landmarks_and_links_within_the_page() -> None:
+    document = Elements(render_page(_page(notice="Nothing was held out.")))
+    assert len(document.all("h1")) == 1
+    assert document.all("html")[0]["lang"] == "en"
+    ids = [attributes["id"] for _, attributes in document.found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert [link["href"].removeprefix("#") for link in document.all("a")] == [
+        "held-out-sounds",
+        "generated",
+        "training",
+        "numbers",
+    ]
+    assert {link["href"][1:] for link in document.all("a")} <= set(ids)
+    assert all(picture["alt"] for picture in document.all("img"))
+    assert all(svg.get("aria-label") or svg.get("aria-hidden") for svg in document.all("svg"))
+    assert "Nothing was held out." in document.text
+    assert "4 kHz" in document.text
+    assert "0.4 s" in document.text
+
+
+def test_curves_are_drawn_and_told() -> None:
+    document = Elements(render_page(_page()))
+    chart = next(svg for svg in document.all("svg") if "aria-label" in svg)
+    assert chart["aria-label"] == "Loss over 3 epochs: train from 3 to 1; validation from 4 to 2.5."
+    lines = [line["points"].split() for line in document.all("polyline") if len(line["points"].split()) == 3]
+    assert len(lines) == 2
+    heights = [float(point.split(",")[1]) for point in lines[0]]
+    assert heights == sorted(heights)  # y grows downwards: the loss falls
+
+
+def test_an_almost_empty_page_and_a_page_of_one_epoch() -> None:
+    assert "<h1>Title</h1>" in render_page(Page("Title", "Lead."))
+    curves = [Curve("train", [0.5]), Curve("validation", [math.nan])]
+    document = Elements(render_page(Page("Title", "Lead.", charts=[Chart("Loss", "", curves, log_scale=True)])))
+    assert len(document.all("circle")) == 1
+    assert "nan" not in document.text.lower()
+
+
+def test_size_of_a_page_with_twelve_pairs_and_six_sounds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def noise() -> Sound:  # the hardest to compress
+        waveform = rng.uniform(-1, 1, (16000, 1)).astype(np.float32)
+        return Sound("Noise", waveform, 16000, rng.normal(-40, 6, (256, 64, 1)).astype(np.float32), 256)
+
+    pairs = [Comparison(str(number), [noise(), noise()]) for number in range(12)]
+    page = Page("Noise", "", sections=[Section("A", "", pairs), Section("B", "", [Comparison("", [noise()])] * 6)])
+    assert write_page(page, tmp_path / "page.html").stat().st_size < 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("waveform", "spectrogram", "message"),
+    [
+        (np.zeros(10), np.zeros((4, 2, 1)), r"waveform of shape \(10,\) must be"),
+        (np.zeros((10, 1)), np.zeros((4, 2)), r"log_spectrogram of shape \(4, 2\) must be"),
+        (np.full((10, 1), np.nan), np.zeros((4, 2, 1)), "must be finite"),
+        (np.zeros((10, 1)), np.full((4, 2, 1), -np.inf), "must be finite"),
+    ],
+)
+def test_a_sound_of_wrong_shape_or_values(waveform: np.ndarray, spectrogram: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Sound("Bad", waveform, RATE, spectrogram, HOP)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1234567, "1,234,567"),
+        (0.0304, "0.0304"),
+        (40, "40"),
+        (-2.5, "−2.5"),
+        (0.00002, "2e−5"),
+        (99999.6, "100,000"),
+    ],
+)
+def test_numbers_for_people(value: float, text: str) -> None:
+    assert axes.number(value) == text
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1.024), (0, 8000), (1, 40), (0.003, 0.0301), (-5, 5), (0, 1e-7)])
+def test_ticks_are_round_few_and_inside(low: float, high: float) -> None:
+    ticks = axes.nice_steps(low, high)
+    assert 2 <= len(ticks) <= 6
+    assert all(low - 1e-9 <= tick <= high * (1 + 1e-9) for tick in ticks)
+    step = ticks[1] - ticks[0]
+    assert round(step / 10 ** math.floor(math.log10(step) + 1e-9), 6) in (1, 2, 5)
+
+
+def test_axes_of_pictures_match_bins_and_frames() -> None:
+    ticks = {tick.text: tick.position for tick in axes.frequency_ticks(n_bins=256, sample_rate=16000)}
+    assert list(ticks) == ["0 Hz", "2 kHz", "4 kHz", "6 kHz", "8 kHz"]
+    assert ticks["2 kHz"] == (64 + 0.5) / 256  # the middle of bin 64
+    times = {tick.text: tick.position for tick in axes.time_ticks(n_frames=64, hop_length=256, sample_rate=16000)}
+    assert times["0.5 s"] == pytest.approx((0.5 * 16000 / 256 + 0.5) / 64)

@@ -1,0 +1,56 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import SettingError, WorkError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path of the same suffix that takes the place of `path` when the block ends without an error."""
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a JSON file, all at once."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's object; SettingError when it can't be read as one."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{path} must be a readable JSON file: {error}") from error
+    if not isinstance(values, dict):
+        raise SettingError(f"{path} must hold a JSON object, not {type(values).__name__}")
+    return values
+
+
+def output_folder(name: str) -> Path:
+    """The local folder of an `--output`, made if need be. SettingError when it is a URI or a file."""
+    path = Path(name)
+    if "://" in name:
+        raise SettingError(f"--output {name} must be a local folder")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise SettingError(f"--output {name} must be a folder, {error.filename} is a file") from error
+    except OSError as error:
+        raise WorkError(f"--output {name} cannot be made: {error.strerror or error}") from error
+    return path

@@ -1,0 +1,194 @@
+"""Training a model on a dataset: data, checkpoints, early stopping, and the finished MODEL folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pipelines.dataset import Dataset, open_dataset
+from pipelines.errors import SettingError, WorkError
+from vae_model import data
+from vae_model.autoencoder import Autoencoder, load_model
+from vae_model.bundle import BUNDLE_FILE, Bundle, ValueRange, package_versions
+from vae_model.checkpoints import FOLDER, Checkpoints, RunState
+from vae_model.config import ModelConfig, TrainConfig
+from vae_model.progress import Progress
+from vae_model.vae import build, wrap
+
+TRAIN, VALIDATION = "train", "validation"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a run came to. epochs: complete ones. metrics: the losses of best_epoch. seconds: spent training."""
+
+    folder: str
+    epochs: int
+    best_epoch: int
+    metrics: dict[str, float]
+    seconds: float
+
+
+def train_model(
+    dataset_uri: str, folder: str, model: ModelConfig, train: TrainConfig, *, resume: bool = False, quiet: bool = False
+) -> Training:
+    """Train a model on the dataset folder at a path or URI and leave it in the MODEL folder.
+
+    model: its input_shape is taken from the dataset. resume: go on where the run in `folder` stopped, else begin.
+    quiet: no progress on standard error. On Ctrl-C all is saved and a WorkError says how to go on. SettingError when
+    the dataset is none, or `folder` holds something and `resume` is not given, or the run in it had other settings.
+    """
+    dataset = open_dataset(dataset_uri)
+    path = _output_path(folder, resume)
+    model = dataclasses.replace(model, input_shape=dataset.record.shape)
+    run = _Run(dataset, path, quiet)
+    state = RunState.load(path) if resume else None
+    if state is None:
+        run.begin(model, train)
+    else:
+        run.resume(state, model, train)
+    return run.fit()
+
+
+def saved_settings(folder: str) -> tuple[ModelConfig, TrainConfig] | None:
+    """The settings of the run in a MODEL folder; None when it has no checkpoint."""
+    state = RunState.load(Path(folder))
+    return None if state is None else (state.bundle.model, state.bundle.train)
+
+
+class _Run:
+    """One call of `train_model`."""
+
+    def __init__(self, dataset: Dataset, folder: Path, quiet: bool) -> None:
+        self.dataset = dataset
+        self.folder = folder
+        self.quiet = quiet
+        self.validates = VALIDATION in dataset.splits and dataset.splits[VALIDATION].num_examples > 0
+        if TRAIN not in dataset.splits or not dataset.splits[TRAIN].num_examples:
+            raise WorkError(f"DATASET {dataset.uri} must hold records in its split {TRAIN}, it has none")
+
+    def begin(self, model: ModelConfig, train: TrainConfig) -> None:
+        """A new model."""
+        keras.utils.set_random_seed(train.seed)
+        examples = self._examples()
+        value_range = ValueRange(self.dataset.min_db, self.dataset.max_db)
+        if train.value_range == "record":
+            value_range = data.record_range(examples)
+        self.autoencoder: Autoencoder = build(model)
+        if train.output_bias:
+            self.autoencoder.set_output_mean(data.scaled(examples, value_range).mean())
+        self.autoencoder.compile(train.learning_rate)
+        self.state = RunState(Bundle.of(self.dataset, model, train, value_range), epoch=0, last="")
+
+    def resume(self, state: RunState, model: ModelConfig, train: TrainConfig) -> None:
+        """The model of an earlier run, with its optimiser; epochs, patience, learning rate and cache may be new."""
+        state.bundle.check_fits(self.dataset, str(self.folder))
+        _check_resumable(state.bundle, model, train)
+        keras.utils.set_random_seed(train.seed + state.epoch)
+        self.autoencoder = wrap(load_model(self.folder / FOLDER / state.last))
+        self.autoencoder.model.optimizer.learning_rate.assign(train.learning_rate)
+        self.state = dataclasses.replace(state, bundle=dataclasses.replace(state.bundle, train=train))
+        self._say(f"resuming after epoch {state.epoch}")
+
+    def fit(self) -> Training:
+        """Train to the last epoch or until patience is used up, then write the model."""
+        train = self.state.bundle.train
+        (self.folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        checkpoints = Checkpoints(self.folder, self.state)
+        if self.state.epoch < train.epochs and not self.state.exhausted:
+            try:
+                self._fit(train, checkpoints)
+            except KeyboardInterrupt:
+                self._interrupted(checkpoints)
+            except tf.errors.OpError as error:
+                reason = (error.message or type(error).__name__).splitlines()[0]
+                raise WorkError(f"DATASET {self.dataset.uri} cannot be read: {reason}") from error
+            self.state = checkpoints.state
+            self._finish()
+        elif not (self.folder / BUNDLE_FILE).exists():
+            self._finish()
+        else:
+            self._say(f"nothing to do: {self.state.epoch} epochs of {train.epochs} are complete")
+        state = self.state
+        return Training(str(self.folder), state.epoch, state.best_epoch, state.best_metrics, round(state.seconds, 3))
+
+    def _fit(self, train: TrainConfig, checkpoints: Checkpoints) -> None:
+        first = self.state.epoch
+        batches = self._batches(TRAIN, shuffle_seed=train.seed + first)
+        callbacks: list[keras.callbacks.Callback] = [checkpoints]
+        callbacks.append(
+            keras.callbacks.TensorBoard(str(self.folder / "tensorboard"), write_graph=False, profile_batch=0)
+        )
+        if not self.quiet:
+            callbacks.insert(0, Progress(train.epochs, int(batches.cardinality()), first))
+        self.autoencoder.train(
+            batches,
+            num_epochs=train.epochs,
+            validation_data=self._batches(VALIDATION) if self.validates else None,
+            callbacks=callbacks,
+            initial_epoch=first,
+        )
+
+    def _interrupted(self, checkpoints: Checkpoints) -> None:
+        checkpoints.save_interrupted()
+        self.state = checkpoints.state
+        if self.state.best:
+            self._finish()
+        epochs = self.state.bundle.train.epochs
+        raise WorkError(
+            f"interrupted after epoch {self.state.epoch} of {epochs}; all is saved, go on with: "
+            f"audio-vae train {self.dataset.uri} --output {self.folder} --resume"
+        )
+
+    def _finish(self) -> None:
+        """Write `model.keras`, the best epoch's without its optimiser, and then `bundle.json`."""
+        best = wrap(load_model(self.folder / FOLDER / self.state.best, compiled=False))
+        best.fit_latent_distribution(data.scaled(self._examples(), self.state.bundle.value_range))
+        best.save(self.folder)
+        metrics = {
+            "epochs": self.state.epoch,
+            "best_epoch": self.state.best_epoch,
+            **self.state.best_metrics,
+            "train_seconds": round(self.state.seconds, 3),
+        }
+        dataclasses.replace(self.state.bundle, metrics=metrics, versions=package_versions()).save(self.folder)
+
+    def _examples(self) -> dict[str, Any]:
+        return data.first_examples(self.dataset, TRAIN)
+
+    def _batches(self, split: str, shuffle_seed: int | None = None) -> tf.data.Dataset:
+        bundle = self.state.bundle
+        size, cache_mb = bundle.train.batch_size, bundle.train.cache_mb
+        return data.batches(self.dataset, split, bundle.value_range, size, shuffle_seed=shuffle_seed, cache_mb=cache_mb)
+
+    def _say(self, line: str) -> None:
+        if not self.quiet:
+            print(line, file=sys.stderr, flush=True)
+
+
+def _output_path(folder: str, resume: bool) -> Path:
+    if "://" in folder:
+        raise SettingError(f"--output {folder} must be a local folder")
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise SettingError(f"--output {folder} must be a folder, it is a file")
+    if path.is_dir() and any(path.iterdir()) and not resume:
+        raise SettingError(f"--output {folder} must be a new or empty folder; --resume goes on with the run in it")
+    return path
+
+
+def _check_resumable(bundle: Bundle, model: ModelConfig, train: TrainConfig) -> None:
+    """SettingError naming a setting that would make the saved weights another model's or another run's."""
+    free = {name: getattr(train, name) for name in ("epochs", "patience", "learning_rate", "cache_mb")}
+    saved = dataclasses.replace(bundle.train, **free)
+    for ours, given in ((bundle.model, model), (saved, train)):
+        for field in dataclasses.fields(ours):
+            was, wanted = getattr(ours, field.name), getattr(given, field.name)
+            if was != wanted:
+                raise SettingError(f"{field.name}={wanted!r} must be {was!r}, as in the run that --resume goes on with")
