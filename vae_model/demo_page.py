@@ -63,7 +63,7 @@ def write_demo_page(path: Path, origin: Origin, dataset: Dataset, split: str, mo
         charts=charts(model, generator.bundle),
         figures=figures(errors, generator.bundle, held_out),
         facts=facts(dataset, generator, origin),
-        colophon=_COLOPHON.format(version=generator.bundle.versions.get("audio-vae", ""), seed=origin.seed),
+        colophon=_colophon(generator.bundle, origin),
     )
     write_page(page, path)
     return errors
@@ -75,10 +75,14 @@ _NOTHING_HELD_OUT = (
 )
 
 
-_COLOPHON = (
-    "Waveforms of reconstructions and new sounds: phases found by Griffin-Lim, an estimate that adds some roughness of "
-    "its own. Made by audio-vae {version}, seed {seed}."
-)
+def _colophon(bundle: Bundle, origin: Origin) -> str:
+    text = (
+        "Waveforms of reconstructions and new sounds: phases found by Griffin-Lim, an estimate that adds some roughness "
+        f"of its own. Made by audio-vae {bundle.versions.get('audio-vae', '')}, seed {origin.seed}."
+    )
+    if origin.synthesised:
+        return text
+    return text + " This was a minute of a small model: preprocess and train with the preset default go much further."
 
 
 def sound_title(record: Record) -> str:
@@ -101,7 +105,7 @@ def _lead(bundle: Bundle, dataset: Dataset, origin: Origin, errors: Errors, held
     if origin.synthesised:
         data = f"{_count(count, 'one-second sound')} made for it: plucked, struck, blown, sung and bowed"
     else:
-        data = f"{_count(count, 'segment')} of {bundle.audio.segment_seconds:g} s, cut from {origin.folder}"
+        data = f"{_count(count, 'segment')} of {bundle.audio.segment_seconds:g} s"
     trained = f"A small variational autoencoder was trained for {epochs} on {data}."
     if errors.ratio is None:
         return trained
