@@ -20,6 +20,10 @@ from pipelines.processing import PreprocessingPipeline, Row, Saver, failure
 from pipelines.records import read_frames, source_of
 
 
+_PRELOADED = 32  # sources loaded ahead
+_SHORT_BYTES = 1 << 17  # of a file that is worth loading ahead: a few seconds
+
+
 @dataclass(frozen=True)
 class ShardSummary:
     """What became of a shard: a few numbers, all that crosses a stage boundary of the pipeline.
@@ -69,6 +73,8 @@ def build_shard(
         saver = Saver(file, config.dtype)
         pipeline = PreprocessingPipeline.of(config, saver)
         for index, (source, root, size, stamp) in enumerate(task.sources):
+            if index % _PRELOADED == 0:
+                pipeline.preload(_short_sources(task, index, failed or {}, watch))
             if failed and index in failed:
                 row = failure(*failed[index])
             else:
@@ -77,6 +83,16 @@ def build_shard(
             rows.append({"source": source, "size": size, "stamp": stamp, "split": task.split, "shard": shard, **row})
         _discard_if_empty(saver)
     return BuiltShard(_summarise(task, saver, rows), rows)
+
+
+def _short_sources(
+    task: ShardTask, start: int, failed: Mapping[int, tuple[str, str]], watch: Watch
+) -> Iterator[tuple[str, str]]:
+    """The small files among the next ones of a task, each with a sign of life before it is loaded."""
+    for index, (source, root, size, _) in enumerate(task.sources[start : start + _PRELOADED], start):
+        if size <= _SHORT_BYTES and index not in failed:
+            watch(index, 0.0)
+            yield source, root
 
 
 def copy_shard(task: ShardTask, dataset_uri: str, run_uri: str, dtype: str) -> BuiltShard:

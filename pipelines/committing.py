@@ -28,7 +28,7 @@ from pipelines.dataset import (
 )
 from pipelines.errors import TooManyFailures, WorkError
 from pipelines.records import schema_pbtxt
-from pipelines.runs import CARRIED_FILE, FAILED_FILE, PLAN_FILE, MaxFailures, PlannedRun, rows_uri
+from pipelines.runs import CARRIED_FILE, FAILED_FILE, PLAN_FILE, MaxFailures, PlannedRun, rows_uri, settling
 
 if TYPE_CHECKING:
     from pipelines.building import ShardSummary
@@ -41,9 +41,18 @@ def commit(run: PlannedRun, summaries: Iterable[ShardSummary], run_range: tuple[
 
     TooManyFailures or WorkError when the run must not become real; WorkError when the dataset has moved on meanwhile.
     """
+    with settling(run.uri) as is_there:
+        return _commit(run, summaries, run_range, is_there)
+
+
+def _commit(
+    run: PlannedRun, summaries: Iterable[ShardSummary], run_range: tuple[float | None, float | None], is_there: bool
+) -> Dataset:
     base = open_dataset(run.dataset_uri) if is_dataset(run.dataset_uri) else None
     if base is not None and base.runs[-1].name == run.name:
         return base  # a repeated step: done already
+    if not is_there:
+        raise WorkError(f"{run.uri}: was cleared away meanwhile; run again")
     if (base.digest if base else None) != run.base_digest:
         raise WorkError(f"DATASET {run.dataset_uri}: another run committed meanwhile; run again")
     plan = json.loads(store.read_bytes(store.join(run.plan_uri, PLAN_FILE)))

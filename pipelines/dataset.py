@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ ENTRY = "dataset.json"
 SCHEMA_FILE = "schema.pbtxt"
 RUNS = "runs"
 MANIFEST_FILE = "manifest.parquet"
+_RUN_NAME = re.compile(r"([0-9]+)-[0-9]{8}T[0-9]{6}Z")
 
 MANIFEST = pa.schema(
     [
@@ -218,9 +220,9 @@ def read_records(uri: str, spec: RecordSpec) -> Iterator[Record]:
 
 
 def run_number(name: str) -> int:
-    """The number of a run's folder, -1 when the name is no run's."""
-    number = name.split("-", 1)[0]
-    return int(number) if number.isdecimal() else -1
+    """The number of a run's folder `<number>-<utc>`, -1 when the name is no run's."""
+    match = _RUN_NAME.fullmatch(name)
+    return int(match[1]) if match else -1
 
 
 def is_dataset(uri: str) -> bool:

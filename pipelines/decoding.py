@@ -18,6 +18,8 @@ from pipelines.formats import AV_SUFFIXES, local_path, suffix_of
 BLOCK_FRAMES = 1 << 18
 """Sample frames decoded at a time: a few seconds of sound, about a megabyte a channel."""
 
+_BLOCK_VALUES = 8 * BLOCK_FRAMES  # of all channels: headers claim up to 1024 of them
+
 
 @dataclass(frozen=True)
 class AudioStream:
@@ -77,8 +79,9 @@ def _open_soundfile(uri: str, target: str | BinaryIO, seconds: float | None) -> 
 
 
 def _soundfile_blocks(uri: str, file: soundfile.SoundFile, limit: int | None) -> Iterator[NDArray[np.float32]]:
+    at_once = max(1, min(BLOCK_FRAMES, _BLOCK_VALUES // file.channels))
     while limit is None or limit > 0:
-        wanted = BLOCK_FRAMES if limit is None else min(BLOCK_FRAMES, limit)
+        wanted = at_once if limit is None else min(at_once, limit)
         try:
             block = file.read(wanted, dtype="float32", always_2d=True)
         except (OSError, soundfile.LibsndfileError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import math
 import os
 import time
@@ -14,9 +13,8 @@ import soxr
 
 from pipelines.audio import QUALITY
 from pipelines.config import DatasetConfig
-from pipelines.decoding import duration_seconds
-from pipelines.errors import SourceError
 from pipelines.planning import Changes, Estimator, tasks
+from pipelines.probing import header_seconds
 from pipelines.records import Record, frame, serialize
 from pipelines.sources import Listing, join
 from pipelines.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
@@ -52,15 +50,8 @@ def describe_plan(
 
 def _header_seconds(build: pa.Table) -> tuple[list[float], int]:
     """The length of each file that has a readable header, and how many have none."""
-
-    def length(row: dict[str, Any]) -> float | None:
-        try:
-            return duration_seconds(join(row["root"], row["source"]))
-        except SourceError:
-            return None
-
-    with concurrent.futures.ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
-        lengths = list(pool.map(length, build.select(["root", "source"]).to_pylist()))
+    uris = [join(row["root"], row["source"]) for row in build.select(["root", "source"]).to_pylist()]
+    lengths = header_seconds(uris, os.cpu_count() or 1)
     known = [value for value in lengths if value is not None]
     return known, len(lengths) - len(known)
 

@@ -26,7 +26,7 @@ class TooManyFailures(AudioVaeError):
 
 
 class SourceError(WorkError):
-    """One audio file could not be used. `stage` says where (list, open, decode), `reason` why."""
+    """One audio file could not be used. `stage` says where (list, open, decode, extract), `reason` why."""
 
     def __init__(self, source: str, stage: str, reason: str) -> None:
         super().__init__(source, stage, reason)
@@ -36,3 +36,10 @@ class SourceError(WorkError):
 
     def __str__(self) -> str:
         return f"{self.source}: {self.stage} failed: {self.reason}"
+
+
+CONTENT_ERRORS = (
+    *(OSError, ValueError, TypeError, AttributeError, LookupError),
+    *(RuntimeError, ArithmeticError, MemoryError),
+)
+"""What libraries may raise, beside their own errors, when they decode damaged files."""

@@ -76,7 +76,12 @@ def run_job(run: PlannedRun, job: PreprocessOptions, timeout_seconds: float, pro
     try:
         pipeline = beam.Pipeline(options=job)
         build_pipeline(pipeline, run, BuildOptions(timeout_seconds, progress_folder))
-        pipeline.run().wait_until_finish()
+        result = pipeline.run()
+        try:
+            result.wait_until_finish()
+        except KeyboardInterrupt:
+            result.cancel()
+            raise
     except AudioVaeError:
         raise
     except Exception as error:  # a runner may raise anything; its text is all that it tells

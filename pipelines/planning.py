@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import math
 import re
+import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,6 @@ import pyarrow.compute as pc
 
 from pipelines.config import TRAIN, DatasetConfig
 from pipelines.dataset import MANIFEST, Dataset, Shard
-from pipelines.errors import SourceError
 from pipelines.formats import suffix_of
 from pipelines.records import RecordSpec
 from pipelines.sources import Listing, covers, join
@@ -160,10 +160,12 @@ def _same(table: pa.Table, old: pa.Table, checksum: bool) -> Any:
 
 
 def _covered(known: pa.Table, listing: Listing, dataset: Dataset | None) -> pa.Array:
-    """Which known rows were written by a run all of whose inputs are listed now."""
+    """Which known rows were written by a run all of whose inputs are listed now, and those of failed sources, which
+    move on from run to run, only when the inputs of all runs are listed."""
     runs = dataset.runs if dataset else ()
     names = [run.name for run in runs if all(covers(listing.roots, uri) for uri in run.inputs)]
-    return pc.is_in(known["run"], value_set=pa.array(names, pa.string()))
+    covered = pc.is_in(known["run"], value_set=pa.array(names, pa.string()))
+    return covered if len(names) == len(runs) else pc.and_(covered, pc.equal(known["status"], "written"))
 
 
 def _failed_rows(unlistable: pa.Table, config: DatasetConfig) -> pa.Table:
@@ -199,21 +201,17 @@ class Estimator:
             self._probe(build)
 
     def _probe(self, build: pa.Table) -> None:
-        """Read the headers of some files of each suffix. A file that has none will fail later, with a reason."""
-        from pipelines.decoding import duration_seconds
+        """Read the headers of some files of each suffix. Their median counts, so that one that lies does not."""
+        from pipelines.probing import header_seconds
 
         suffixes = pa.array([suffix_of(s) for s in _iterate(build["source"])], pa.string())
         for suffix in sorted(pc.unique(suffixes).to_pylist()):
             rows = build.filter(pc.equal(suffixes, suffix))
-            seconds = size = 0.0
             step = max(1, len(rows) // _PROBES)
-            for row in rows.take(list(range(0, len(rows), step))[:_PROBES]).to_pylist():
-                try:
-                    seconds += duration_seconds(join(row["root"], row["source"]))
-                    size += row["size"]
-                except SourceError:
-                    continue
-            self.bytes_per_second[suffix] = size / seconds if seconds > 0 and size > 0 else _FALLBACK_BYTES_PER_SECOND
+            probed = rows.take(list(range(0, len(rows), step))[:_PROBES]).to_pylist()
+            lengths = header_seconds([join(row["root"], row["source"]) for row in probed])
+            rates = [row["size"] / length for row, length in zip(probed, lengths, strict=True) if length]
+            self.bytes_per_second[suffix] = (statistics.median(rates) if rates else 0.0) or _FALLBACK_BYTES_PER_SECOND
 
     def seconds(self, source: str, size: int) -> float:
         """Estimated length in seconds."""

@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
     require(options.workers is None or options.workers > 0, "--workers", options.workers, "a positive number")
     path = local_path(output)
     require(path is None or not os.path.isfile(path), "--output", output, "a folder")
-    with runs.lock(output) if not options.dry_run_plan else contextlib.nullcontext():
+    with _terminable(), runs.lock(output) if not options.dry_run_plan else contextlib.nullcontext():
         base = runs.open_base(output)
         request = _request(inputs, output, options, base)
         listing = list_sources(inputs)
@@ -117,9 +117,8 @@ def _run(request: Request, base: Dataset | None, listing: Listing, changes: Chan
     run: PlannedRun | None = None
     committed = False
     try:
-        with _terminable():
-            run = runs.plan_run(request.output, base, request.config, listing, changes, cut, request.max_failures)
-            _execute(run, request.options, beam_flags)
+        run = runs.plan_run(request.output, base, request.config, listing, changes, cut, request.max_failures)
+        _execute(run, request.options, beam_flags)
         dataset = open_dataset(request.output)
         if dataset.runs[-1].name != run.name:
             raise WorkError(f"DATASET {request.output}: the job ended without committing its run")
@@ -127,10 +126,15 @@ def _run(request: Request, base: Dataset | None, listing: Listing, changes: Chan
         return dataset
     finally:
         if not committed:
-            _remove_traces(request.output, base)
+            _remove_traces(request.output)
 
 
-def _remove_traces(output: str, base: Dataset | None) -> None:
+def _remove_traces(output: str) -> None:
+    """Clear away a run that did not commit. It may have come so far after all: what is committed now stays."""
+    from pipelines.supervision import end_children
+
+    end_children()
+    base = runs.open_base(output)
     runs.clear_leftovers(output, base)
     if base is None and not store.exists(store.join(output, "dataset.json")):
         for name in ("runs", "schema.pbtxt"):

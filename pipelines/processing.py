@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 import google_crc32c
+import numpy as np
 
 from pipelines.audio import Loader, Padder, cut_segments, loader_of, valid_frames
 from pipelines.config import DatasetConfig, require
-from pipelines.errors import SourceError
+from pipelines.decoding import describe
+from pipelines.errors import CONTENT_ERRORS, SourceError
 from pipelines.records import Record, frame, serialize
 from pipelines.sources import join, list_sources
 from pipelines.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
@@ -123,6 +126,10 @@ class PreprocessingPipeline:
             rows[source] = failure("list", error) if error else self.process_source(source, listed["root"])
         return rows
 
+    def preload(self, sources: Iterable[tuple[str, str]]) -> None:
+        """Load short files, (source, root) each, before `process_source` is called for them; see `Loader.preload`."""
+        self.loader.preload(join(root, source) for source, root in sources)
+
     def process_source(self, source: str, root: str, watch: Watch = lambda seconds: None) -> Row:
         """Save the records of one source, or none of them if it turns out to be damaged."""
         mark = self.saver.mark()
@@ -141,15 +148,29 @@ class PreprocessingPipeline:
         return row | {"min_db": low, "max_db": high, "error_stage": None, "error": None}
 
     def _records(self, source: str, root: str) -> Iterator[tuple[Record, int]]:
-        """The records of a source, each with the sample at which its sound ends."""
+        """The records of a source, each with the sample at which its sound ends.
+
+        SourceError for whatever a file's content makes libraries raise: writing is not among what happens here.
+        """
+        try:
+            yield from self._extracted(source, root)
+        except CONTENT_ERRORS as error:
+            raise SourceError(join(root, source), "decode", describe(error)) from error
+
+    def _extracted(self, source: str, root: str) -> Iterator[tuple[Record, int]]:
         labels = self._labels(source)
         blocks = self.loader.blocks(join(root, source))
         for segment in cut_segments(blocks, self.segment_samples, self.hop_samples, self.sample_rate, self.padder):
-            decibels = self.extractor.extract(segment.samples)
+            with np.errstate(over="ignore", invalid="ignore"):
+                decibels = self.extractor.extract(segment.samples)
+            low, high = float(decibels.min()), float(decibels.max())
+            if not (math.isfinite(low) and math.isfinite(high)):
+                reason = f"the level at {segment.start_seconds:g} s is no finite number of decibels"
+                raise SourceError(join(root, source), "extract", reason)
             record = Record(
                 spectrogram=self.normaliser.normalise(decibels),
-                min_db=float(decibels.min()),
-                max_db=float(decibels.max()),
+                min_db=low,
+                max_db=high,
                 source=source,
                 segment=segment.index,
                 start_seconds=segment.start_seconds,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
+import shutil
 import sys
 import tempfile
 import threading
@@ -39,23 +42,25 @@ def show_progress(num_sources: int, num_shards: int, stream: TextIO = sys.stderr
     """Show what builders of this machine count in the folder that is yielded, until the block ends."""
     live = stream.isatty()
     ended = threading.Event()
-    with tempfile.TemporaryDirectory(prefix="audio-vae-") as folder:
-        start = time.monotonic()
+    # The builders make this folder, and the last of them removes it should this process be killed.
+    folder = os.path.join(tempfile.gettempdir(), f"audio-vae-{secrets.token_hex(8)}")
+    start = time.monotonic()
 
-        def line() -> str:
-            return progress_text(total_progress(folder), num_sources, num_shards, time.monotonic() - start)
+    def line() -> str:
+        return progress_text(total_progress(folder), num_sources, num_shards, time.monotonic() - start)
 
-        def show() -> None:
-            while not ended.wait(_TERMINAL_SECONDS if live else _PLAIN_SECONDS):
-                stream.write(f"\r\033[K{line()}" if live else f"{line()}\n")
-                stream.flush()
-
-        thread = threading.Thread(target=show, daemon=True)
-        thread.start()
-        try:
-            yield folder
-        finally:
-            ended.set()
-            thread.join()
-            stream.write(f"\r\033[K{line()}\n" if live else f"{line()}\n")
+    def show() -> None:
+        while not ended.wait(_TERMINAL_SECONDS if live else _PLAIN_SECONDS):
+            stream.write(f"\r\033[K{line()}" if live else f"{line()}\n")
             stream.flush()
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield folder
+    finally:
+        ended.set()
+        thread.join()
+        stream.write(f"\r\033[K{line()}\n" if live else f"{line()}\n")
+        stream.flush()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -26,6 +26,7 @@ from pipelines.config import DatasetConfig
 from pipelines.dataset import (
     MANIFEST,
     RUNS,
+    SCHEMA_FILE,
     Dataset,
     is_dataset,
     open_dataset,
@@ -116,17 +117,52 @@ def lock(dataset_uri: str) -> Iterator[None]:
         return
     made = not os.path.isdir(path)
     store.make_folder(dataset_uri)
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor: int | None = None
     try:
         try:
+            descriptor = os.open(path, os.O_RDONLY)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise WorkError(f"DATASET {dataset_uri}: another run is writing to it") from error
+            is_same = _is_open_at(descriptor, path)  # a failed run may have removed the folder meanwhile
+        except (BlockingIOError, FileNotFoundError):
+            is_same = False
+        except OSError as error:
+            raise WorkError(f"DATASET {dataset_uri}: cannot be locked: {error.strerror}") from error
+        if not is_same:
+            raise WorkError(f"DATASET {dataset_uri}: another run is writing to it")
         yield
     finally:
         if made:
             with contextlib.suppress(OSError):
                 os.rmdir(path)  # only when nothing was committed
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _is_open_at(descriptor: int, path: str) -> bool:
+    return os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path))
+
+
+@contextlib.contextmanager
+def settling(run_uri: str) -> Iterator[bool]:
+    """Hold an uncommitted run for this block alone: it is either committed or cleared away, never both at once.
+
+    Yields whether the run is still there to commit. The builder of a killed run may live a moment longer than its lock
+    of the dataset, so that one does not do. Other stores have no lock.
+    """
+    plan = store.join(run_uri, PLAN)
+    path = local_path(plan)
+    if path is None:
+        yield store.exists(plan)
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield _is_open_at(descriptor, path)
+    finally:
         os.close(descriptor)
 
 
@@ -134,7 +170,7 @@ def open_base(dataset_uri: str) -> Dataset | None:
     """The committed dataset to build on, None for a new one. SettingError when the folder holds something else."""
     if is_dataset(dataset_uri):
         return open_dataset(dataset_uri)
-    foreign = [name for name in store.names(dataset_uri) if name != RUNS and ".tmp-" not in name]
+    foreign = [name for name in store.names(dataset_uri) if name not in (RUNS, SCHEMA_FILE) and ".tmp-" not in name]
     foreign += [name for name in store.names(store.join(dataset_uri, RUNS)) if run_number(name) < 0]
     if foreign:
         raise SettingError(f"--output {dataset_uri}: must be a dataset or an empty folder, it holds {foreign[0]}")
@@ -145,14 +181,25 @@ def clear_leftovers(dataset_uri: str, base: Dataset | None) -> list[str]:
     """Remove what killed runs left: folders numbered above the last committed run, plans, temporary files."""
     last = base.runs[-1].number if base else 0
     runs = store.join(dataset_uri, RUNS)
-    leftovers = [store.join(runs, name) for name in store.names(runs) if run_number(name) > last]
-    leftovers += [store.join(dataset_uri, name) for name in store.names(dataset_uri) if ".tmp-" in name]
+    cleared = []
+    for name in store.names(runs):
+        if run_number(name) > last:
+            with settling(store.join(runs, name)):
+                if name not in _committed(dataset_uri):
+                    store.remove_folder(store.join(runs, name))
+                    cleared.append(store.join(runs, name))
+    leftovers = [store.join(dataset_uri, name) for name in store.names(dataset_uri) if ".tmp-" in name]
     if base is not None:
         own = base.run_uri(base.runs[-1].name)
         leftovers += [store.join(own, name) for name in store.names(own) if name == PLAN or name.startswith(".")]
     for uri in leftovers:
         store.remove_folder(uri)
-    return leftovers
+    return cleared + leftovers
+
+
+def _committed(dataset_uri: str) -> set[str]:
+    """The names of the runs that exist now."""
+    return {run.name for run in open_dataset(dataset_uri).runs} if is_dataset(dataset_uri) else set()
 
 
 def plan_run(
@@ -166,7 +213,7 @@ def plan_run(
 ) -> PlannedRun:
     """Write the plan of the next run into its folder."""
     number = base.runs[-1].number + 1 if base else 1
-    name = f"{number:06d}-{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}"
+    name = f"{number:06d}-{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}"
     digest = base.digest if base else None
     run = PlannedRun(dataset_uri, name, config, digest, listing.roots, 0, len(changes.build))
     store.make_folder(run.plan_uri)

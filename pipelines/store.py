@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from typing import IO, Any
 
 from pipelines.errors import SettingError, WorkError
 from pipelines.formats import local_path
+
+_REMOVALS = 5
 
 
 def join(folder: str, *parts: str) -> str:
@@ -125,7 +128,14 @@ def make_folder(uri: str) -> None:
 
 
 def remove_folder(uri: str) -> None:
-    """Remove a folder and all that is in it; none need exist."""
+    """Remove a file, or a folder and all that is in it; none need exist. WorkError when something stays."""
     fs, path = filesystem(uri)
-    with contextlib.suppress(FileNotFoundError):
-        fs.rm(path, recursive=True)
+    for attempt in range(_REMOVALS):  # a process that is being ended may write once more
+        try:
+            fs.rm(path, recursive=True)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if attempt == _REMOVALS - 1:
+                raise WorkError(f"{uri}: cannot be removed: {error.strerror or error}") from error
+            time.sleep(0.1)

@@ -12,6 +12,7 @@ import mmap
 import os
 import queue
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -30,7 +31,19 @@ from pipelines.planning import ShardTask, task_from_dict, task_to_dict
 
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 _POLL_SECONDS = 0.5
-_PROGRESS_SUFFIX = ".progress"
+_PROGRESS_FILE = "progress"
+_START_SECONDS = 300.0
+
+
+class _Children:
+    """The builders of this process. generation: how often all of them were ended."""
+
+    def __init__(self) -> None:
+        self.running: set[subprocess.Popen[bytes]] = set()
+        self.generation = 0
+
+
+_children = _Children()
 
 
 class Progress:
@@ -62,7 +75,7 @@ class Progress:
 def total_progress(folder: str) -> dict[str, float]:
     """Sources, seconds and shards done by all builders that count in a folder."""
     total = {"sources": 0.0, "seconds": 0.0, "shards": 0.0}
-    for path in Path(folder).glob(f"*{_PROGRESS_SUFFIX}"):
+    for path in Path(folder).glob(f"*/{_PROGRESS_FILE}"):
         counters = Progress(str(path)).read()
         total["sources"] += counters["sources"] + counters["task_sources"]
         total["seconds"] += counters["seconds"] + counters["task_seconds"]
@@ -70,11 +83,19 @@ def total_progress(folder: str) -> dict[str, float]:
     return total
 
 
+def end_children() -> None:
+    """End all builder processes of this process for good: a failed run is about to be cleared away."""
+    _children.generation += 1
+    for child in list(_children.running):
+        child.kill()
+        child.wait()
+
+
 class SupervisedBuilder:
     """Builds shards in a child process.
 
     timeout_seconds: without a sign of life for so long, the source at hand fails. progress_folder: a local folder to
-    count in, None for a private one. Not safe for threads: one for each.
+    count in, made if need be, None for a private one. Not safe for threads: one for each.
     """
 
     def __init__(self, config: DatasetConfig, timeout_seconds: float, progress_folder: str | None = None) -> None:
@@ -83,17 +104,22 @@ class SupervisedBuilder:
         self._own_folder = None if progress_folder else tempfile.TemporaryDirectory(prefix="audio-vae-")
         self._folder = progress_folder or self._own_folder.name  # type: ignore[union-attr]
         self._child: subprocess.Popen[bytes] | None = None
+        self._generation = _children.generation
 
     def build(self, task: ShardTask, dataset_uri: str, run_uri: str) -> BuiltShard:
         """Build or copy a shard. WorkError when it can't be written; a source that can't be decoded becomes a row."""
         failed: dict[int, tuple[str, str]] = {}
+        killed_at: set[int] = set()
         while True:
             reply = self._ask({"task": task_to_dict(task), "dataset": dataset_uri, "run": run_uri, "failed": failed})
             if reply is not None:
                 if "error" in reply:
                     raise WorkError(reply["error"])
                 return BuiltShard(ShardSummary(**reply["summary"]), reply["rows"])
-            index, reason = self._end_child()
+            index, reason, is_killed = self._end_child()
+            if is_killed and index not in killed_at:
+                killed_at.add(index)  # memory may have been short for another's sake: the source gets a second chance
+                continue
             if index < 0 or index in failed:
                 raise WorkError(f"{run_uri}/{task.shard}: cannot be built: {reason}")
             failed[index] = ("decode", reason)
@@ -102,26 +128,33 @@ class SupervisedBuilder:
         """End the child process."""
         if self._child is not None:
             self._child.kill()
-            self._child.communicate()
+            self._reap(self._child)
             self._child = None
         if self._own_folder is not None:
             self._own_folder.cleanup()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        descriptor, path = tempfile.mkstemp(suffix=_PROGRESS_SUFFIX, dir=self._folder)
-        os.close(descriptor)
-        self._progress = Progress(path, create=True)
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        if self._generation != _children.generation:
+            raise WorkError("the run has ended")
+        try:
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+            folder = tempfile.mkdtemp(dir=self._folder)
+            self._progress = Progress(os.path.join(folder, _PROGRESS_FILE), create=True)
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        except OSError as error:
+            raise WorkError(f"{self._folder}: cannot be written: {error.strerror}") from error
         source_root = str(Path(__file__).resolve().parents[1])
-        environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+        environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", TMPDIR=folder)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [source_root, os.environ.get("PYTHONPATH")]))
         child = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.supervision", path, json.dumps(self.config.to_dict())],
+            [sys.executable, "-m", "pipelines.supervision", folder, json.dumps(self.config.to_dict())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env=environment,
+            start_new_session=True,  # Ctrl-C is for the command alone, which then ends its children
         )
+        _children.running.add(child)
         self._wait_reply(child, starting=True)
         return child
 
@@ -143,39 +176,57 @@ class SupervisedBuilder:
         self._hung = False
         while not select.select([child.stdout], [], [], _POLL_SECONDS)[0]:
             counters = self._progress.read()
+            is_at_work = starting or counters["index"] >= 0
             if counters["ticks"] != ticks:
                 ticks, since = counters["ticks"], time.monotonic()
-            elif counters["index"] >= 0 and time.monotonic() - since > self.timeout_seconds and not starting:
+            elif is_at_work and time.monotonic() - since > (_START_SECONDS if starting else self.timeout_seconds):
                 self._hung = True
                 return None
         line = child.stdout.readline()
         return json.loads(line) if line else None
 
-    def _end_child(self) -> tuple[int, str]:
-        """End a child that hung or crashed: the source that it was at (-1: not the source's fault) and the reason."""
+    def _reap(self, child: subprocess.Popen[bytes]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # a request that it did not take
+            child.communicate()
+        _children.running.discard(child)
+
+    def _end_child(self) -> tuple[int, str, bool]:
+        """End a child that hung or ended by itself.
+
+        Returns the source that it was at (-1: not the source's fault), the reason, and whether the system killed it.
+        """
         assert self._child is not None
         child, self._child = self._child, None
         if self._hung:
             child.kill()
-        child.communicate()
+        self._reap(child)
         index = int(self._progress.read()["index"])
         self._progress.write(index=-1, task_sources=0, task_seconds=0.0)
         if self._hung:
-            return index, f"no progress for {self.timeout_seconds:g} s (--decode-timeout-seconds)"
+            return index, f"no progress for {self.timeout_seconds:g} s (--decode-timeout-seconds)", False
         if -child.returncode in _CRASHES:
-            return index, f"the decoder crashed ({signal.Signals(-child.returncode).name})"
+            return index, f"the decoder crashed ({signal.Signals(-child.returncode).name})", False
+        if -child.returncode == signal.SIGKILL:
+            return index, "the decoder was killed twice (SIGKILL), as when memory is short", True
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()
-        return -1, f"its process ended with status {child.returncode}" + (f": {said[-1]}" if said else "")
+        reason = f"its process ended with status {child.returncode}" + (f": {said[-1]}" if said else "")
+        return -1, reason, False
 
 
-def _requests() -> Iterator[dict[str, Any]]:
-    """The lines of standard input. A thread reads them, so that the end of the parent ends this process at once."""
+def _requests(folder: str) -> Iterator[dict[str, Any]]:
+    """The lines of standard input. A thread reads them, so that the end of the parent ends this process at once.
+
+    folder: this process's own, removed then; and the one above it when it is the last.
+    """
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def read() -> None:
         for line in sys.stdin.buffer:
             lines.put(line)
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(folder))
         os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
@@ -185,14 +236,15 @@ def _requests() -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """The child: build one task after the other."""
-    progress_path, config_json = sys.argv[1:]
+    folder, config_json = sys.argv[1:]
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a decoder prints must not mix with the replies
-    progress = Progress(progress_path)
+    requests = _requests(folder)
+    progress = Progress(os.path.join(folder, _PROGRESS_FILE))
     config = DatasetConfig.from_dict(json.loads(config_json))
     replies.write(b"{}\n")
     replies.flush()
-    for request in _requests():
+    for request in requests:
         reply = _build(config, progress, request)
         replies.write(json.dumps(reply).encode() + b"\n")
         replies.flush()
@@ -227,5 +279,4 @@ def _build(config: DatasetConfig, progress: Progress, request: dict[str, Any]) -
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        main()
+    main()

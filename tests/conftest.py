@@ -52,10 +52,12 @@ def tone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tones(tmp_path_factory.mktemp("sounds") / "tones")
 
 
-def audio_vae(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+def audio_vae(
+    *arguments: object, environment: dict[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run the console command as a user does."""
     command = [sys.executable, "-m", "vae_model.cli", *map(str, arguments)]
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    environment = environment or dict(os.environ, PYTHONPATH=str(ROOT))
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, **options)
 
 

@@ -198,9 +198,7 @@ def test_names_of_outputs_never_meet() -> None:
     assert list(reconstruct.wav_names(sources)) == ["a.wav", "a-2.wav", "A-3.wav", "a-2-2.wav", "b.c.wav"]
 
 
-def test_generate_is_repeatable_by_seed(
-    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_generate_is_repeatable_by_seed(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def sounds(seed: int, folder: str) -> list[bytes]:
         options = ["--count", "3", "--seed", str(seed), "--output", str(tmp_path / folder), "--json"]
         assert generate.main([str(model_folder), *options]) == 0

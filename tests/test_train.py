@@ -71,7 +71,7 @@ def test_train_writes_a_model_that_stops_and_goes_on(
     assert bundle.audio == CONFIG.audio
     assert bundle.metrics["best_epoch"] == result["best_epoch"]
     assert bundle.dataset["num_examples"] == {"train": 40, "validation": 8}
-    assert VAE.load(folder).model.optimizer is None
+    assert not VAE.load(folder).model.compiled
     assert SoundGenerator.load(str(folder)).bundle == bundle
     assert {path.name for path in (folder / "tensorboard").iterdir()} == {"train", "validation"}
     assert {p.name for p in folder.iterdir()} == {
@@ -97,6 +97,10 @@ def test_train_writes_a_model_that_stops_and_goes_on(
         train.main([dataset, "--output", str(folder), "--resume", "--latent-space-dim", "9"])
     with pytest.raises(SettingError, match="--output"):
         train.main([dataset, "--output", str(folder), "--epochs", "1"])
+    config = DatasetConfig(AudioConfig(sample_rate=8000, segment_seconds=0.125), CONFIG.spectrogram)
+    other = write_dataset(tmp_path / "other", {"train": noises(4)}, config)
+    with pytest.raises(SettingError, match="sample_rate: 8000 != 4000"):
+        train.main([other, "--output", str(folder), "--resume"])
 
 
 def test_autoencoder_without_validation_is_repeatable_and_can_generate(
@@ -134,9 +138,7 @@ def test_loss_that_is_no_number_ends_the_run(dataset: str, tmp_path: Path) -> No
         train.main([dataset, "--output", str(tmp_path / "m"), *options])
 
 
-def test_interrupted_run_is_saved_and_goes_on(
-    dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_interrupted_run_is_saved_and_goes_on(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "m"
     command = [sys.executable, "-m", "vae_model.cli", "train", dataset, "--output", str(folder), *COMMON]
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
@@ -157,21 +159,11 @@ def test_interrupted_run_is_saved_and_goes_on(
     assert [row["epoch"] for row in history(folder)] == list(range(1, epochs + 2))
 
 
-def test_resume_refuses_a_dataset_of_other_settings(
-    dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(capsys, dataset, "--output", tmp_path / "m", *COMMON, "--epochs", 1)
-    config = DatasetConfig(AudioConfig(sample_rate=8000, segment_seconds=0.125), CONFIG.spectrogram)
-    other = write_dataset(tmp_path / "other", {"train": noises(4)}, config)
-    with pytest.raises(SettingError, match="sample_rate: 8000 != 4000"):
-        train.main([other, "--output", str(tmp_path / "m"), "--resume"])
-
-
 def test_damaged_shard_is_named(tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "data", {"train": noises(6)}, CONFIG)
     shard = next(Path(data).glob("runs/*/train-00000.tfrecord"))
     shard.write_bytes(shard.read_bytes()[:-100])
-    with pytest.raises(WorkError, match=r"train-00000\.tfrecord|DATASET"):
+    with pytest.raises(WorkError, match=r"train-00000\.tfrecord: truncated"):
         train.main([data, "--output", str(tmp_path / "m"), *COMMON, "--epochs", "1"])
 
 
@@ -212,7 +204,6 @@ class Terminal(io.StringIO):
 def test_progress_shows_losses_and_time_left(stream: io.StringIO) -> None:
     progress = Progress(epochs=4, steps=2, first_epoch=2, stream=stream)
     logs = {"loss": 1234.5, "reconstruction_loss": 0.0123, "kl_loss": 4.5}
-    progress.on_train_begin()
     for epoch in (2, 3):
         progress.on_epoch_begin(epoch)
         for batch in range(2):

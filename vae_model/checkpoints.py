@@ -88,11 +88,12 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Record and save epoch `epoch`, counted from 0."""
-        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        metrics = {name: value for name, value in figures.items() if name.endswith("loss")}
         if not all(map(math.isfinite, metrics.values())):
             raise WorkError(f"the loss of epoch {epoch + 1} is no finite number: try a lower --learning-rate")
         seconds = self._before + time.monotonic() - self._started
-        self._history.append({"epoch": epoch + 1, **metrics, "seconds": round(seconds, 3)})
+        self._history.append({"epoch": epoch + 1, **figures, "seconds": round(seconds, 3)})
         _write_history(self.folder, self._history)
         name = f"epoch-{epoch + 1:05}.keras"
         state = dataclasses.replace(self.state, epoch=epoch + 1, last=name, seconds=seconds)

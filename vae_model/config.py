@@ -13,6 +13,7 @@ from pipelines.errors import SettingError
 KINDS = ("vae", "autoencoder")
 DECODES = ("mean", "sampled")
 VALUE_RANGES = ("global", "record")
+SCHEDULES = ("constant", "cosine")
 
 Stride = int | tuple[int, int]
 _Settings = TypeVar("_Settings", "ModelConfig", "TrainConfig")
@@ -80,7 +81,8 @@ class ModelConfig:
 class TrainConfig:
     """How a model is fitted.
 
-    learning_rate: Adam's. patience: epochs without a lower validation loss before training stops; 0 never stops it.
+    learning_rate: Adam's. schedule: the rate stays "constant", or falls as half a "cosine" to 0 at the last epoch.
+    patience: epochs without a lower validation loss before training stops; 0 never stops it.
     value_range: what 0 and 1 stand for in the model's input: the dataset's "global" dB range, or each "record"'s own.
     output_bias: start the output at the mean of the training data instead of 0.5, which saves the first epochs.
     cache_mb: a split of at most this many MB is kept in memory after its first reading.
@@ -89,6 +91,7 @@ class TrainConfig:
     epochs: int = 100
     batch_size: int = 64
     learning_rate: float = 5e-4
+    schedule: str = "constant"
     patience: int = 0
     seed: int = 0
     value_range: str = "global"
@@ -100,11 +103,18 @@ class TrainConfig:
             require(_positive(getattr(self, name), int), name, getattr(self, name), "a positive integer")
         rate = self.learning_rate
         require(_positive(rate, int, float), "learning_rate", rate, "a positive number")
+        require(self.schedule in SCHEDULES, "schedule", self.schedule, f"one of {', '.join(SCHEDULES)}")
         for name in ("patience", "seed", "cache_mb"):
             value = getattr(self, name)
             require(value == 0 or _positive(value, int), name, value, "0 or a positive integer")
         require(self.seed < 2**31, "seed", self.seed, "below 2**31")
         require(self.value_range in VALUE_RANGES, "value_range", self.value_range, f"one of {', '.join(VALUE_RANGES)}")
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        if self.schedule == "cosine":
+            return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+        return self.learning_rate
 
 
 @dataclass(frozen=True)
@@ -123,8 +133,15 @@ PRESETS: dict[str, Preset] = {
         TrainConfig(epochs=150, value_range="record", output_bias=False),
     ),
     "tiny": Preset(
-        ModelConfig(conv_filters=(8, 16, 32, 48, 64), latent_space_dim=64, reconstruction_weight=100_000.0),
-        TrainConfig(epochs=40, batch_size=16, learning_rate=2e-3),
+        ModelConfig(
+            conv_filters=(16, 32, 64),
+            conv_kernels=(8, 5, 5),
+            conv_strides=(4, 2, (4, 2)),
+            latent_space_dim=64,
+            reconstruction_weight=100_000.0,
+            norm_momentum=0.9,
+        ),
+        TrainConfig(epochs=25, batch_size=8, learning_rate=2e-3, schedule="cosine"),
     ),
 }
 """`course` is the reference's model and training; `tiny` trains in a minute on a laptop."""

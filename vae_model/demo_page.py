@@ -77,8 +77,8 @@ _NOTHING_HELD_OUT = (
 
 def _colophon(bundle: Bundle, origin: Origin) -> str:
     text = (
-        "Waveforms of reconstructions and new sounds: phases found by Griffin-Lim, an estimate that adds some roughness "
-        f"of its own. Made by audio-vae {bundle.versions.get('audio-vae', '')}, seed {origin.seed}."
+        "Waveforms of reconstructions and new sounds: phases found by Griffin-Lim, an estimate that adds some "
+        f"roughness of its own. Made by audio-vae {bundle.versions.get('audio-vae', '')}, seed {origin.seed}."
     )
     if origin.synthesised:
         return text

@@ -33,18 +33,16 @@ class Progress(keras.callbacks.Callback):
         self._steps_done = 0
         self._width = 0
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Start the clock."""
-        self._started = time.monotonic()
-
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Note the epoch, counted from 0."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Renew the live line, at most ten times a second."""
-        self._steps_done += 1
         now = time.monotonic()
+        if not self._steps_done:
+            self._started = now  # the first step compiles the model, and tells nothing of those that follow
+        self._steps_done += 1
         if self.live and now - self._shown >= _SECONDS_BETWEEN:
             self._shown = now
             self._show(f"{self._head()}  step {batch + 1}/{self.steps}{_terms(logs or {})}  {self._left()} left")
@@ -78,7 +76,7 @@ class Progress(keras.callbacks.Callback):
         """Time left as m:ss or h:mm:ss, from the mean speed so far."""
         elapsed = time.monotonic() - self._started
         missing = max(self._total_steps - self._steps_done, 0)
-        minutes, seconds = divmod(round(elapsed / max(self._steps_done, 1) * missing), 60)
+        minutes, seconds = divmod(round(elapsed / max(self._steps_done - 1, 1) * missing), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 

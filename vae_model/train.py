@@ -80,6 +80,9 @@ def _report(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(result))
         return
-    losses = ", ".join(f"{name} {value:.5g}" for name, value in result["metrics"].items())
+    metrics = result["metrics"]
+    split, prefix = ("validation", "val_") if "val_loss" in metrics else ("training", "")
+    terms = [name for name in ("loss", "reconstruction_loss", "kl_loss") if prefix + name in metrics]
+    losses = ", ".join(f"{name} {metrics[prefix + name]:.5g}" for name in terms)
     print(f"{result['folder']}: {result['epochs']} epochs in {result['seconds']:.0f} s")
-    print(f"epoch {result['best_epoch']} is kept: {losses}")
+    print(f"kept is epoch {result['best_epoch']}, {split} {losses}")

@@ -49,11 +49,14 @@ def train_model(
     model = dataclasses.replace(model, input_shape=dataset.record.shape)
     run = _Run(dataset, path, quiet)
     state = RunState.load(path) if resume else None
-    if state is None:
-        run.begin(model, train)
-    else:
-        run.resume(state, model, train)
-    return run.fit()
+    try:
+        if state is None:
+            run.begin(model, train)
+        else:
+            run.resume(state, model, train)
+        return run.fit()
+    except tf.errors.OpError as error:
+        raise _read_error(dataset, error) from error
 
 
 def saved_settings(folder: str) -> tuple[ModelConfig, TrainConfig] | None:
@@ -92,7 +95,6 @@ class _Run:
         _check_resumable(state.bundle, model, train)
         keras.utils.set_random_seed(train.seed + state.epoch)
         self.autoencoder = wrap(load_model(self.folder / FOLDER / state.last))
-        self.autoencoder.model.optimizer.learning_rate.assign(train.learning_rate)
         self.state = dataclasses.replace(state, bundle=dataclasses.replace(state.bundle, train=train))
         self._say(f"resuming after epoch {state.epoch}")
 
@@ -106,9 +108,6 @@ class _Run:
                 self._fit(train, checkpoints)
             except KeyboardInterrupt:
                 self._interrupted(checkpoints)
-            except tf.errors.OpError as error:
-                reason = (error.message or type(error).__name__).splitlines()[0]
-                raise WorkError(f"DATASET {self.dataset.uri} cannot be read: {reason}") from error
             self.state = checkpoints.state
             self._finish()
         elif not (self.folder / BUNDLE_FILE).exists():
@@ -121,10 +120,11 @@ class _Run:
     def _fit(self, train: TrainConfig, checkpoints: Checkpoints) -> None:
         first = self.state.epoch
         batches = self._batches(TRAIN, shuffle_seed=train.seed + first)
-        callbacks: list[keras.callbacks.Callback] = [checkpoints]
-        callbacks.append(
-            keras.callbacks.TensorBoard(str(self.folder / "tensorboard"), write_graph=False, profile_batch=0)
-        )
+        callbacks: list[keras.callbacks.Callback] = [
+            keras.callbacks.LearningRateScheduler(lambda epoch, _: train.learning_rate_at(epoch)),
+            checkpoints,
+            keras.callbacks.TensorBoard(str(self.folder / "tensorboard"), write_graph=False, profile_batch=0),
+        ]
         if not self.quiet:
             callbacks.insert(0, Progress(train.epochs, int(batches.cardinality()), first))
         self.autoencoder.train(
@@ -181,6 +181,17 @@ def _output_path(folder: str, resume: bool) -> Path:
     if path.is_dir() and any(path.iterdir()) and not resume:
         raise SettingError(f"--output {folder} must be a new or empty folder; --resume goes on with the run in it")
     return path
+
+
+def _read_error(dataset: Dataset, error: tf.errors.OpError) -> WorkError:
+    """What TensorFlow failed on: a damaged shard by its name, if reading them one by one finds it."""
+    try:
+        for split in dataset.splits:
+            for _ in dataset.records(split):
+                pass
+    except WorkError as found:
+        return found
+    return WorkError(f"training on DATASET {dataset.uri} failed: {(error.message or repr(error)).splitlines()[0]}")
 
 
 def _check_resumable(bundle: Bundle, model: ModelConfig, train: TrainConfig) -> None:
