@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -278,5 +279,15 @@ def _build(config: DatasetConfig, progress: Progress, request: dict[str, Any]) -
     return {"summary": vars(built.summary), "rows": built.rows}
 
 
+def _run() -> None:
+    """Run `main`; an error in it is told on standard error, and ends the process without waiting for its reader."""
+    try:
+        main()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # an interpreter that shuts down while a thread reads standard input aborts
+
+
 if __name__ == "__main__":
-    main()
+    _run()

@@ -34,9 +34,7 @@ def example() -> Iterator[ModuleType]:
 def read(data: Any, workers: int, **options: Any) -> list[tuple[str, int]]:
     """(source, segment) of each record of an epoch."""
     loader = torch.utils.data.DataLoader(data, batch_size=2, num_workers=workers, **options)
-    return [
-        (s, int(n)) for batch in loader for s, n in zip(batch["source"], batch["segment"].tolist(), strict=True)
-    ]
+    return [(s, int(n)) for batch in loader for s, n in zip(batch["source"], batch["segment"].tolist(), strict=True)]
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
