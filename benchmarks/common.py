@@ -23,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache" / "benchmarks"
+sys.path.insert(0, str(ROOT))  # `pipelines`, also where the package is not installed
 RESULTS = ROOT / "docs" / "results.md"
 RECORDINGS = ROOT.parent / "shared" / "data" / "fsdd" / "recordings"
 
@@ -61,7 +62,7 @@ def measure(command: Sequence[str], env: dict[str, str] | None = None, cwd: Path
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=dict(os.environ) | (env or {}),
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | (env or {}),
             cwd=cwd or ROOT,
         )
         tree = _Tree(process.pid)

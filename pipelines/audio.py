@@ -28,7 +28,7 @@ _FARTHEST_RATIO = 1000.0
 _MAX_RATIO = 8.0
 """Up to this ratio a whole block is resampled at once; beyond it in pieces, to bound the memory of the result."""
 
-_PRELOADED_VALUES = 1 << 17  # at most, of a file that is worth loading ahead, before and after resampling
+_PRELOADED_VALUES = 1 << 16  # at most, of a file that is worth loading ahead, before and after resampling
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from pipelines.planning import ShardTask
 from pipelines.processing import PreprocessingPipeline, Row, Saver, failure
 from pipelines.records import read_frames, source_of
 
-
-_PRELOADED = 32  # sources loaded ahead
+_PRELOADED = 64  # sources loaded ahead
 _SHORT_BYTES = 1 << 17  # of a file that is worth loading ahead: a few seconds
 
 

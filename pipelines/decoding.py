@@ -68,7 +68,7 @@ def describe(error: BaseException) -> str:
         return error.error_string.strip().rstrip(".")
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
 
 
 @contextlib.contextmanager

@@ -41,12 +41,17 @@ class Policy:
     retry_failed: bool = False
 
 
+KEPT = ["split", "seconds", "min_db", "max_db"]
+"""What a run needs to know of sources that it leaves as they are."""
+
+
 @dataclass(frozen=True)
 class Changes:
     """A listing compared with a dataset. `build` has the listing's rows to decode, by source.
 
     carried: manifest rows (with their old `shard` and `run`) of sources whose shard loses another source.
-    failed: manifest rows of sources that failed, before or now while listing. kept: all other live rows.
+    failed: manifest rows of sources that failed, before or now while listing. kept: the columns KEPT of all other live
+    rows.
     """
 
     build: pa.Table
@@ -97,7 +102,7 @@ def compare(listing: Listing, dataset: Dataset | None, policy: Policy, config: D
     table = listing.table
     position = pc.index_in(table["source"], value_set=known["source"].combine_chunks())
     is_known = pc.is_valid(position)
-    old = known.take(pc.fill_null(position, 0)) if len(known) else None
+    old = known.select(["size", "stamp", "status"]).take(pc.fill_null(position, 0)) if len(known) else None
     if old is None:
         same = pa.chunked_array([pa.array([False] * len(table), pa.bool_())])
     else:
@@ -113,18 +118,20 @@ def compare(listing: Listing, dataset: Dataset | None, policy: Policy, config: D
     missing = pc.invert(listed)
     gone = pc.and_(missing, _covered(known, listing, dataset)) if not policy.keep_removed else _none(known)
     leaves = pc.or_(rebuilt, gone)
-    stays = known.filter(pc.invert(leaves))
-    written = stays.filter(pc.equal(stays["status"], "written"))
-    key = pc.binary_join_element_wise(written["run"], written["shard"], "/")
-    leaving = known.filter(pc.and_(leaves, pc.equal(known["status"], "written")))
+    is_written = pc.equal(known["status"], "written")
+    leaving = known.select(["run", "shard"]).filter(pc.and_(leaves, is_written))
     lost = pc.unique(pc.binary_join_element_wise(leaving["run"], leaving["shard"], "/"))
-    in_lost = pc.is_in(key, value_set=lost)
-    still_failed = stays.filter(pc.equal(stays["status"], "failed"))
+    stays = pc.invert(leaves)
+    stays_written = pc.and_(stays, is_written)
+    in_lost = _none(known)
+    if len(lost):
+        in_lost = pc.is_in(pc.binary_join_element_wise(known["run"], known["shard"], "/"), value_set=lost)
+    still_failed = known.filter(pc.and_(stays, pc.equal(known["status"], "failed")))
     return Changes(
         build=build,
-        carried=written.filter(in_lost),
+        carried=known.filter(pc.and_(stays_written, in_lost)),
         failed=pa.concat_tables([still_failed, _failed_rows(unlistable, config)]).sort_by("source"),
-        kept=written.filter(pc.invert(in_lost)),
+        kept=known.select(KEPT).filter(pc.and_(stays_written, pc.invert(in_lost))),
         lost_shards=tuple(sorted(lost.to_pylist())),
         unchanged=_count(same),
         new=len(to_build) - _count(rebuilt),
@@ -151,12 +158,18 @@ def _same(table: pa.Table, old: pa.Table, checksum: bool) -> Any:
     """Which listed sources equal the rows beside them. Stamps are `<stamp>` or `<stamp> sha256:<digest>`."""
     same_size = pc.equal(table["size"], old["size"])
     if not checksum:
-        plain = pc.replace_substring_regex(old["stamp"], r" sha256:.*$", "")
-        return pc.and_(same_size, pc.equal(pc.replace_substring_regex(table["stamp"], r" sha256:.*$", ""), plain))
+        return pc.and_(same_size, pc.equal(_plain_stamps(table), _plain_stamps(old)))
     content, known = (pc.replace_substring_regex(t["stamp"], r"^.*(sha256:.*)$", r"\1") for t in (table, old))
     has_content = pc.match_substring(old["stamp"], "sha256:")
-    by_stamp = pc.equal(pc.replace_substring_regex(table["stamp"], r" sha256:.*$", ""), old["stamp"])
+    by_stamp = pc.equal(_plain_stamps(table), old["stamp"])
     return pc.and_(same_size, pc.if_else(has_content, pc.equal(content, known), by_stamp))
+
+
+def _plain_stamps(table: pa.Table) -> Any:
+    """The stamps without their digests."""
+    stamps = table["stamp"]
+    has_digest = pc.any(pc.match_substring(stamps, " sha256:")).as_py()
+    return pc.replace_substring_regex(stamps, r" sha256:.*$", "") if has_digest else stamps
 
 
 def _covered(known: pa.Table, listing: Listing, dataset: Dataset | None) -> pa.Array:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from pipelines.errors import CONTENT_ERRORS, SourceError
 
-_TIMEOUT_SECONDS = 10.0
+_TIMEOUT_SECONDS = 5.0
 _START_SECONDS = 300.0
+_MOST_FAILURES = 3  # hangs or crashes after which lengths are not worth the time
 
 
 class _Prober:
@@ -22,9 +23,12 @@ class _Prober:
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
+        self._failures = 0
 
     def seconds(self, uri: str) -> float | None:
         """The length that a file's header tells, None when it has none."""
+        if self._failures >= _MOST_FAILURES:
+            return None
         if self._child is None:
             self._child = self._start()
         assert self._child.stdin is not None
@@ -35,6 +39,7 @@ class _Prober:
         except BrokenPipeError:
             answer = b""
         if not answer:
+            self._failures += 1
             self.close()
             return None
         length: float | None = json.loads(answer)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-from pipelines.supervision import total_progress
+from pipelines.supervision import end_children, total_progress
 
 _TERMINAL_SECONDS = 0.25
 _PLAIN_SECONDS = 10.0
@@ -46,8 +46,11 @@ def show_progress(num_sources: int, num_shards: int, stream: TextIO = sys.stderr
     folder = os.path.join(tempfile.gettempdir(), f"audio-vae-{secrets.token_hex(8)}")
     start = time.monotonic()
 
+    most = {"sources": 0.0, "seconds": 0.0, "shards": 0.0}
+
     def line() -> str:
-        return progress_text(total_progress(folder), num_sources, num_shards, time.monotonic() - start)
+        most.update({name: max(most[name], count) for name, count in total_progress(folder).items()})
+        return progress_text(most, num_sources, num_shards, time.monotonic() - start)
 
     def show() -> None:
         while not ended.wait(_TERMINAL_SECONDS if live else _PLAIN_SECONDS):
@@ -63,4 +66,5 @@ def show_progress(num_sources: int, num_shards: int, stream: TextIO = sys.stderr
         thread.join()
         stream.write(f"\r\033[K{line()}\n" if live else f"{line()}\n")
         stream.flush()
+        end_children()
         shutil.rmtree(folder, ignore_errors=True)

@@ -34,7 +34,7 @@ from pipelines.dataset import (
 )
 from pipelines.errors import SettingError, WorkError
 from pipelines.formats import local_path
-from pipelines.planning import Changes, ShardTask, kept_shards, task_to_dict
+from pipelines.planning import KEPT, Changes, ShardTask, kept_shards, task_to_dict
 from pipelines.sources import Listing
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def plan_run(
                 new_names[task.copy_of] = task.shard
     _write_table(store.join(run.plan_uri, CARRIED_FILE), _renamed(changes.carried, new_names))
     _write_table(store.join(run.plan_uri, FAILED_FILE), changes.failed.select(MANIFEST.names))
-    stays = pa.concat_tables([changes.kept, changes.carried])
+    stays = pa.concat_tables([changes.kept, changes.carried.select(KEPT)])
     range_ = pc.min_max(stays["min_db"]).as_py()["min"], pc.min_max(stays["max_db"]).as_py()["max"]
     values = {
         "kept": {split: list(map(dataclasses.asdict, s)) for split, s in kept_shards(base, changes).items()},

@@ -152,12 +152,19 @@ def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterat
         return
     for entry in entries:
         name = prefix + entry.name
-        if entry.is_dir():
+        if _is_folder(entry):
             if suffix_of(entry.name) in AUDIO_SUFFIXES:
                 yield _Entry(name, error="is a folder")
             yield from _walk(entry.path, name + "/", above | {identity})
         else:
             yield _local_file(name, entry.path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _local_file(source: str, path: str) -> _Entry:

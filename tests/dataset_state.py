@@ -16,7 +16,7 @@ from pipelines.dataset import open_dataset
 from pipelines.records import parse, read_frames
 from pipelines.verify import check_bytes, check_dataset
 
-SMALL = "--sample-rate 8000 --frame-size 64 --hop-length 32 --segment-seconds 0.1".split()
+SMALL = ["--sample-rate", "8000", "--frame-size", "64", "--hop-length", "32", "--segment-seconds", "0.1"]
 """Options of tiny records: 32 bins x 26 frames for a tenth of a second."""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from conftest import ROOT
 
-_HOOK = '''
+_HOOK = """
 import os, signal, sys
 
 _folder, _log = os.environ["MOMENTS_FOLDER"], os.environ["MOMENTS_LOG"]
@@ -32,7 +32,9 @@ def _changes(event, args):
     elif event not in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"):
         return False
     path = os.fsdecode(args[0])
-    return path.startswith(_folder) or (not os.path.isabs(path) and event in ("os.remove", "os.rmdir"))
+    if event in ("os.remove", "os.rmdir") and args[1] >= 0:
+        path = os.path.join(os.readlink(f"/proc/self/fd/{args[1]}"), path)
+    return path.startswith(_folder)
 
 
 def _hook(event, args):
@@ -42,7 +44,7 @@ def _hook(event, args):
     os.write(log, b".")
     position = os.fstat(log).st_size
     os.close(log)
-    if position == _at:
+    if position == _at:  # never twice, even if others write at the same time: then it comes not at all
         if _whom == "group":
             os.killpg(_leader, _signal)
         else:
@@ -50,7 +52,7 @@ def _hook(event, args):
 
 
 sys.addaudithook(_hook)
-'''
+"""
 
 
 class Moments:
@@ -91,6 +93,11 @@ class Moments:
         )
         self.wait_for_the_last_process()
         return done
+
+    @property
+    def left_files(self) -> list[Path]:
+        """Temporary files that are still there; Beam leaves an empty folder or two when it is killed."""
+        return [path for path in self.temporary.rglob("*") if not (path.is_dir() and path.name.startswith("beam-"))]
 
     @property
     def count(self) -> int:

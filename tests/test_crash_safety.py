@@ -47,9 +47,20 @@ def change(folder: Path) -> Path:
     return folder
 
 
+class Story(dict[str, Path]):
+    """Inputs `first` of a run and `second` of a rerun, `in` as their name, and the datasets `old` and `new` they give.
+
+    changes: how many the rerun makes in the dataset's folder; about so many, whatever the order of its processes.
+    """
+
+    def __init__(self, paths: dict[str, Path], changes: int) -> None:
+        super().__init__(paths)
+        self.changes = changes
+
+
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Inputs of a first run and of a rerun, the datasets that both give undisturbed."""
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """Both runs, undisturbed."""
     top = tmp_path_factory.mktemp("story")
     first = write_first(top / "first" / "in")
     shutil.copytree(top / "first", top / "second", copy_function=shutil.copy2)
@@ -60,9 +71,10 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     audio_vae_json("preprocess", paths["in"], "--output", paths["old"], *OPTIONS)
     shutil.copytree(paths["old"], paths["new"])
     point_to(paths, "second")
-    audio_vae_json("preprocess", paths["in"], "--output", paths["new"])
+    moments = Moments(paths["new"], top / "scratch")
+    assert moments.run(*command(paths, paths["new"])).returncode == 0
     assert problems(paths["old"]) == problems(paths["new"]) == []
-    return paths
+    return Story(paths, moments.count)
 
 
 OPTIONS = [*SMALL, "--shard-mb", "0.012"]
@@ -78,7 +90,7 @@ def command(paths: dict[str, Path], dataset: Path) -> list[object]:
 
 
 @pytest.mark.parametrize("which", ["first", "second"])
-def test_kill_9_at_any_moment(which: str, story: dict[str, Path], tmp_path: Path) -> None:
+def test_kill_9_at_any_moment(which: str, story: Story, tmp_path: Path) -> None:
     """In the suite each killed run finds what the last one left; in the long version each is followed by a rerun."""
     point_to(story, which)
     before, after = (None, story["old"]) if which == "first" else (story["old"], story["new"])
@@ -96,7 +108,7 @@ def test_kill_9_at_any_moment(which: str, story: dict[str, Path], tmp_path: Path
         assert state_of(dataset) == new
         left = {str(path.relative_to(before)) for path in before.rglob("*")} if before else set()
         assert {name for name in orphans(dataset) if name not in left} == set()
-        assert list(moments.temporary.iterdir()) == []
+        assert moments.left_files == []
 
     start_over()
     finish()
@@ -129,13 +141,13 @@ def test_kill_9_at_any_moment(which: str, story: dict[str, Path], tmp_path: Path
         *([(signal.SIGINT, "group", share / 20) for share in range(20)] if LONG else []),
     ],
 )
-def test_terminated_and_interrupted(number: int, whom: str, share: float, story: dict[str, Path], tmp_path: Path) -> None:
+def test_terminated_and_interrupted(number: int, whom: str, share: float, story: Story, tmp_path: Path) -> None:
     point_to(story, "second")
     dataset = tmp_path / "dataset"
     shutil.copytree(story["old"], dataset)
     moments = Moments(dataset, tmp_path / "scratch")
     state, old, new = snapshot(dataset), contents(dataset), contents(story["new"])
-    at = max(1, round(share * expected_changes(story)))
+    at = max(1, round(share * story.changes))
     done = moments.run(*command(story, dataset), at=at, number=number, whom=whom)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "audio-vae preprocess: interrupted"
@@ -143,15 +155,10 @@ def test_terminated_and_interrupted(number: int, whom: str, share: float, story:
     assert state_of(dataset) in (old, new)
     if state_of(dataset) == old:
         assert {name: value[1] for name, value in snapshot(dataset).items()} == {n: v[1] for n, v in state.items()}
-    assert list(moments.temporary.iterdir()) == []
+    assert moments.left_files == []
 
 
-def expected_changes(story: dict[str, Path]) -> int:
-    """Changes that a whole rerun makes in the dataset's folder; about so many, whatever the order of its processes."""
-    return 75
-
-
-def test_a_builder_that_the_system_kills_once_costs_nothing(story: dict[str, Path], tmp_path: Path) -> None:
+def test_a_builder_that_the_system_kills_once_costs_nothing(story: Story, tmp_path: Path) -> None:
     point_to(story, "first")
     moments = Moments(tmp_path / "dataset", tmp_path / "scratch")
     done = moments.run(*command(story, tmp_path / "dataset"), at=3, whom="builder")
@@ -166,9 +173,12 @@ def small_disk(folder: Path, size: int) -> Iterator[Callable[[int], None]]:
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
     try:
-        yield lambda size: subprocess.run(
-            ["mount", "-o", f"remount,size={size}", str(folder)], check=True, capture_output=True
-        ) and None
+        yield (
+            lambda size: (
+                subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True, capture_output=True)
+                and None
+            )
+        )
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 
@@ -191,7 +201,7 @@ def assert_refused_for_space(done: subprocess.CompletedProcess[str], words: str)
     assert "Traceback" not in done.stderr
 
 
-def test_the_disk_fills_up(story: dict[str, Path], tmp_path: Path) -> None:
+def test_the_disk_fills_up(story: Story, tmp_path: Path) -> None:
     if not can_mount(tmp_path):
         pytest.skip("needs the right to mount a small file system")
     point_to(story, "second")
@@ -217,7 +227,7 @@ def test_the_disk_fills_up(story: dict[str, Path], tmp_path: Path) -> None:
         assert contents(dataset) == contents(story["new"])
 
 
-def test_a_file_grows_too_large(story: dict[str, Path], tmp_path: Path) -> None:
+def test_a_file_grows_too_large(story: Story, tmp_path: Path) -> None:
     """A limit on the size of files stands for a quota where no file system can be mounted."""
     point_to(story, "first")
     dataset = tmp_path / "dataset"
@@ -230,7 +240,7 @@ def test_a_file_grows_too_large(story: dict[str, Path], tmp_path: Path) -> None:
     assert not dataset.exists()
 
 
-def test_two_runs_at_once(story: dict[str, Path], tmp_path: Path) -> None:
+def test_two_runs_at_once(story: Story, tmp_path: Path) -> None:
     """The first goes on, the second says why it does not, and so does prune."""
     point_to(story, "second")
     dataset = tmp_path / "dataset"

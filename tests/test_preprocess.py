@@ -180,7 +180,11 @@ def test_bad_files_are_named_and_the_others_written(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_gets_one_line_and_leaves_nothing(
-    tmp_path: Path, arguments: list[str], status: int, says: str, run_command: Callable[..., subprocess.CompletedProcess]
+    tmp_path: Path,
+    arguments: list[str],
+    status: int,
+    says: str,
+    run_command: Callable[..., subprocess.CompletedProcess],
 ) -> None:
     places = {name: tmp_path / name for name in ("none", "empty", "bad", "out", "file")}
     places["empty"].mkdir()

@@ -70,7 +70,9 @@ def test_an_empty_waveform_is_refused() -> None:
         LogSpectrogramExtractor(512, 256).extract(np.zeros(0, np.float32))
 
 
-@pytest.mark.parametrize("values", [RANDOM.normal(-40, 20, (256, 64)), np.array([[-100.0, 39.25]]), np.array([0.0, 1e-6])])
+@pytest.mark.parametrize(
+    "values", [RANDOM.normal(-40, 20, (256, 64)), np.array([[-100.0, 39.25]]), np.array([0.0, 1e-6])]
+)
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0)])
 def test_denormalise_undoes_normalise(values: np.ndarray, low: float, high: float) -> None:
     values = values.astype(np.float32)

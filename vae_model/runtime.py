@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+from pipelines.terminal import held_stderr
 
 
 def prepare() -> None:
@@ -17,25 +15,8 @@ def prepare() -> None:
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _held_stderr():
+    with held_stderr():
         import tensorflow
 
         tensorflow.config.list_logical_devices()
         tensorflow.get_logger().setLevel("ERROR")
-
-
-@contextmanager
-def _held_stderr() -> Iterator[None]:
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
-        terminal = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(terminal, held.read())
-            raise
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)

@@ -8,6 +8,7 @@ import json
 import signal
 from typing import Any
 
+from pipelines.dataset import open_dataset
 from vae_model.config import KINDS, PRESETS, ModelConfig, Preset, TrainConfig
 
 
@@ -47,7 +48,8 @@ def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
     given = {name: value for name, value in vars(arguments).items() if value is not None}
-    preset = changed(PRESETS[arguments.preset or "default"], given)  # a mistake shows before TensorFlow is loaded
+    preset = changed(PRESETS[arguments.preset or "default"], given)
+    open_dataset(arguments.dataset)  # these two first: a mistake shows before TensorFlow's seconds of loading
     from vae_model.runtime import prepare
 
     prepare()

@@ -18,6 +18,7 @@ from vae_model.autoencoder import Autoencoder, load_model
 from vae_model.bundle import BUNDLE_FILE, Bundle, ValueRange, package_versions
 from vae_model.checkpoints import FOLDER, Checkpoints, RunState
 from vae_model.config import ModelConfig, TrainConfig
+from vae_model.files import output_folder
 from vae_model.progress import Progress
 from vae_model.vae import build, wrap
 
@@ -101,7 +102,7 @@ class _Run:
     def fit(self) -> Training:
         """Train to the last epoch or until patience is used up, then write the model."""
         train = self.state.bundle.train
-        (self.folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        output_folder(str(self.folder / FOLDER))
         checkpoints = Checkpoints(self.folder, self.state)
         if self.state.epoch < train.epochs and not self.state.exhausted:
             try:

@@ -3,7 +3,7 @@
 usage: bare_loops.py RECORDINGS [GROUP]
 
 GROUP: files of one rate that are resampled in one call (default 1, as librosa does it). The pipeline itself groups
-short files, so its limit is the one of GROUP=32.
+short files, so its limit is the one of GROUP=64.
 """
 
 from __future__ import annotations

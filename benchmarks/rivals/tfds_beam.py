@@ -40,7 +40,7 @@ class Spectrograms(tfds.core.GeneratorBasedBuilder):
             "max_db": np.float32,
             "source": tfds.features.Text(),
         }
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager: Any) -> Any:
         return {"train": self._generate_examples()}
