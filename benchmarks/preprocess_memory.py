@@ -89,9 +89,10 @@ def main() -> int:
     for row, measured in zip(rows, found, strict=True):
         row += [f"{measured.rss_mb:,.0f}", f"{measured.pss_mb:,.0f}"]
     report.say(
-        f"The short files are FSDD's, hard-linked, with little work for each (`{' '.join(SMALL)}`);",
-        "the long one has the `default` settings. Memory is the highest sum over all processes: resident, where pages that processes share",
-        "count for each, and proportional, where they count once.",
+        "The short files are FSDD's, hard-linked, with little work for each, so that many of them end within minutes",
+        f"(`{' '.join(SMALL)}`); the long one has the `default` settings. Memory is the",
+        "highest sum over all processes: resident, where pages that processes share count for each, and proportional,",
+        "where they count once.",
         "",
         *table(["", "seconds", "CPU seconds", "resident MB", "proportional MB"], rows),
         "",

@@ -135,8 +135,8 @@ def main() -> int:
             )
     report.say(
         "FSDD's recordings, hard-linked into subfolders, with the settings of `course`: 22,050 Hz, 0.74 s, frame 512,",
-        "hop 256, float32. Each row is a whole process, start-up included. Memory is the highest sum over all processes:",
-        "resident, where shared pages count for each, and proportional, where they count once (looked at each second).",
+        "hop 256, float32. Each row is a whole process, start-up included. Memory is the highest sum over all its",
+        "processes: resident, where shared pages count for each, and proportional, where they count once.",
         "",
         *table(["", "files", "seconds", "files/s", "CPU ms a file", "resident MB", "proportional MB"], rows),
         "",

@@ -26,6 +26,7 @@ from pipelines.records import RecordSpec
 from pipelines.sources import Listing, covers, join
 
 _LEAST_SHARD_BYTES = 4e6
+_MOST_SOURCES = 5000  # in a shard, however small their records: a builder holds a row for each
 _SHARDS_WANTED = 16  # a run smaller than this many full shards is cut finer, so that all workers have work
 _PROBES = 32  # headers read per suffix to estimate seconds from bytes
 _FALLBACK_BYTES_PER_SECOND = 32000.0  # 16 bit, 16 kHz, mono
@@ -256,7 +257,7 @@ def tasks(changes: Changes, config: DatasetConfig, estimator: Estimator, shard_m
         size = 0.0
         for row in _rows(rows):
             more = estimator.output_bytes(row[0], row[2])
-            if pending and size + more > target:
+            if pending and (size + more > target or len(pending) == _MOST_SOURCES):
                 yield ShardTask(name(split), split, pending)
                 pending, size = [], 0.0
             pending.append(row)

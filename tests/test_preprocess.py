@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import librosa
@@ -184,14 +182,13 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     arguments: list[str],
     status: int,
     says: str,
-    run_command: Callable[..., subprocess.CompletedProcess],
 ) -> None:
     places = {name: tmp_path / name for name in ("none", "empty", "bad", "out", "file")}
     places["empty"].mkdir()
     places["bad"].mkdir()
     places["file"].write_text("")
     (places["bad"] / "text.wav").write_text("no audio")
-    done = run_command("preprocess", *(argument.format(**places) for argument in arguments))
+    done = audio_vae("preprocess", *(argument.format(**places) for argument in arguments))
     assert done.returncode == status, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr

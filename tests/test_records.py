@@ -79,7 +79,7 @@ def test_rollback_leaves_the_file_as_if_nothing_had_been_written() -> None:
 @pytest.mark.parametrize("cut", [1, 11, 12, 20])
 def test_a_truncated_file_is_noticed(cut: int) -> None:
     data = frame(b"one message") + frame(b"another one")
-    with pytest.raises(WorkError, match="a.tfrecord: truncated at byte 27"):
+    with pytest.raises(WorkError, match=r"a\.tfrecord: truncated at byte 27"):
         list(read_frames(io.BytesIO(data[:-cut]), "a.tfrecord"))
 
 
@@ -88,7 +88,7 @@ def test_every_flipped_bit_is_noticed() -> None:
     for position in range(8 * len(data)):
         flipped = bytearray(data)
         flipped[position // 8] ^= 1 << position % 8
-        with pytest.raises(WorkError, match="checksum|truncated"):
+        with pytest.raises(WorkError, match=r"checksum|truncated"):
             list(read_frames(io.BytesIO(bytes(flipped)), "a.tfrecord"))
 
 
