@@ -51,5 +51,5 @@ setup(
         "tfx-bsl>=1.17",
     ],
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["audio-vae=vae_model.cli:console"]},
+    entry_points={"console_scripts": ["audio-vae=vae_model.cli:main"]},
 )

@@ -140,9 +140,11 @@ def _shard_file(uri: str) -> Iterator[BinaryIO]:
         try:
             with open(descriptor, "w+b", buffering=1 << 20) as file:
                 yield file
+                file.flush()
+                os.fsync(file.fileno())
             if path is not None:
                 os.chmod(temporary, 0o644)
-                os.replace(temporary, path)
+                store.replace(temporary, path)
             else:
                 fs, remote = store.filesystem(uri)
                 fs.put_file(temporary, remote)

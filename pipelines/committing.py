@@ -25,6 +25,7 @@ from pipelines.dataset import (
     Split,
     is_dataset,
     open_dataset,
+    read_parquet,
 )
 from pipelines.errors import TooManyFailures, WorkError
 from pipelines.records import schema_pbtxt
@@ -33,7 +34,7 @@ from pipelines.runs import CARRIED_FILE, FAILED_FILE, PLAN_FILE, MaxFailures, Pl
 if TYPE_CHECKING:
     from pipelines.building import ShardSummary
 
-_ROWS_AT_ONCE = 1 << 16
+_ROWS_AT_ONCE = 1 << 14
 
 
 def commit(run: PlannedRun, summaries: Iterable[ShardSummary], run_range: tuple[float | None, float | None]) -> Dataset:
@@ -90,15 +91,10 @@ def _check_failures(run: PlannedRun, plan: dict[str, Any], summaries: list[Shard
 
 
 def _first_failure(run: PlannedRun, summaries: list[ShardSummary]) -> str:
-    tables = [_read_table(rows_uri(run, s.shard)) for s in summaries if s.failed][:1]
-    tables.append(_read_table(store.join(run.plan_uri, FAILED_FILE)))
+    tables = [read_parquet(rows_uri(run, s.shard)) for s in summaries if s.failed][:1]
+    tables.append(read_parquet(store.join(run.plan_uri, FAILED_FILE)))
     row = next(row for table in tables for row in table.to_pylist() if row["status"] == "failed")
     return f"{row['source']}: {row['error_stage']} failed: {row['error']}"
-
-
-def _read_table(uri: str) -> pa.Table:
-    with store.open_read(uri) as file:
-        return pq.read_table(file, schema=MANIFEST)
 
 
 def _write_manifest(run: PlannedRun, summaries: list[ShardSummary]) -> dict[str, int]:
@@ -112,7 +108,7 @@ def _write_manifest(run: PlannedRun, summaries: list[ShardSummary]) -> dict[str,
     ):
         pending: list[pa.Table] = []
         for uri in [carried, *parts, store.join(run.plan_uri, FAILED_FILE)]:
-            table = _read_table(uri)
+            table = read_parquet(uri)
             counts["written"] += pc.sum(pc.equal(table["status"], "written")).as_py() or 0
             counts["carried"] += len(table) if uri == carried else 0
             pending.append(table)
@@ -142,8 +138,9 @@ def _next_dataset(
     lows, highs = ([v for v in pair if v is not None] for pair in zip(plan["kept_range"], run_range, strict=True))
     written = sum(summary.written for summary in summaries)
     failed_now = sum(summary.failed for summary in summaries) + plan["listing_failures"]
-    failed = pq.read_metadata(pa.BufferReader(store.read_bytes(store.join(run.plan_uri, FAILED_FILE)))).num_rows
-    failed += sum(summary.failed for summary in summaries)
+    failed = len(read_parquet(store.join(run.plan_uri, FAILED_FILE), ["source"])) + sum(
+        summary.failed for summary in summaries
+    )
     own = Sources(written + failed_now, written, failed_now, plan["removed"], plan["ignored"])
     total = plan["kept_sources"] + written
     removed = plan["removed_before"] + plan["removed"]

@@ -78,6 +78,8 @@ class AudioConfig:
             require(_is_number(hop) and hop > 0, "segment_hop_seconds", hop, "a positive number of seconds")
             require(hop <= seconds, "segment_hop_seconds", hop, f"at most segment_seconds={seconds}")
             require(self.segment_hop_samples >= 1, "segment_hop_seconds", hop, "at least one sample")
+            object.__setattr__(self, "segment_hop_seconds", float(hop))
+        object.__setattr__(self, "segment_seconds", float(seconds))
 
     @property
     def segment_samples(self) -> int:
@@ -114,6 +116,7 @@ class SpectrogramConfig:
         )
         require(_is_positive_int(self.hop_length), "hop_length", self.hop_length, "a positive number of samples")
         require(_is_number(self.top_db) and self.top_db > 0, "top_db", self.top_db, "a positive number of dB")
+        object.__setattr__(self, "top_db", float(self.top_db))
 
     @property
     def n_bins(self) -> int:
@@ -129,7 +132,8 @@ class SpectrogramConfig:
 class DatasetConfig:
     """All settings that change a dataset.
 
-    dtype: how a record stores the array. split: fraction of files for each split but train, which gets the rest.
+    dtype: how a record stores the array. split: fraction of files for each split but train, which gets the rest; kept
+    in alphabetical order, so that the order in which they are given does not move a file.
     split_pattern: (split, regular expression) pairs searched in the relative path, first match wins, before `split`.
     label_pattern: regular expression whose named groups, searched in the relative path, become labels.
     """
@@ -151,6 +155,7 @@ class DatasetConfig:
         require(len(set(names)) == len(names), "split", ",".join(names), "a list of different splits")
         total = sum(fraction for _, fraction in self.split)
         require(total < 1, "split", dict(self.split), "fractions with a sum below 1")
+        object.__setattr__(self, "split", tuple(sorted((name, float(fraction)) for name, fraction in self.split)))
         for name, pattern in self.split_pattern:
             require(bool(_SPLIT_NAME.fullmatch(name)), "split_pattern", name, "a split in lower-case letters")
             _compile("split_pattern", pattern)

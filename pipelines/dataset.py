@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from pipelines import store
 from pipelines.config import DatasetConfig
 from pipelines.errors import SettingError, WorkError
+from pipelines.formats import local_path
 from pipelines.records import Record, RecordSpec, parse, read_frames
 
 FORMAT_VERSION = 1
@@ -181,8 +182,7 @@ class Dataset:
         """The manifest of one run as it was written."""
         uri = store.join(self.run_uri(run), MANIFEST_FILE)
         try:
-            with store.open_read(uri) as file:
-                return pq.read_table(file, columns=columns)
+            return read_parquet(uri, columns)
         except (OSError, pa.ArrowInvalid) as error:
             raise WorkError(f"{uri}: must be a readable manifest: {error}") from error
 
@@ -207,6 +207,20 @@ class Dataset:
     def digest(self) -> str:
         """SHA-256 of `dataset.json`: names this state of the dataset."""
         return hashlib.sha256(self.to_json()).hexdigest()
+
+
+def read_parquet(uri: str, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet file.
+
+    Reading ahead in threads would leave one that still holds a Python object, which aborts the interpreter at its end;
+    a local file is opened by Arrow itself.
+    """
+    path = local_path(uri)
+    if path is not None:
+        with pa.OSFile(path) as native:
+            return pq.read_table(native, columns=columns)
+    with store.open_read(uri) as file:
+        return pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False)
 
 
 def read_records(uri: str, spec: RecordSpec) -> Iterator[Record]:

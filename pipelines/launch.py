@@ -8,6 +8,7 @@ import re
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners.worker import sdk_worker
 
 from pipelines import errors
 from pipelines.errors import AudioVaeError, SettingError, TooManyFailures, WorkError
@@ -64,6 +65,14 @@ def job_options(options: argparse.Namespace, beam_flags: list[str]) -> Preproces
         if not any(flag.startswith("--direct_running_mode") for flag in beam_flags):
             direct.direct_running_mode = "multi_threading" if direct.direct_num_workers > 1 else "in_memory"
     return job
+
+
+def quieten_workers() -> None:
+    """Keep Beam's workers in this process from printing the traceback of an error that the command tells in a line.
+
+    They print even after the job has ended, so standard error cannot be held back for the time of the job alone.
+    """
+    vars(sdk_worker)["print"] = lambda *words, **options: None
 
 
 def is_local(job: PreprocessOptions) -> bool:

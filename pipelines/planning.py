@@ -26,7 +26,7 @@ from pipelines.records import RecordSpec
 from pipelines.sources import Listing, covers, join
 
 _LEAST_SHARD_BYTES = 4e6
-_MOST_SOURCES = 5000  # in a shard, however small their records: a builder holds a row for each
+_MOST_SOURCES = 2000  # in a shard, however small their records: a builder holds a row for each
 _SHARDS_WANTED = 16  # a run smaller than this many full shards is cut finer, so that all workers have work
 _PROBES = 32  # headers read per suffix to estimate seconds from bytes
 _FALLBACK_BYTES_PER_SECOND = 32000.0  # 16 bit, 16 kHz, mono
@@ -96,8 +96,8 @@ def empty_manifest() -> pa.Table:
 def compare(listing: Listing, dataset: Dataset | None, policy: Policy, config: DatasetConfig) -> Changes:
     """Compare a listing with the committed dataset by relative path, size and stamp.
 
-    A known source that the listing lacks counts as removed only when the inputs of this run cover those of the run
-    that wrote it; so a run over another folder adds to the dataset.
+    A known source that the listing lacks counts as removed only when the inputs of this run cover those of the run that
+    wrote it; so a run over another folder adds to the dataset.
     """
     known = empty_manifest() if dataset is None else _plain_run(dataset.manifest())
     table = listing.table

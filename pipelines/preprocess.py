@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import io
 import json
 import logging
 import os
@@ -150,8 +149,8 @@ def _execute(run: PlannedRun, options: argparse.Namespace, beam_flags: list[str]
         folder = None
         if launch.is_local(job):
             folder = stack.enter_context(show_progress(run.num_sources, run.num_tasks))
-            if not options.verbose:  # a worker prints the traceback of an error that is reported in one line below
-                stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+            if not options.verbose:
+                launch.quieten_workers()
         launch.run_job(run, job, options.decode_timeout_seconds, folder)
 
 

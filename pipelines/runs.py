@@ -215,7 +215,8 @@ def plan_run(
     number = base.runs[-1].number + 1 if base else 1
     name = f"{number:06d}-{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}"
     digest = base.digest if base else None
-    run = PlannedRun(dataset_uri, name, config, digest, listing.roots, 0, len(changes.build))
+    inputs = _inputs(base, listing, changes)
+    run = PlannedRun(dataset_uri, name, config, digest, inputs, 0, len(changes.build))
     store.make_folder(run.plan_uri)
     num_tasks, new_names = 0, {}
     with store.open_atomic(run.tasks_uri) as file:
@@ -242,6 +243,13 @@ def plan_run(
     }
     store.write_bytes(store.join(run.plan_uri, PLAN_FILE), json.dumps(values).encode())
     return dataclasses.replace(run, num_tasks=num_tasks)
+
+
+def _inputs(base: Dataset | None, listing: Listing, changes: Changes) -> tuple[str, ...]:
+    """All inputs that a source of this run may have come from: its own, and those of the runs it copies from."""
+    copied = set(pc.unique(changes.carried["run"]).to_pylist())
+    older = [uri for run in (base.runs if base else ()) if run.name in copied for uri in run.inputs]
+    return tuple(dict.fromkeys([*listing.roots, *older]))
 
 
 def _seconds_by_split(rows: pa.Table) -> dict[str, float]:

@@ -76,13 +76,23 @@ def open_atomic(uri: str) -> Iterator[IO[bytes]]:
                 yield local
                 local.flush()
                 os.fsync(local.fileno())
-            os.replace(temporary, path)
+            replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
     except OSError as error:
         raise WorkError(f"{uri}: cannot be written: {error.strerror or error}") from error
+
+
+def replace(temporary: str, path: str) -> None:
+    """Rename a local file that was flushed to disk, so that a power cut leaves the old one or the whole new one."""
+    os.replace(temporary, path)
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def write_bytes(uri: str, data: bytes) -> None:

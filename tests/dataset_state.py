@@ -29,10 +29,10 @@ def write_small(path: Path, frequency_hz: float, seconds: float = 0.25, level: f
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, str]]:
-    """Modification time and digest of every file and folder below a folder."""
+    """Modification time and digest of every file below a folder, and the names of the folders."""
     return {
         str(path.relative_to(folder)): (
-            path.lstat().st_mtime_ns,
+            path.lstat().st_mtime_ns if path.is_file() else 0,
             hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
         )
         for path in sorted(folder.rglob("*"))

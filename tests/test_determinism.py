@@ -19,21 +19,14 @@ from dataset_state import SMALL, contents, orphans, problems, write_small
 LONG = bool(os.environ.get("AUDIO_VAE_LONG"))
 OPTIONS = [*SMALL, "--shard-mb", "0.012", "--split", "validation=0.3"]
 
-THREADS, PROCESSES, MEMORY = (
-    ("--direct_running_mode", "multi_threading"),
-    ("--direct_running_mode", "multi_processing"),
-    (
-        "--direct_running_mode",
-        "in_memory",
-    ),
-)
-WAYS = [
-    (),
-    ("--workers", 4),
-    (*PROCESSES, "--direct_num_workers", 2),
+MODES = ("in_memory", "multi_threading", "multi_processing")
+WAYS: list[tuple[object, ...]] = [(), ("--workers", 4)]
+WAYS += [
+    ("--direct_running_mode", mode, "--direct_num_workers", workers)
+    for mode in MODES
+    for workers in (1, 2, 4)
+    if LONG or (mode, workers) == ("multi_processing", 2)
 ]
-if LONG:
-    WAYS += [(*mode, "--direct_num_workers", n) for mode in (MEMORY, THREADS, PROCESSES) for n in (1, 2, 4)]
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +80,9 @@ def server(module: str, port: int, *arguments: str) -> Iterator[None]:
     """A server of Beam's in a process of its own, once it answers; ended with the block."""
     with subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
-        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        env=dict(
+            os.environ, PYTHONPATH=str(ROOT), PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:

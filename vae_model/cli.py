@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 
 from pipelines.errors import AudioVaeError
@@ -57,19 +56,5 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
-def console() -> None:
-    """The console script: run the command and end the process with its exit status.
-
-    Beam's gRPC threads now and then abort an interpreter that is shutting down, after all is done; so once Beam was
-    used the process ends without that step.
-    """
-    status = main()
-    if "apache_beam" in sys.modules:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
-
-
 if __name__ == "__main__":
-    console()
+    sys.exit(main())

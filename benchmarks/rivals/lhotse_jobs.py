@@ -12,8 +12,10 @@ from typing import Any
 
 import librosa
 import numpy as np
+import torch
 from lhotse import CutSet, FeatureExtractor, NumpyFilesWriter, Recording, RecordingSet
 from lhotse.features.base import register_extractor
+from lhotse.utils import compute_num_frames
 
 SAMPLE_RATE, SECONDS, FRAME_SIZE, HOP_LENGTH = 22050, 0.74, 512, 256
 
@@ -44,20 +46,22 @@ class LogSpectrogram(FeatureExtractor):
         return FRAME_SIZE // 2
 
     def extract(self, samples: Any, sampling_rate: int) -> Any:
-        signal = np.asarray(samples)[0, : int(SECONDS * sampling_rate)]
-        signal = librosa.resample(signal, orig_sr=sampling_rate, target_sr=SAMPLE_RATE)
-        signal = librosa.util.fix_length(signal, size=int(SAMPLE_RATE * SECONDS))
+        """As many frames as lhotse wants for the recording's length: it pads and cuts when batches are made."""
+        signal = np.asarray(samples)[0]
         stft = librosa.stft(signal, n_fft=FRAME_SIZE, hop_length=HOP_LENGTH)[:-1]
-        array = librosa.amplitude_to_db(np.abs(stft))
+        n_frames = compute_num_frames(len(signal) / sampling_rate, self.frame_shift, sampling_rate)
+        array = librosa.amplitude_to_db(np.abs(stft))[:, :n_frames]
         return ((array - array.min()) / (array.max() - array.min())).T
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     paths = sorted(Path(sys.argv[1]).rglob("*.wav"))
     recordings = RecordingSet.from_recordings(
-        Recording.from_file(path, recording_id=f"{path.parent.name}-{path.stem}") for path in paths
+        Recording.from_file(path, recording_id=f"{path.parent.name}-{path.stem}").resample(SAMPLE_RATE)
+        for path in paths
     )
-    cuts = CutSet.from_manifests(recordings=recordings)
+    cuts = CutSet.from_manifests(recordings=recordings).truncate(max_duration=SECONDS, offset_type="start")
     cuts.compute_and_store_features(
         LogSpectrogram(), storage_path=sys.argv[2], num_jobs=int(sys.argv[3]), storage_type=NumpyFilesWriter
     )
