@@ -106,8 +106,12 @@ class _Tree(threading.Thread):
 
     def run(self) -> None:
         next_pss = 0.0
+        seen: set[int] = set()
         while not self._ended.wait(_RSS_SECONDS):
-            pids = descendants(self.pid)
+            found = descendants(self.pid)
+            # a process that is being started is a copy of its parent for a moment
+            pids = [pid for pid in found if pid in seen]
+            seen = set(found)
             self.rss = max(self.rss, sum(map(_rss_bytes, pids)))
             for pid in pids:
                 self._cpu[pid] = max(self._cpu.get(pid, 0.0), _cpu_seconds(pid))

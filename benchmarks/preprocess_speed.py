@@ -26,6 +26,8 @@ from common import (
     workspace,
 )
 
+from pipelines.supervision import BUILDER_ENVIRONMENT
+
 RIVALS = Path(__file__).resolve().parent / "rivals"
 REQUIREMENTS = {
     "tfds": ["tensorflow-datasets==4.9.10", "tensorflow-cpu", "apache-beam", "google-crc32c", "librosa", "soundfile"],
@@ -54,9 +56,9 @@ def environment(name: str) -> Path:
     return python
 
 
-def script(python: str | Path, name: str, *arguments: object) -> Measured:
+def script(python: str | Path, name: str, *arguments: object, env: dict[str, str] | None = None) -> Measured:
     """A rival's script."""
-    return measure([str(python), str(RIVALS / name), *map(str, arguments)], QUIET)
+    return measure([str(python), str(RIVALS / name), *map(str, arguments)], QUIET | (env or {}))
 
 
 def row(name: str, files: int, found: Measured) -> list[str]:
@@ -107,12 +109,12 @@ def main() -> int:
         limit = run(
             "limit: bare loops on all cores, nothing written",
             chosen.files,
-            lambda: script(sys.executable, "bare_loops.py", many),
+            lambda: script(sys.executable, "bare_loops.py", many, env=BUILDER_ENVIRONMENT),
         )
         grouped = run(
             "limit, resampled 64 files in a call, as the pipeline does",
             chosen.files,
-            lambda: script(sys.executable, "bare_loops.py", many, 64),
+            lambda: script(sys.executable, "bare_loops.py", many, 64, env=BUILDER_ENVIRONMENT),
         )
         if "beam" not in chosen.without:
             for workers in (1, 2):

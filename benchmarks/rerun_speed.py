@@ -18,7 +18,8 @@ from common import Measured, Report, link_recordings, measure, note, options, pr
 from pipelines import runs
 from pipelines.config import PRESETS
 from pipelines.dataset import ENTRY, MANIFEST, MANIFEST_FILE, RUNS, Dataset, Run, Shard, Sources, Split, open_dataset
-from pipelines.planning import Estimator, Policy, compare, tasks
+from pipelines.estimating import Estimator
+from pipelines.planning import Policy, compare, tasks
 from pipelines.runs import MaxFailures
 from pipelines.sources import LISTING, Listing
 

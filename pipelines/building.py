@@ -15,9 +15,9 @@ from pipelines import store
 from pipelines.config import DatasetConfig
 from pipelines.errors import WorkError
 from pipelines.formats import local_path
-from pipelines.planning import ShardTask
 from pipelines.processing import PreprocessingPipeline, Row, Saver, failure
 from pipelines.records import read_frames, source_of
+from pipelines.shard_tasks import ShardTask
 
 _PRELOADED = 64  # sources loaded ahead
 _SHORT_BYTES = 1 << 17  # of a file that is worth loading ahead: a few seconds

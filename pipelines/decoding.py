@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import fsspec
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
@@ -40,7 +39,7 @@ def open_audio(uri: str, seconds: float | None = None) -> Iterator[AudioStream]:
     path = local_path(uri)
     with contextlib.ExitStack() as stack:
         try:
-            target = path if path is not None else stack.enter_context(fsspec.open(uri, "rb"))
+            target = path if path is not None else stack.enter_context(_open_remote(uri))
             stream = stack.enter_context(opener(uri, target, seconds))
         except (OSError, soundfile.LibsndfileError) as error:
             raise SourceError(uri, "open", describe(error)) from error
@@ -52,7 +51,7 @@ def duration_seconds(uri: str) -> float:
     path = local_path(uri)
     with contextlib.ExitStack() as stack:
         try:
-            target = path if path is not None else stack.enter_context(fsspec.open(uri, "rb"))
+            target = path if path is not None else stack.enter_context(_open_remote(uri))
             if suffix_of(uri) in AV_SUFFIXES:
                 container = stack.enter_context(_av(uri).open(target))
                 return float(container.duration or 0) / 1e6
@@ -60,6 +59,12 @@ def duration_seconds(uri: str) -> float:
         except (OSError, soundfile.LibsndfileError) as error:
             raise SourceError(uri, "open", describe(error)) from error
         return float(info.frames) / float(info.samplerate)
+
+
+def _open_remote(uri: str) -> Any:
+    import fsspec  # most builders never need it
+
+    return fsspec.open(uri, "rb")
 
 
 def describe(error: BaseException) -> str:
@@ -73,19 +78,45 @@ def describe(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _open_soundfile(uri: str, target: str | BinaryIO, seconds: float | None) -> Iterator[AudioStream]:
-    with soundfile.SoundFile(target) as file:
-        limit = None if seconds is None else int(seconds * file.samplerate)
-        yield AudioStream(file.samplerate, file.channels, _soundfile_blocks(uri, file, limit))
+    remote = None if isinstance(target, str) else _Remembering(target)
+    try:
+        with soundfile.SoundFile(remote or target) as file:
+            limit = None if seconds is None else int(seconds * file.samplerate)
+            yield AudioStream(file.samplerate, file.channels, _soundfile_blocks(uri, file, remote, limit))
+    except soundfile.LibsndfileError as error:
+        raise (remote and remote.error) or error from error
 
 
-def _soundfile_blocks(uri: str, file: soundfile.SoundFile, limit: int | None) -> Iterator[NDArray[np.float32]]:
+class _Remembering:
+    """A remote file that keeps the first error: libsndfile takes a read that fails for the end of the file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.seek = file.seek
+        self.tell = file.tell
+        self.error: OSError | None = None
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            self.error = self.error or error
+            return b""
+
+
+def _soundfile_blocks(
+    uri: str, file: soundfile.SoundFile, remote: _Remembering | None, limit: int | None
+) -> Iterator[NDArray[np.float32]]:
     at_once = max(1, min(BLOCK_FRAMES, _BLOCK_VALUES // file.channels))
     while limit is None or limit > 0:
         wanted = at_once if limit is None else min(at_once, limit)
+        failed: Exception | None = None
         try:
             block = file.read(wanted, dtype="float32", always_2d=True)
         except (OSError, soundfile.LibsndfileError) as error:
-            raise SourceError(uri, "decode", describe(error)) from error
+            failed = error
+        if failed := (remote and remote.error) or failed:
+            raise SourceError(uri, "decode", describe(failed)) from failed
         if len(block) == 0:
             return
         yield block

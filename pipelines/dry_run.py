@@ -13,7 +13,8 @@ import soxr
 
 from pipelines.audio import QUALITY
 from pipelines.config import DatasetConfig
-from pipelines.planning import Changes, Estimator, tasks
+from pipelines.estimating import Estimator
+from pipelines.planning import Changes, tasks
 from pipelines.probing import header_seconds
 from pipelines.records import Record, frame, serialize
 from pipelines.sources import Listing, join

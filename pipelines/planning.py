@@ -11,9 +11,8 @@ import dataclasses
 import hashlib
 import math
 import re
-import statistics
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -21,16 +20,13 @@ import pyarrow.compute as pc
 
 from pipelines.config import TRAIN, DatasetConfig
 from pipelines.dataset import MANIFEST, Dataset, Shard
-from pipelines.formats import suffix_of
-from pipelines.records import RecordSpec
-from pipelines.sources import Listing, covers, join
+from pipelines.estimating import Estimator
+from pipelines.shard_tasks import ShardTask
+from pipelines.sources import Listing, covers, iterate
 
 _LEAST_SHARD_BYTES = 4e6
 _MOST_SOURCES = 2000  # in a shard, however small their records: a builder holds a row for each
 _SHARDS_WANTED = 16  # a run smaller than this many full shards is cut finer, so that all workers have work
-_PROBES = 32  # headers read per suffix to estimate seconds from bytes
-_FALLBACK_BYTES_PER_SECOND = 32000.0  # 16 bit, 16 kHz, mono
-_RECORD_OVERHEAD_BYTES = 250
 
 
 @dataclass(frozen=True)
@@ -72,20 +68,10 @@ class Changes:
         """Whether the dataset is up to date already."""
         return self.new == self.changed == self.removed == 0
 
-
-@dataclass(frozen=True)
-class ShardTask:
-    """The work of one shard: sources to decode in order, or the survivors of an old shard to copy.
-
-    sources: (source, root, size, stamp) each. copy_of: path of the old shard in the dataset. keep: its
-    sources that stay.
-    """
-
-    shard: str
-    split: str
-    sources: list[tuple[str, str, int, str]] = field(default_factory=list)
-    copy_of: str | None = None
-    keep: list[str] = field(default_factory=list)
+    def without_rows(self) -> Changes:
+        """The counts alone."""
+        tables = {name: getattr(self, name).schema.empty_table() for name in ("build", "carried", "failed", "kept")}
+        return dataclasses.replace(self, **tables)
 
 
 def empty_manifest() -> pa.Table:
@@ -204,42 +190,6 @@ def split_of(source: str, config: DatasetConfig) -> str:
     return TRAIN
 
 
-class Estimator:
-    """Seconds and records of a source from its size: headers of a few files a suffix tell bytes per second."""
-
-    def __init__(self, build: pa.Table, config: DatasetConfig) -> None:
-        self.config = config
-        self.spec = RecordSpec.of(config)
-        self.bytes_per_second: dict[str, float] = {}
-        if config.audio.segments == "all" and len(build):
-            self._probe(build)
-
-    def _probe(self, build: pa.Table) -> None:
-        """Read the headers of some files of each suffix. Their median counts, so that one that lies does not."""
-        from pipelines.probing import header_seconds
-
-        suffixes = pa.array([suffix_of(s) for s in _iterate(build["source"])], pa.string())
-        for suffix in sorted(pc.unique(suffixes).to_pylist()):
-            rows = build.filter(pc.equal(suffixes, suffix))
-            step = max(1, len(rows) // _PROBES)
-            probed = rows.take(list(range(0, len(rows), step))[:_PROBES]).to_pylist()
-            lengths = header_seconds([join(row["root"], row["source"]) for row in probed])
-            rates = [row["size"] / length for row, length in zip(probed, lengths, strict=True) if length]
-            self.bytes_per_second[suffix] = (statistics.median(rates) if rates else 0.0) or _FALLBACK_BYTES_PER_SECOND
-
-    def seconds(self, source: str, size: int) -> float:
-        """Estimated length in seconds."""
-        return size / self.bytes_per_second.get(suffix_of(source), _FALLBACK_BYTES_PER_SECOND)
-
-    def output_bytes(self, source: str, size: int) -> float:
-        """Estimated bytes of its records."""
-        records = 1
-        if self.config.audio.segments == "all":
-            hop = self.config.audio.segment_hop_samples / self.config.audio.sample_rate
-            records = max(1, math.ceil(self.seconds(source, size) / hop))
-        return float(records * (self.spec.array_bytes + _RECORD_OVERHEAD_BYTES))
-
-
 def tasks(changes: Changes, config: DatasetConfig, estimator: Estimator, shard_mb: float) -> Iterator[ShardTask]:
     """Cut the work into shards, in a fixed order: copies of old shards first, then new sources by split and name."""
     numbers: dict[str, int] = {}
@@ -280,7 +230,7 @@ def _survivors(carried: pa.Table) -> Iterator[tuple[tuple[str, str, str], list[s
 
 def _by_split(build: pa.Table, config: DatasetConfig) -> list[tuple[str, pa.Table]]:
     """The sources of each split, train first, then in alphabetical order."""
-    splits = pa.array([split_of(source, config) for source in _iterate(build["source"])], pa.string())
+    splits = pa.array([split_of(source, config) for source in iterate(build["source"])], pa.string())
     names = sorted(pc.unique(splits).to_pylist(), key=lambda name: (name != TRAIN, name))
     return [(name, build.filter(pc.equal(splits, name))) for name in names]
 
@@ -290,25 +240,8 @@ def _rows(table: pa.Table) -> Iterator[tuple[str, str, int, str]]:
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-def _iterate(column: pa.ChunkedArray) -> Iterable[str]:
-    for chunk in column.chunks:
-        for start in range(0, len(chunk), 1 << 14):
-            yield from chunk.slice(start, 1 << 14).to_pylist()
-
-
 def kept_shards(dataset: Dataset | None, changes: Changes) -> dict[str, list[Shard]]:
     """The shards of each split that the new run leaves as they are."""
     lost = {f"runs/{shard}" for shard in changes.lost_shards}
     splits = dataset.splits.items() if dataset else ()
     return {name: [shard for shard in split.shards if shard.path not in lost] for name, split in splits}
-
-
-def task_to_dict(task: ShardTask) -> dict[str, Any]:
-    """A task as JSON values, one line of the plan."""
-    return dataclasses.asdict(task)
-
-
-def task_from_dict(values: dict[str, Any]) -> ShardTask:
-    """The inverse of `task_to_dict`."""
-    sources = [(source, root, size, stamp) for source, root, size, stamp in values["sources"]]
-    return ShardTask(values["shard"], values["split"], sources, values["copy_of"], values["keep"])

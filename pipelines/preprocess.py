@@ -13,13 +13,16 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pyarrow as pa
+
 from pipelines import runs, store
 from pipelines.config import DatasetConfig, require
 from pipelines.dataset import Dataset, open_dataset
 from pipelines.errors import SettingError, WorkError
+from pipelines.estimating import Estimator
 from pipelines.formats import local_path
 from pipelines.options import add_arguments, settings
-from pipelines.planning import Changes, Estimator, Policy, compare, tasks
+from pipelines.planning import Changes, Policy, compare, tasks
 from pipelines.runs import MaxFailures, PlannedRun
 from pipelines.sources import Listing, list_sources
 
@@ -71,21 +74,14 @@ def main(argv: list[str]) -> int:
     with _terminable(), runs.lock(output) if not options.dry_run_plan else contextlib.nullcontext():
         base = runs.open_base(output)
         request = _request(inputs, output, options, base)
-        listing = list_sources(inputs)
-        if len(listing.table) == 0:
-            raise SettingError(f"INPUT {' '.join(inputs)}: must hold at least one audio file")
-        if options.checksum:
-            listing = with_checksums(listing)
-        changes = compare(listing, base, request.policy, request.config)
         if options.dry_run_plan:
-            return _print_plan(request, changes, listing)
-        if base is not None:
-            runs.clear_leftovers(output, base)
-        if base is not None and changes.nothing:
+            return _print_plan(request, base)
+        run, changes = _plan(request, base)
+        if run is None:
+            assert base is not None
             _say_nothing_new(options.json, base, changes)
             return 0
-        runs.clear_leftovers(output, base)
-        dataset = _run(request, base, listing, changes, beam_flags)
+        dataset = _run(request, run, beam_flags)
     _print_summary(options.json, dataset, changes)
     return 0
 
@@ -109,23 +105,47 @@ def _request(inputs: list[str], output: str, options: argparse.Namespace, base: 
     return Request(inputs, output, options, config, policy, limit)
 
 
-def _run(request: Request, base: Dataset | None, listing: Listing, changes: Changes, beam_flags: list[str]) -> Dataset:
-    """Plan, build and commit. Whatever goes wrong, the run's folder is removed and the old dataset is as it was."""
-    estimator = Estimator(changes.build, request.config)
-    cut = tasks(changes, request.config, estimator, request.options.shard_mb)
+def _compare(request: Request, base: Dataset | None) -> tuple[Listing, Changes]:
+    listing = list_sources(request.inputs)
+    if len(listing.table) == 0:
+        raise SettingError(f"INPUT {' '.join(request.inputs)}: must hold at least one audio file")
+    if request.options.checksum:
+        listing = with_checksums(listing)
+    return listing, compare(listing, base, request.policy, request.config)
+
+
+def _plan(request: Request, base: Dataset | None) -> tuple[PlannedRun | None, Changes]:
+    """The next run, None when there is nothing to do. The rows of all sources are let go: the job needs the memory."""
+    listing, changes = _compare(request, base)
+    runs.clear_leftovers(request.output, base)
     run: PlannedRun | None = None
-    committed = False
-    try:
-        run = runs.plan_run(request.output, base, request.config, listing, changes, cut, request.max_failures)
+    if base is None or not changes.nothing:
+        estimator = Estimator(changes.build, request.config)
+        cut = tasks(changes, request.config, estimator, request.options.shard_mb)
+        with _cleared_unless_done(request.output):
+            run = runs.plan_run(request.output, base, request.config, listing, changes, cut, request.max_failures)
+    return run, changes.without_rows()
+
+
+def _run(request: Request, run: PlannedRun, beam_flags: list[str]) -> Dataset:
+    """Build and commit."""
+    pa.default_memory_pool().release_unused()
+    with _cleared_unless_done(request.output):
         _execute(run, request.options, beam_flags)
         dataset = open_dataset(request.output)
         if dataset.runs[-1].name != run.name:
             raise WorkError(f"DATASET {request.output}: the job ended without committing its run")
-        committed = True
-        return dataset
-    finally:
-        if not committed:
-            _remove_traces(request.output)
+    return dataset
+
+
+@contextlib.contextmanager
+def _cleared_unless_done(output: str) -> Iterator[None]:
+    """Whatever goes wrong, the run's folder is removed and the old dataset is as it was."""
+    try:
+        yield
+    except BaseException:
+        _remove_traces(output)
+        raise
 
 
 def _remove_traces(output: str) -> None:
@@ -229,10 +249,11 @@ def _report_failures(dataset: Dataset) -> None:
         print(f"… and {len(failed) - _FAILURES_SHOWN:,} more; all are in the manifest", file=sys.stderr)
 
 
-def _print_plan(request: Request, changes: Changes, listing: Listing) -> int:
+def _print_plan(request: Request, base: Dataset | None) -> int:
     from pipelines.dry_run import describe_plan
     from pipelines.progress import duration_text
 
+    listing, changes = _compare(request, base)
     values = describe_plan(changes, listing, request.config, request.options.shard_mb, request.options.workers)
 
     def say() -> None:

@@ -15,8 +15,8 @@ from pipelines.config import DatasetConfig, require
 from pipelines.decoding import describe
 from pipelines.errors import CONTENT_ERRORS, SourceError
 from pipelines.records import Record, frame, serialize
-from pipelines.sources import join, list_sources
 from pipelines.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
+from pipelines.store import join
 
 Row = dict[str, Any]
 """What became of a source: status, num_segments, seconds, min_db, max_db, or error_stage and error."""
@@ -119,6 +119,8 @@ class PreprocessingPipeline:
 
         Returns what became of each; a file that can't be used leaves no record and does not end the others.
         """
+        from pipelines.sources import list_sources  # it needs Arrow, which builders do without
+
         table = list_sources([audio_files_dir]).table
         rows = {}
         for listed in table.to_pylist():

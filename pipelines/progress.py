@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
-from pipelines.supervision import end_children, total_progress
+from pipelines.counters import total_progress
+from pipelines.supervision import end_children
 
 _TERMINAL_SECONDS = 0.25
 _PLAIN_SECONDS = 10.0

@@ -34,7 +34,8 @@ from pipelines.dataset import (
 )
 from pipelines.errors import SettingError, WorkError
 from pipelines.formats import local_path
-from pipelines.planning import KEPT, Changes, ShardTask, kept_shards, task_to_dict
+from pipelines.planning import KEPT, Changes, kept_shards
+from pipelines.shard_tasks import ShardTask, task_to_dict
 from pipelines.sources import Listing
 
 if TYPE_CHECKING:

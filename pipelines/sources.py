@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,8 +36,7 @@ class Listing:
     roots: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     source: str
     size: int = 0
     stamp: str = ""
@@ -106,6 +106,13 @@ def find_audio(inputs: Iterable[str]) -> list[str]:
 def join(root: str, source: str) -> str:
     """The path or URI of a source."""
     return f"{root.rstrip('/')}/{source}"
+
+
+def iterate(column: pa.ChunkedArray) -> Iterator[str]:
+    """The strings of a column, a part at a time."""
+    for chunk in column.chunks:
+        for start in range(0, len(chunk), 1 << 14):
+            yield from chunk.slice(start, 1 << 14).to_pylist()
 
 
 def canonical(uri: str) -> str:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import mmap
 import os
 import queue
 import select
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -27,14 +25,14 @@ from typing import Any
 
 from pipelines.building import BuiltShard, ShardSummary, build_shard, copy_shard
 from pipelines.config import DatasetConfig
+from pipelines.counters import PROGRESS_FILE, Progress
 from pipelines.errors import AudioVaeError, WorkError
-from pipelines.planning import ShardTask, task_from_dict, task_to_dict
+from pipelines.shard_tasks import ShardTask, task_from_dict, task_to_dict
 
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 _POLL_SECONDS = 0.5
-_PROGRESS_FILE = "progress"
 _START_SECONDS = 300.0
-_ENVIRONMENT = {
+BUILDER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     # glibc keeps freed memory for the next file: giving it back and taking it again costs a fifth of the time
@@ -52,43 +50,6 @@ class _Children:
 
 
 _children = _Children()
-
-
-class Progress:
-    """Counters in a memory-mapped file, written by one builder and read by anyone.
-
-    ticks: signs of life. index: source being decoded, -1 between tasks. sources, seconds, shards: done in whole tasks.
-    task_sources, task_seconds: done in the task at hand.
-    """
-
-    _LAYOUT = struct.Struct("<qqqdqqd")
-    FIELDS = ("ticks", "index", "sources", "seconds", "shards", "task_sources", "task_seconds")
-
-    def __init__(self, path: str, create: bool = False) -> None:
-        if create:
-            Path(path).write_bytes(self._LAYOUT.pack(0, -1, 0, 0.0, 0, 0, 0.0))
-        with open(path, "r+b") as file:
-            self._map = mmap.mmap(file.fileno(), self._LAYOUT.size)
-
-    def read(self) -> dict[str, Any]:
-        """The counters by name."""
-        return dict(zip(self.FIELDS, self._LAYOUT.unpack_from(self._map), strict=True))
-
-    def write(self, **values: float) -> None:
-        """Replace some counters."""
-        current = self.read() | values
-        self._LAYOUT.pack_into(self._map, 0, *(current[name] for name in self.FIELDS))
-
-
-def total_progress(folder: str) -> dict[str, float]:
-    """Sources, seconds and shards done by all builders that count in a folder."""
-    total = {"sources": 0.0, "seconds": 0.0, "shards": 0.0}
-    for path in Path(folder).glob(f"*/{_PROGRESS_FILE}"):
-        counters = Progress(str(path)).read()
-        total["sources"] += counters["sources"] + counters["task_sources"]
-        total["seconds"] += counters["seconds"] + counters["task_seconds"]
-        total["shards"] += counters["shards"]
-    return total
 
 
 def end_children() -> None:
@@ -148,12 +109,12 @@ class SupervisedBuilder:
         try:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
             folder = tempfile.mkdtemp(dir=self._folder)
-            self._progress = Progress(os.path.join(folder, _PROGRESS_FILE), create=True)
+            self._progress = Progress(os.path.join(folder, PROGRESS_FILE), create=True)
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         except OSError as error:
             raise WorkError(f"{self._folder}: cannot be written: {error.strerror}") from error
         source_root = str(Path(__file__).resolve().parents[1])
-        environment = os.environ | _ENVIRONMENT | {"TMPDIR": folder}
+        environment = os.environ | BUILDER_ENVIRONMENT | {"TMPDIR": folder}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [source_root, os.environ.get("PYTHONPATH")]))
         child = subprocess.Popen(
             [sys.executable, "-m", "pipelines.supervision", folder, json.dumps(self.config.to_dict())],
@@ -254,7 +215,7 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a decoder prints must not mix with the replies
     requests = _requests(folder)
-    progress = Progress(os.path.join(folder, _PROGRESS_FILE))
+    progress = Progress(os.path.join(folder, PROGRESS_FILE))
     config = DatasetConfig.from_dict(json.loads(config_json))
     replies.write(b"{}\n")
     replies.flush()

@@ -16,8 +16,8 @@ from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput
 
 from pipelines import committing, runs
 from pipelines.building import ShardSummary
-from pipelines.planning import task_from_dict
 from pipelines.runs import PlannedRun
+from pipelines.shard_tasks import task_from_dict
 from pipelines.supervision import SupervisedBuilder
 
 NAMESPACE = "audio-vae"

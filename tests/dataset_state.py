@@ -21,10 +21,10 @@ SMALL = ["--sample-rate", "8000", "--frame-size", "64", "--hop-length", "32", "-
 
 
 def write_small(path: Path, frequency_hz: float, seconds: float = 0.25, level: float = 0.4) -> Path:
-    """A decaying sine at 8 kHz; its lowest and highest level depend on frequency and level."""
+    """A decaying sine at another rate than the records'; its levels depend on frequency and level."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    time = np.arange(int(seconds * 8000)) / 8000
-    soundfile.write(path, level * np.exp(-4 * time) * np.sin(2 * np.pi * frequency_hz * time), 8000)
+    time = np.arange(int(seconds * 11025)) / 11025
+    soundfile.write(path, level * np.exp(-4 * time) * np.sin(2 * np.pi * frequency_hz * time), 11025)
     return path
 
 

@@ -59,6 +59,26 @@ def test_a_file_longer_than_a_block_is_resampled_without_a_seam(tmp_path: Path) 
     np.testing.assert_allclose(Loader(16000).load(path)[:, 0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(("mono", "channels"), [(True, None), (False, 2)])
+def test_files_loaded_ahead_have_the_same_samples(tmp_path: Path, mono: bool, channels: int | None) -> None:
+    uris = []
+    for native in (8000, 22050, 44100, 48000):
+        for number, seconds in enumerate((1 / native, 0.013, 0.1, 0.31, 0.32, 0.6)):
+            uris.append(str(tmp_path / f"{native}-{number}.wav"))
+            soundfile.write(uris[-1], noise(seconds, native, 1 + number % 2, seed=number), native)
+    uris.append(str(tmp_path / "text.wav"))
+    Path(uris[-1]).write_text("no audio")
+    uris.append(str(tmp_path / "long.wav"))
+    soundfile.write(uris[-1], noise(20.0, 8000, 1), 8000)
+    alone, ahead = Loader(22050, mono=mono, channels=channels), Loader(22050, mono=mono, channels=channels)
+    ahead.preload(uris)
+    assert set(ahead._preloaded) == set(uris[:-2])
+    for uri in (*uris[:-2], uris[-1]):
+        np.testing.assert_array_equal(ahead.load(uri), alone.load(uri))
+    with pytest.raises(SourceError):
+        ahead.load(uris[-2])
+
+
 def test_reads_any_fsspec_uri(tmp_path: Path) -> None:
     import fsspec
 

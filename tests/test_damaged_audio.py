@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import time
 from pathlib import Path
+from typing import Any
 
+import fsspec
+import numpy as np
+import pytest
+import soundfile
 from conftest import FSDD, ROOT, audio_vae, audio_vae_json
 from damaged import SOUND_NAMES, write_damaged
 from dataset_state import SMALL, manifest_rows, orphans, problems, serialized_records, write_small
+
+from pipelines.audio import Loader
+from pipelines.errors import SourceError
 
 COUNT = 500 if os.environ.get("AUDIO_VAE_LONG") else 120
 
@@ -123,3 +133,38 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_file_only(tmp_path: Path) -> 
     assert problems(dataset) == []
     assert orphans(dataset) == set()
     assert {source for source, _ in serialized_records(dataset)} == {f"tone_{i}.wav" for i in range(6)}
+
+
+class FlakyFileSystem(fsspec.AbstractFileSystem):
+    """A store of one file, whose connection breaks after so many bytes."""
+
+    protocol = "flaky"
+    content = b""
+    breaks_at = 1 << 30
+
+    def _open(self, path: str, *arguments: Any, **options: Any) -> Any:
+        file = io.BytesIO(self.content)
+        read = file.read
+
+        def read_until_it_breaks(size: int = -1) -> bytes:
+            if file.tell() + size > self.breaks_at:
+                raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+            return read(size)
+
+        file.read = read_until_it_breaks  # type: ignore[method-assign]
+        return file
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_a_connection_that_breaks_is_not_the_end_of_the_sound(suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec.register_implementation("flaky", FlakyFileSystem, clobber=True)
+    file = io.BytesIO()
+    samples = np.random.default_rng(0).normal(0, 0.1, 400_000)
+    soundfile.write(file, samples, 8000, format=suffix.upper())
+    monkeypatch.setattr(FlakyFileSystem, "content", file.getvalue())
+    loader = Loader(8000)
+    assert len(loader.load(f"flaky://sound.{suffix}")) == len(samples)
+    for share in (0.0, 0.5):
+        monkeypatch.setattr(FlakyFileSystem, "breaks_at", share * len(file.getvalue()))
+        with pytest.raises(SourceError, match="Connection reset by peer"):
+            loader.load(f"flaky://sound.{suffix}")
