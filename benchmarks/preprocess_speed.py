@@ -33,7 +33,6 @@ REQUIREMENTS = {
     "tfds": ["tensorflow-datasets==4.9.10", "tensorflow-cpu", "apache-beam", "google-crc32c", "librosa", "soundfile"],
     "lhotse": ["lhotse==1.33.0", "librosa", "torch", "torchaudio"],
 }
-TORCH_FOR_CPU = "https://download.pytorch.org/whl/cpu"
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TQDM_DISABLE": "1"}
 
 Run = Callable[[Path], Measured]
@@ -48,7 +47,7 @@ def environment(name: str) -> Path:
         note(f"making the environment {folder}")
         venv.create(folder, with_pip=True)
         command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        command += ["--extra-index-url", TORCH_FOR_CPU, *REQUIREMENTS[name]]
+        command += REQUIREMENTS[name]
         installed = subprocess.run(command, capture_output=True, text=True, check=False)
         if installed.returncode != 0:
             raise BenchmarkError(f"pip install {' '.join(REQUIREMENTS[name])}: {installed.stderr.strip()[-300:]}")

@@ -39,14 +39,14 @@ class Recorder:
     """Runs the steps of a run one after the other, without Beam and in this process."""
 
     def __init__(self, folder: Path, dataset: Path) -> None:
-        self.folder = folder
+        self.folders = [str(folder)]
         self.dataset = str(dataset)
         self.decoded: list[str] = []
 
     def run(self, **policy: bool) -> Changes:
         self.decoded = []
         base = runs.open_base(self.dataset)
-        listing = list_sources([str(self.folder)])
+        listing = list_sources(self.folders)
         changes = compare(listing, base, Policy(**policy), CONFIG)
         if base is not None and changes.nothing:
             return changes
@@ -195,3 +195,20 @@ def test_keep_removed_and_retry_failed(tmp_path: Path) -> None:
     assert recorder.decoded == ["c0.wav"]
     assert recorder.run().removed == 1
     assert "a0.wav" not in split_of_each(tmp_path / "dataset")
+
+
+def test_copied_records_of_another_input_stay(tmp_path: Path) -> None:
+    """When a run over one input replaces a shard that holds another's records too, those are not taken for removed."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder, version in ((one, 1), (other, 2)):
+        folder.mkdir()
+        write(folder / f"a{version}.wav", version)
+    both, alone = Recorder(one, tmp_path / "dataset"), Recorder(one, tmp_path / "dataset")
+    both.folders = [str(one), str(other)]
+    both.run()
+    write(one / "a1.wav", 3)
+    assert alone.run().changed == 1
+    assert alone.run().nothing
+    assert set(split_of_each(tmp_path / "dataset")) == {"a1.wav", "a2.wav"}
+    (other / "a2.wav").unlink()
+    assert both.run().removed == 1

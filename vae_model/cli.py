@@ -37,6 +37,7 @@ def help_text() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 the work failed, 2 wrong use, 3 too many failures."""
+    is_own_process = argv is None
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
         print(help_text())
@@ -44,6 +45,10 @@ def main(argv: list[str] | None = None) -> int:
     if argv[0] not in COMMANDS:
         print(f"audio-vae: COMMAND={argv[0]!r} must be one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    if is_own_process and argv[0] == "preprocess":
+        from pipelines import without_pandas
+
+        without_pandas.settle()
     module, _ = COMMANDS[argv[0]]
     try:
         status: int = importlib.import_module(module).main(argv[1:])
