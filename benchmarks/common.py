@@ -178,7 +178,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def verdict(name: str, value: float, relation: str, bound: float, unit: str = "") -> tuple[str, bool]:
     """A claim beside what was found, and whether it holds."""
     holds = value <= bound if relation == "at most" else value >= bound
-    return f"{'holds' if holds else 'FALLS SHORT'}: {name}: {value:.3g}{unit}, {relation} {bound:g}{unit}", holds
+    return f"{'holds' if holds else 'FALLS SHORT'}: {name}: {value:.4g}{unit}, {relation} {bound:g}{unit}", holds
 
 
 def write_section(name: str, lines: Sequence[str], path: Path = RESULTS) -> None:

@@ -24,7 +24,7 @@ LISTING = pa.schema(
         ("error", pa.string()),  # why it can't be read, null for a regular file
     ]
 )
-_BATCH_ROWS = 1 << 16
+_BATCH_ROWS = 1 << 14
 
 
 @dataclass(frozen=True)
