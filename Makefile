@@ -35,6 +35,9 @@ requirements:
 	uv pip compile setup.py --all-extras --universal --python-version 3.10 --upgrade \
 		--custom-compile-command "make requirements" -o requirements.txt
 
+bench: $(INSTALLED_DEV)
+	for script in preprocess_speed preprocess_memory rerun_speed profile_preprocess; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
 clean:
 	rm -rf $(VENV) .cache build *.egg-info $(DEMO_OUT)
 

@@ -37,7 +37,18 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 1 << 14
 
 
-def commit(run: PlannedRun, summaries: Iterable[ShardSummary], run_range: tuple[float | None, float | None]) -> Dataset:
+Range = tuple[float | None, float | None]
+"""Lowest minimum and highest maximum in dB; None where there is no value."""
+
+
+def merged_range(ranges: Iterable[Range]) -> Range:
+    """The range over all ranges."""
+    pairs = list(ranges)
+    lows, highs = [low for low, _ in pairs if low is not None], [high for _, high in pairs if high is not None]
+    return min(lows, default=None), max(highs, default=None)
+
+
+def commit(run: PlannedRun, summaries: Iterable[ShardSummary], run_range: Range) -> Dataset:
     """Write the run's manifest, then replace `dataset.json`: from then on the run exists. Safe to repeat.
 
     TooManyFailures or WorkError when the run must not become real; WorkError when the dataset has moved on meanwhile.
@@ -46,9 +57,7 @@ def commit(run: PlannedRun, summaries: Iterable[ShardSummary], run_range: tuple[
         return _commit(run, summaries, run_range, is_there)
 
 
-def _commit(
-    run: PlannedRun, summaries: Iterable[ShardSummary], run_range: tuple[float | None, float | None], is_there: bool
-) -> Dataset:
+def _commit(run: PlannedRun, summaries: Iterable[ShardSummary], run_range: Range, is_there: bool) -> Dataset:
     base = open_dataset(run.dataset_uri) if is_dataset(run.dataset_uri) else None
     if base is not None and base.runs[-1].name == run.name:
         return base  # a repeated step: done already
@@ -119,9 +128,7 @@ def _write_manifest(run: PlannedRun, summaries: list[ShardSummary]) -> dict[str,
     return counts
 
 
-def _next_dataset(
-    run: PlannedRun, plan: dict[str, Any], summaries: list[ShardSummary], run_range: tuple[float | None, float | None]
-) -> Dataset:
+def _next_dataset(run: PlannedRun, plan: dict[str, Any], summaries: list[ShardSummary], run_range: Range) -> Dataset:
     shards = {name: [Shard(**shard) for shard in kept] for name, kept in plan["kept"].items()}
     seconds: dict[str, float] = dict(plan["kept_seconds"])
     for summary in summaries:

@@ -161,17 +161,24 @@ def _remove_traces(output: str) -> None:
 
 
 def _execute(run: PlannedRun, options: argparse.Namespace, beam_flags: list[str]) -> None:
-    from pipelines import launch
+    from pipelines import direct
     from pipelines.progress import show_progress
+
+    timeout = options.decode_timeout_seconds
+    if run.num_tasks <= direct.FEW_SHARDS and not beam_flags:
+        with show_progress(run.num_sources, run.num_tasks) as folder:
+            direct.run_directly(run, options.workers, timeout, folder)
+        return
+    from pipelines import launch
 
     job = launch.job_options(options, beam_flags)
     with contextlib.ExitStack() as stack:
-        folder = None
+        progress_folder = None
         if launch.is_local(job):
-            folder = stack.enter_context(show_progress(run.num_sources, run.num_tasks))
+            progress_folder = stack.enter_context(show_progress(run.num_sources, run.num_tasks))
             if not options.verbose:
                 launch.quieten_workers()
-        launch.run_job(run, job, options.decode_timeout_seconds, folder)
+        launch.run_job(run, job, timeout, progress_folder)
 
 
 @contextlib.contextmanager

@@ -35,11 +35,12 @@ from pipelines.dataset import (
 from pipelines.errors import SettingError, WorkError
 from pipelines.formats import local_path
 from pipelines.planning import KEPT, Changes, kept_shards
-from pipelines.shard_tasks import ShardTask, task_to_dict
+from pipelines.shard_tasks import ShardTask, task_from_dict, task_to_dict
 from pipelines.sources import Listing
 
 if TYPE_CHECKING:
     from pipelines.building import BuiltShard
+    from pipelines.supervision import SupervisedBuilder
 
 PLAN = "plan"
 TASKS_FILE = "tasks.jsonl"
@@ -284,6 +285,13 @@ def read_task(tasks_uri: str, offset: int, length: int) -> dict[str, Any]:
     """One line of the tasks file."""
     values: dict[str, Any] = json.loads(store.read_range(tasks_uri, offset, length))
     return values
+
+
+def build_task(run: PlannedRun, place: tuple[int, int], builder: SupervisedBuilder) -> BuiltShard:
+    """Do the task at (offset, length) of the tasks file, and leave its manifest rows for the commit."""
+    built = builder.build(task_from_dict(read_task(run.tasks_uri, *place)), run.dataset_uri, run.uri)
+    write_rows(run, built)
+    return built
 
 
 def write_rows(run: PlannedRun, built: BuiltShard) -> None:

@@ -16,14 +16,12 @@ from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput
 
 from pipelines import committing, runs
 from pipelines.building import ShardSummary
+from pipelines.committing import Range, merged_range
 from pipelines.runs import PlannedRun
-from pipelines.shard_tasks import task_from_dict
 from pipelines.supervision import SupervisedBuilder
 
 NAMESPACE = "audio-vae"
 FAILURES = "failures"
-
-Range = tuple[float | None, float | None]
 
 _log = logging.getLogger(__name__)
 
@@ -38,9 +36,7 @@ class MinMaxCombineFn(beam.CombineFn):
         return self.merge_accumulators([accumulator, element])
 
     def merge_accumulators(self, accumulators: Iterable[Range]) -> Range:
-        lows, highs = zip(*accumulators, strict=True)
-        present = [low for low in lows if low is not None], [high for high in highs if high is not None]
-        return min(present[0], default=None), max(present[1], default=None)
+        return merged_range(accumulators)
 
     def extract_output(self, accumulator: Range) -> Range:
         return accumulator
@@ -71,9 +67,7 @@ class BuildShard(beam.DoFn):
         )
 
     def process(self, element: tuple[int, int]) -> Iterator[Any]:
-        task = task_from_dict(runs.read_task(self.run.tasks_uri, *element))
-        built = self.builder.build(task, self.run.dataset_uri, self.run.uri)
-        runs.write_rows(self.run, built)
+        built = runs.build_task(self.run, element, self.builder)
         self.records.inc(built.summary.num_examples)
         self.written.inc(built.summary.written)
         self.failed.inc(built.summary.failed)
