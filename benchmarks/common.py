@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT))  # `pipelines`, also where the package is not inst
 RESULTS = ROOT / "docs" / "results.md"
 RECORDINGS = ROOT.parent / "shared" / "data" / "fsdd" / "recordings"
 
-_RSS_SECONDS = 0.05
-_PSS_SECONDS = 1.0  # reading it costs milliseconds a process
+_RSS_SECONDS = 0.25
+_PSS_SECONDS = 4.0  # reading it costs milliseconds a process
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -103,7 +103,7 @@ def main() -> int:
         flags = ("--preset", "course", "--workers", str(chosen.workers))
         whole = preprocess(inputs, work / "dataset", *flags)
         note("the command on ten files")
-        small = preprocess(few, work / "few" / "dataset", *flags)
+        small = preprocess(few, work / "few" / "dataset", *flags, "--direct_running_mode=multi_threading")
         parent, builder = (
             import_seconds("pipelines.preprocess, pipelines.launch"),
             import_seconds("pipelines.supervision"),

@@ -90,6 +90,7 @@ class Moments:
             timeout=300,
             env=self.environment(at, number, whom),
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
         )
         self.wait_for_the_last_process()
         return done

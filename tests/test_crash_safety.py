@@ -18,6 +18,9 @@ from conftest import ROOT, audio_vae
 from dataset_state import SMALL, contents, orphans, problems, snapshot, write_small
 from moments import Moments
 
+from pipelines.dataset import open_dataset
+from pipelines.direct import FEW_SHARDS
+
 LONG = bool(os.environ.get("AUDIO_VAE_LONG"))
 KILLS = 50 if LONG else 8
 
@@ -40,7 +43,7 @@ def write_first(folder: Path) -> Path:
 
 def change(folder: Path) -> Path:
     """New, changed and removed sources: shards are built, copied and left alone."""
-    for i in range(12, 16):
+    for i in range(12, 14):
         write_small(folder / f"tone_{i:02d}.wav", 300 + 50 * i)
     write_small(folder / "tone_03.wav", 1000, seconds=0.4)
     (folder / "tone_05.wav").unlink()
@@ -77,11 +80,15 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
         assert moments.run(*command(paths, paths[name])).returncode == 0
         changes[which] = moments.count
     assert min(changes.values()) > 30
+    last = [len([s for s in open_dataset(str(paths[n])).shards if s.run.startswith(r)]) for n, r in RUNS]
+    assert last[0] > FEW_SHARDS >= last[1]  # so that the first run goes through Beam and the rerun without it
     assert problems(paths["old"]) == problems(paths["new"]) == []
     return Story(paths, changes)
 
 
 OPTIONS = [*SMALL, "--shard-mb", "0.012"]
+RUNS = (("old", "000001"), ("new", "000002"))
+BEAM = ("--direct_num_workers", "2")
 
 
 def point_to(paths: dict[str, Path], name: str) -> None:
@@ -93,8 +100,8 @@ def command(paths: dict[str, Path], dataset: Path) -> list[object]:
     return ["preprocess", paths["in"], "--output", dataset, "--workers", 2, *OPTIONS]
 
 
-@pytest.mark.parametrize("which", ["first", "second"])
-def test_kill_9_at_any_moment(which: str, story: Story, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("which", "flags"), [("first", BEAM), ("second", ()), *([("second", BEAM)] if LONG else [])])
+def test_kill_9_at_any_moment(which: str, flags: tuple[str, ...], story: Story, tmp_path: Path) -> None:
     """In the suite each killed run finds what the last one left; in the long version each is followed by a rerun."""
     point_to(story, which)
     before, after = (None, story["old"]) if which == "first" else (story["old"], story["new"])
@@ -108,7 +115,7 @@ def test_kill_9_at_any_moment(which: str, story: Story, tmp_path: Path) -> None:
             shutil.copytree(before, dataset)
 
     def finish() -> None:
-        assert moments.run(*command(story, dataset)).returncode == 0
+        assert moments.run(*command(story, dataset), *flags).returncode == 0
         assert state_of(dataset) == new
         left = {str(path.relative_to(before)) for path in before.rglob("*")} if before else set()
         assert {name for name in orphans(dataset) if name not in left} == set()
@@ -119,7 +126,7 @@ def test_kill_9_at_any_moment(which: str, story: Story, tmp_path: Path) -> None:
     start_over()
     for i in range(kills):
         at = 1 + round(i * (story.changes[which] - 1) / (kills - 1))
-        done = moments.run(*command(story, dataset), at=at)
+        done = moments.run(*command(story, dataset), *flags, at=at)
         assert done.returncode in (-signal.SIGKILL, 0)
         seen.append(done.returncode)
         assert state_of(dataset) in (old, new)
@@ -132,22 +139,25 @@ def test_kill_9_at_any_moment(which: str, story: Story, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "whom", "share"),
+    ("number", "whom", "share", "flags"),
     [
-        (signal.SIGTERM, "leader", 0.02),
-        (signal.SIGINT, "group", 0.5),
-        (signal.SIGTERM, "leader", 0.93),
-        *([(signal.SIGINT, "group", share / 20) for share in range(20)] if LONG else []),
+        (signal.SIGTERM, "leader", 0.02, ()),
+        (signal.SIGINT, "group", 0.4, ()),
+        (signal.SIGINT, "group", 0.5, BEAM),
+        (signal.SIGTERM, "leader", 0.93, BEAM),
+        *([(signal.SIGINT, "group", share / 20, flags) for share in range(20) for flags in ((), BEAM)] if LONG else []),
     ],
 )
-def test_terminated_and_interrupted(number: int, whom: str, share: float, story: Story, tmp_path: Path) -> None:
+def test_terminated_and_interrupted(
+    number: int, whom: str, share: float, flags: tuple[str, ...], story: Story, tmp_path: Path
+) -> None:
     point_to(story, "second")
     dataset = tmp_path / "dataset"
     shutil.copytree(story["old"], dataset)
     moments = Moments(dataset, tmp_path / "scratch")
     state, old, new = snapshot(dataset), contents(dataset), contents(story["new"])
     at = max(1, round(share * story.changes["second"]))
-    done = moments.run(*command(story, dataset), at=at, number=number, whom=whom)
+    done = moments.run(*command(story, dataset), *flags, at=at, number=number, whom=whom)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "audio-vae preprocess: interrupted"
     assert "Traceback" not in done.stderr
