@@ -15,7 +15,7 @@ test: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -n 2
 
 test-long: $(INSTALLED_DEV)
-	AUDIO_VAE_LONG=1 $(BIN)/python -m pytest -n 2 tests/test_crash_safety.py tests/test_damaged_audio.py
+	AUDIO_VAE_LONG=1 $(BIN)/python -m pytest -n 2 tests/test_crash_safety.py tests/test_damaged_audio.py tests/test_determinism.py tests/test_planning.py
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
