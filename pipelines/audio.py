@@ -234,7 +234,9 @@ def resample_alike(
     rows = np.zeros((ends[-1], max(map(len, waveforms))), dtype=np.float32)
     for waveform, end in zip(waveforms, ends, strict=True):
         rows[end - waveform.shape[1] : end, : len(waveform)] = waveform.T
-    together = soxr.resample(rows.T, native_rate, sample_rate, QUALITY)
+    # The copy is for numpy 2.2, where soxr refuses the strides of a single sample.
+    columns = rows.T if rows.shape[1] > 1 else rows.T.copy()
+    together = soxr.resample(columns, native_rate, sample_rate, QUALITY)
     resampled = []
     for waveform, end in zip(waveforms, ends, strict=True):
         alone = np.zeros((math.ceil(len(waveform) * (sample_rate / native_rate)), waveform.shape[1]), np.float32)
