@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from pipelines import store
 from pipelines.decoding import describe
-from pipelines.sources import join
 
 _CHUNK_BYTES = 1 << 20
 
@@ -40,6 +39,6 @@ def _checked(row: dict[str, Any]) -> tuple[str, str | None]:
     if row["error"]:
         return row["stamp"], row["error"]
     try:
-        return f"{row['stamp']} sha256:{sha256_of(join(row['root'], row['source']))}", None
+        return f"{row['stamp']} sha256:{sha256_of(store.join(row['root'], row['source']))}", None
     except OSError as error:
         return row["stamp"], describe(error)

@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 import soxr
 
+from pipelines import store
 from pipelines.audio import QUALITY
 from pipelines.config import DatasetConfig
 from pipelines.estimating import Estimator
 from pipelines.planning import Changes, tasks
 from pipelines.probing import header_seconds
 from pipelines.records import Record, frame, serialize
-from pipelines.sources import Listing, join
+from pipelines.sources import Listing
 from pipelines.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
 
 _START_SECONDS = 4.0  # Beam and the builder processes, measured on two cores
@@ -51,7 +52,7 @@ def describe_plan(
 
 def _header_seconds(build: pa.Table) -> tuple[list[float], int]:
     """The length of each file that has a readable header, and how many have none."""
-    uris = [join(row["root"], row["source"]) for row in build.select(["root", "source"]).to_pylist()]
+    uris = [store.join(row["root"], row["source"]) for row in build.select(["root", "source"]).to_pylist()]
     lengths = header_seconds(uris, os.cpu_count() or 1)
     known = [value for value in lengths if value is not None]
     return known, len(lengths) - len(known)

@@ -8,10 +8,11 @@ import statistics
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines import store
 from pipelines.config import DatasetConfig
 from pipelines.formats import suffix_of
 from pipelines.records import RecordSpec
-from pipelines.sources import iterate, join
+from pipelines.sources import iterate
 
 _PROBES = 32  # headers read per suffix to estimate seconds from bytes
 _FALLBACK_BYTES_PER_SECOND = 32000.0  # 16 bit, 16 kHz, mono
@@ -37,7 +38,7 @@ class Estimator:
             rows = build.filter(pc.equal(suffixes, suffix))
             step = max(1, len(rows) // _PROBES)
             probed = rows.take(list(range(0, len(rows), step))[:_PROBES]).to_pylist()
-            lengths = header_seconds([join(row["root"], row["source"]) for row in probed])
+            lengths = header_seconds([store.join(row["root"], row["source"]) for row in probed])
             rates = [row["size"] / length for row, length in zip(probed, lengths, strict=True) if length]
             self.bytes_per_second[suffix] = (statistics.median(rates) if rates else 0.0) or _FALLBACK_BYTES_PER_SECOND
 

@@ -99,13 +99,8 @@ def find_audio(inputs: Iterable[str]) -> list[str]:
         table = list_sources([uri]).table
         if len(table) == 0:
             raise SettingError(f"AUDIO {uri}: must be an audio file or a folder that holds one")
-        found += [join(row["root"], row["source"]) for row in table.select(["root", "source"]).to_pylist()]
+        found += [store.join(row["root"], row["source"]) for row in table.select(["root", "source"]).to_pylist()]
     return found
-
-
-def join(root: str, source: str) -> str:
-    """The path or URI of a source."""
-    return f"{root.rstrip('/')}/{source}"
 
 
 def iterate(column: pa.ChunkedArray) -> Iterator[str]:
@@ -133,7 +128,7 @@ def _require_unique(table: pa.Table) -> None:
     same = pc.equal(names.slice(1), names.slice(0, len(names) - 1))
     position = pc.index(same, True).as_py()
     if position >= 0:
-        first, second = (join(table["root"][i].as_py(), names[i].as_py()) for i in (position, position + 1))
+        first, second = (store.join(table["root"][i].as_py(), names[i].as_py()) for i in (position, position + 1))
         raise SettingError(f"INPUT {first} and {second}: two files must not have one relative path")
 
 
