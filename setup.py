@@ -42,6 +42,7 @@ setup(
         "protobuf>=5",
         "pyarrow>=18",
         "pyyaml>=6",
+        "scikit-learn>=1.5",
         "scipy>=1.13",
         "soundfile>=0.13",
         "soxr>=0.5",
