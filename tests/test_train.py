@@ -77,6 +77,7 @@ def test_train_writes_a_model_that_stops_and_goes_on(
     assert {p.name for p in folder.iterdir()} == {
         "model.keras",
         "bundle.json",
+        "config.yaml",
         "checkpoints",
         "tensorboard",
         "history.csv",
@@ -114,6 +115,18 @@ def test_autoencoder_without_validation_is_repeatable_and_can_generate(
     assert type(SoundGenerator.load(str(tmp_path / "a")).autoencoder) is Autoencoder
     (waveform,) = SoundGenerator.load(str(tmp_path / "a")).generate(1, seed=0)
     assert waveform.shape == (1000, 1)
+
+
+def test_a_run_is_repeated_by_its_config(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*COMMON, "--epochs", 2, "--seed", 3, "--learning-rate", 1e-5]
+    first = run(capsys, dataset, "--output", tmp_path / "a", *options)
+    again = run(capsys, dataset, "--output", tmp_path / "b", "--config", tmp_path / "a" / "config.yaml")
+    assert again["metrics"] == pytest.approx(first["metrics"], rel=1e-4)
+    bundles = [Bundle.load(tmp_path / name) for name in "ab"]
+    assert (bundles[0].model, bundles[0].train) == (bundles[1].model, bundles[1].train)
+    (tmp_path / "seed.yaml").write_text("seed: 4")
+    with pytest.raises(SettingError, match="seed=4 must be 3, as in the run"):
+        train.main([dataset, "--output", str(tmp_path / "b"), "--resume", "--config", str(tmp_path / "seed.yaml")])
 
 
 def test_course_uses_each_record_s_own_range(dataset: str) -> None:

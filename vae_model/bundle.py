@@ -12,10 +12,12 @@ from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.dataset import Dataset
 from pipelines.errors import SettingError
 from vae_model.config import ModelConfig, TrainConfig, model_config, to_dict, train_config
-from vae_model.files import read_json, write_json
+from vae_model.files import read_json, replacing, write_json
+from vae_model.settings import settings_text
 
 FORMAT_VERSION = 1
 BUNDLE_FILE = "bundle.json"
+CONFIG_FILE = "config.yaml"
 _PACKAGES = ("audio-vae", "keras", "tensorflow", "numpy", "librosa")
 
 
@@ -118,6 +120,12 @@ class Bundle:
     def save(self, folder: Path) -> None:
         """Write `bundle.json` into the folder, all at once."""
         write_json(folder / BUNDLE_FILE, self.to_dict())
+
+    def save_config(self, folder: Path) -> None:
+        """Write `config.yaml`: the settings with which `audio-vae train --config` does the same again."""
+        text = "# Settings of this model's training, for: audio-vae train DATASET --output MODEL --config THIS_FILE\n\n"
+        with replacing(folder / CONFIG_FILE) as partial:
+            partial.write_text(text + settings_text((self.model, self.train)), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Bundle:

@@ -9,11 +9,19 @@ from typing import Any, TypeVar
 
 from pipelines.config import require
 from pipelines.errors import SettingError
+from vae_model.settings import fixed, setting
 
 KINDS = ("vae", "autoencoder")
 DECODES = ("mean", "sampled")
 VALUE_RANGES = ("global", "record")
 SCHEDULES = ("constant", "cosine")
+
+# What a setting is for, the groups of `audio-vae train --help` and of a model's config.yaml.
+TRAINED = "what is trained"
+LOSS = "the loss"
+FITTING = "how it is trained"
+SPEED = "speed and memory"
+OUTPUT = "where things go"
 
 Stride = int | tuple[int, int]
 _Settings = TypeVar("_Settings", "ModelConfig", "TrainConfig")
@@ -27,25 +35,30 @@ def _positive(value: Any, *types: type) -> bool:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The architecture and the loss.
+    """The architecture and the loss. What `setting` makes is a flag of `audio-vae train` and a key of its files.
 
-    kind: "vae", or "autoencoder" for a deterministic bottleneck. input_shape: (n_bins, n_frames, n_channels).
-    conv_filters, conv_kernels, conv_strides: one entry a layer, a stride an int or a (bins, frames) pair.
-    reconstruction_weight: what the reconstruction loss is multiplied by before the KL is added; a VAE's alone.
-    decode: which latent `reconstruct` decodes, the "mean" mu or a "sampled" z; a VAE's alone.
-    norm_momentum: what BatchNormalization keeps of its running statistics at each step; they settle after about
-    5 / (1 - norm_momentum) steps, and until then a validation loss says little.
+    input_shape: (n_bins, n_frames, n_channels). conv_filters, conv_kernels, conv_strides have one entry a layer.
+    norm_momentum: statistics settle after about 5 / (1 - norm_momentum) steps, and until then a validation loss says
+    little.
     """
 
-    kind: str = "vae"
-    input_shape: tuple[int, int, int] = (256, 64, 1)
-    conv_filters: tuple[int, ...] = (32, 64, 96, 128, 192)
-    conv_kernels: tuple[int, ...] = (3, 3, 3, 3, 3)
-    conv_strides: tuple[Stride, ...] = (2, 2, 2, 2, (2, 1))
-    latent_space_dim: int = 128
-    reconstruction_weight: float = 1_000_000.0
-    decode: str = "mean"
-    norm_momentum: float = 0.99
+    kind: str = setting(
+        "vae", TRAINED, "vae, or autoencoder for a deterministic bottleneck", choices=KINDS, flag="--model"
+    )
+    input_shape: tuple[int, int, int] = fixed((256, 64, 1))
+    conv_filters: tuple[int, ...] = setting((32, 64, 96, 128, 192), TRAINED, "filters of each convolution")
+    conv_kernels: tuple[int, ...] = setting((3, 3, 3, 3, 3), TRAINED, "kernel size of each convolution")
+    conv_strides: tuple[Stride, ...] = setting(
+        (2, 2, 2, 2, (2, 1)), TRAINED, "stride of each convolution, or [bins,frames]"
+    )
+    latent_space_dim: int = setting(128, TRAINED, "size of the latent")
+    norm_momentum: float = setting(
+        0.99, TRAINED, "what batch normalisation keeps of its running statistics at each step"
+    )
+    decode: str = setting(
+        "mean", TRAINED, "which latent is decoded, the mean mu or a sampled z; VAE only", choices=DECODES
+    )
+    reconstruction_weight: float = setting(1_000_000.0, LOSS, "reconstruction loss x W + KL; VAE only", metavar="W")
 
     def __post_init__(self) -> None:
         require(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
@@ -79,24 +92,21 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is fitted.
+    """How a model is fitted. What `setting` makes is a flag of `audio-vae train` and a key of its files."""
 
-    learning_rate: Adam's. schedule: the rate stays "constant", or falls as half a "cosine" to 0 at the last epoch.
-    patience: epochs without a lower validation loss before training stops; 0 never stops it.
-    value_range: what 0 and 1 stand for in the model's input: the dataset's "global" dB range, or each "record"'s own.
-    output_bias: start the output at the mean of the training data instead of 0.5, which saves the first epochs.
-    cache_mb: a split of at most this many MB is kept in memory after its first reading.
-    """
-
-    epochs: int = 100
-    batch_size: int = 64
-    learning_rate: float = 5e-4
-    schedule: str = "constant"
-    patience: int = 0
-    seed: int = 0
-    value_range: str = "global"
-    output_bias: bool = True
-    cache_mb: int = 1024
+    epochs: int = setting(100, FITTING, "passes over the training records")
+    batch_size: int = setting(64, FITTING, "records a step")
+    learning_rate: float = setting(5e-4, FITTING, "Adam's step size", metavar="R")
+    schedule: str = setting(
+        "constant", FITTING, "the rate stays constant, or falls as half a cosine to 0", choices=SCHEDULES
+    )
+    patience: int = setting(0, FITTING, "stop after N epochs without a lower validation loss; 0: never")
+    seed: int = setting(0, FITTING, "makes a run repeatable")
+    value_range: str = setting(
+        "global", FITTING, "what 0 and 1 stand for: the dataset's dB range, or each record's own", choices=VALUE_RANGES
+    )
+    output_bias: bool = setting(True, FITTING, "start the output at the training data's mean, which saves epochs")
+    cache_mb: int = setting(1024, SPEED, "keep splits of up to N MB in memory")
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):

@@ -6,57 +6,59 @@ import argparse
 import dataclasses
 import json
 import signal
+from collections.abc import Mapping
 from typing import Any
 
 from pipelines.dataset import open_dataset
-from vae_model.config import KINDS, PRESETS, ModelConfig, Preset, TrainConfig
+from pipelines.errors import SettingError
+from vae_model.config import FITTING, LOSS, OUTPUT, PRESETS, SPEED, TRAINED, Preset
+from vae_model.options import add_settings, parse
+from vae_model.settings import read_settings, settable, with_values
+
+DEFAULT = "default"
+PRESET_KEY = "preset"
+GROUPS = (TRAINED, LOSS, FITTING, SPEED, OUTPUT)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments. An option that is not given is None: it comes from the preset or the run resumed."""
+def parser(preset: str = DEFAULT) -> argparse.ArgumentParser:
+    """The command's arguments; the help shows the values of the preset.
+
+    An option that is not given is None: it comes from --config, the preset or the run resumed.
+    """
     result = argparse.ArgumentParser(
         prog="audio-vae train",
-        description="Train a model on a dataset. MODEL then holds model.keras, bundle.json, checkpoints/, tensorboard/ "
-        "and history.csv. Ctrl-C saves; --resume goes on.",
+        usage="audio-vae train DATASET --output MODEL [options]",
+        description="Train a model on a dataset. MODEL then holds model.keras, bundle.json, config.yaml, checkpoints/, "
+        "tensorboard/ and history.csv. Ctrl-C saves; --resume goes on. Settings come from the preset, then from "
+        f"--config, then from the options below; the defaults shown are those of preset {preset}.",
     )
     result.add_argument("dataset", metavar="DATASET", help="dataset folder that `audio-vae preprocess` wrote")
-    result.add_argument("--output", required=True, metavar="MODEL", help="folder for the model; new or empty")
-    result.add_argument("--resume", action="store_true", help="go on with the run in MODEL, or begin if there is none")
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    model = result.add_argument_group("what is trained")
-    model.add_argument(
-        "--preset", choices=list(PRESETS), help="settings that the options below change (default: default)"
-    )
-    model.add_argument("--model", dest="kind", choices=KINDS, help="vae, or autoencoder for a deterministic bottleneck")
-    model.add_argument("--latent-space-dim", type=int, metavar="N", help="size of the latent")
-    model.add_argument(
-        "--reconstruction-weight", type=float, metavar="W", help="reconstruction loss x W + KL; VAE only"
-    )
-    how = result.add_argument_group("how it is trained")
-    how.add_argument("--epochs", type=int, metavar="N", help="passes over the training records")
-    how.add_argument("--batch-size", type=int, metavar="N", help="records a step")
-    how.add_argument("--learning-rate", type=float, metavar="R", help="Adam's step size")
-    how.add_argument(
-        "--patience", type=int, metavar="N", help="stop after N epochs without a lower validation loss; 0: never"
-    )
-    how.add_argument("--seed", type=int, metavar="N", help="makes a run repeatable")
-    how.add_argument("--cache-mb", type=int, metavar="N", help="keep splits of up to N MB in memory")
+    places = {title: result.add_argument_group(title) for title in GROUPS}
+    trained, output = places[TRAINED], places[OUTPUT]
+    trained.add_argument("--preset", choices=list(PRESETS), help=f"settings to begin with (default: {DEFAULT})")
+    trained.add_argument("--config", metavar="FILE", help="YAML file of settings, such as another model's config.yaml")
+    output.add_argument("--output", required=True, metavar="MODEL", help="folder for the model; new or empty")
+    output.add_argument("--resume", action="store_true", help="go on with the run in MODEL, or begin if there is none")
+    chosen = PRESETS[preset]
+    add_settings(result, (chosen.model, chosen.train), places)
     return result
 
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parser().parse_args(argv)
-    given = {name: value for name, value in vars(arguments).items() if value is not None}
-    preset = changed(PRESETS[arguments.preset or "default"], given)
+    arguments = parse(parser(_preset_named(argv)), argv)
+    file = read_settings(arguments.config) if arguments.config else {}
+    preset = settings_of(arguments, file)
     open_dataset(arguments.dataset)  # these two first: a mistake shows before TensorFlow's seconds of loading
     from vae_model.runtime import prepare
 
     prepare()
     from vae_model.trainer import saved_settings, train_model
 
-    if arguments.resume and arguments.preset is None and (saved := saved_settings(arguments.output)):
-        preset = changed(Preset(*saved), given)
+    if arguments.resume and not arguments.preset and PRESET_KEY not in file:
+        saved = saved_settings(arguments.output)
+        preset = settings_of(arguments, file, Preset(*saved) if saved else None)
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job saves it, as Ctrl-C does
     try:
         result = train_model(arguments.dataset, arguments.output, preset.model, preset.train, resume=arguments.resume)
@@ -66,16 +68,25 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def changed(preset: Preset, given: dict[str, Any]) -> Preset:
-    """The preset with the settings in `given`, by field name; other keys are passed over."""
+def settings_of(arguments: argparse.Namespace, file: Mapping[str, Any], base: Preset | None = None) -> Preset:
+    """The settings of the preset, or of `base`, with those of the file over them, and those of the flags over all."""
+    named = file.get(PRESET_KEY, DEFAULT)
+    if not isinstance(named, str) or named not in PRESETS:
+        raise SettingError(f"{arguments.config}: {PRESET_KEY}={named!r} must be one of {', '.join(PRESETS)}")
+    preset = base or PRESETS[arguments.preset or named]
+    in_file = {name: value for name, value in file.items() if name != PRESET_KEY}
+    configs = with_values((preset.model, preset.train), in_file, arguments.config or "")
+    known = [name for config in configs for name in settable(config)]
+    given = {name: value for name in known if (value := getattr(arguments, name)) is not None}
+    return Preset(*with_values(configs, given))
 
-    def replace(config: Any) -> Any:
-        names = {field.name for field in dataclasses.fields(config)}
-        return dataclasses.replace(config, **{name: value for name, value in given.items() if name in names})
 
-    model: ModelConfig = replace(preset.model)
-    train: TrainConfig = replace(preset.train)
-    return Preset(model, train)
+def _preset_named(argv: list[str]) -> str:
+    """The preset on a command line, whose values its help is to show; the default one where none is, or a wrong one."""
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--preset", nargs="?")
+    named = first.parse_known_args(argv)[0].preset
+    return named if named in PRESETS else DEFAULT
 
 
 def _report(result: dict[str, Any], as_json: bool) -> None:

@@ -103,6 +103,7 @@ class _Run:
         """Train to the last epoch or until patience is used up, then write the model."""
         train = self.state.bundle.train
         output_folder(str(self.folder / FOLDER))
+        self.state.bundle.save_config(self.folder)
         checkpoints = Checkpoints(self.folder, self.state)
         if self.state.epoch < train.epochs and not self.state.exhausted:
             try:
