@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ RUN = "1-20200101T000000Z"
 def write_dataset(
     folder: Path, waveforms: Mapping[str, Sequence[np.ndarray]], config: DatasetConfig, num_shards: int = 2
 ) -> str:
-    """A committed dataset of waveforms (n_samples, n_channels) for each split; returns its path."""
+    """A committed dataset of waveforms (n_samples, n_channels) for each split, `0.wav` and so on; returns its path."""
     (folder / "runs" / RUN).mkdir(parents=True)
     splits, bounds = {}, []
     for name, sounds in waveforms.items():
@@ -51,8 +52,11 @@ def _records(number: int, waveform: np.ndarray, config: DatasetConfig) -> list[R
         piece = waveform[start : start + size].astype(np.float32)
         array = extractor.extract(np.pad(piece, [(0, size - len(piece)), (0, 0)]))
         scaled = MinMaxNormaliser().normalise(array)
-        place = (f"{number}.wav", index, start / config.audio.sample_rate, array.shape[1])
-        records.append(Record(scaled, float(array.min()), float(array.max()), *place))
+        source = f"{number}.wav"
+        place = (source, index, start / config.audio.sample_rate, array.shape[1])
+        found = re.search(config.label_pattern or "", source)
+        labels = {name: (found[name] or "") if found else "" for name in config.label_names}
+        records.append(Record(scaled, float(array.min()), float(array.max()), *place, labels))
     return records
 
 

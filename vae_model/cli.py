@@ -13,6 +13,7 @@ COMMANDS = {
     "verify": ("pipelines.verify", "read every record of a dataset back and check it"),
     "prune": ("pipelines.prune", "remove the folders of runs that a dataset no longer uses"),
     "train": ("vae_model.train", "learn a model from a dataset"),
+    "evaluate": ("vae_model.evaluate", "measure a model on held-out sounds, beside simple predictors"),
     "reconstruct": ("vae_model.reconstruct", "pass audio through a model and write what comes out"),
     "generate": ("vae_model.generate", "write new sounds from a model"),
     "demo": ("vae_model.demo", "all of it, on sounds that it makes itself"),
