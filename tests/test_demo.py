@@ -16,6 +16,7 @@ from pipelines.config import PRESETS
 from pipelines.dataset import open_dataset
 from pipelines.planning import split_of
 from vae_model import demo
+from vae_model.config import PRESETS as MODEL_PRESETS
 from vae_model.synthesis import SoundName, synthesise
 
 
@@ -40,6 +41,10 @@ def test_own_sounds_to_a_page(tmp_path: Path) -> None:
     assert len(list((output / "sounds").glob("*.wav"))) == 24
     assert text.count("<audio ") == 2 * min(held_out, 12) + 6
     assert re.search(r"<h3>(Pluck|Bell|Wood|Flute|Voice|Bow), [A-G]♯?\d</h3>", text)
+
+    posterior = json.loads((output / "model" / "bundle.json").read_text())["metrics"]["posterior"]
+    assert len(posterior["kl_per_dimension"]) == text.count("<rect ") == MODEL_PRESETS["tiny"].model.latent_space_dim
+    assert "Posterior health" in text
 
     # The baseline again, from the records alone.
     low, span = dataset.min_db, dataset.max_db - dataset.min_db

@@ -15,6 +15,7 @@ import soundfile
 from PIL import Image
 
 from vae_model.report import (
+    Bars,
     Chart,
     Comparison,
     Curve,
@@ -208,6 +209,18 @@ def test_curves_are_drawn_and_told() -> None:
     assert len(lines) == 2
     heights = [float(point.split(",")[1]) for point in lines[0]]
     assert heights == sorted(heights)  # y grows downwards: the loss falls
+
+
+def test_bars_are_as_high_as_their_values() -> None:
+    bars = Bars("Posterior health", "Fine.", "KL of each dimension.", [4.0, 2.0, 1.0, 0.0])
+    document = Elements(render_page(_page(bars=bars)))
+    heights = [float(bar["height"]) for bar in document.all("rect")]
+    assert heights[0] > 0
+    np.testing.assert_allclose(heights, np.array([1, 0.5, 0.25, 0]) * heights[0], atol=0.01)
+    assert len({float(bar["y"]) + float(bar["height"]) for bar in document.all("rect")}) == 1  # on one ground
+    assert "4 bars from 0 to 4." in [svg.get("aria-label") for svg in document.all("svg")]
+    assert {"#posterior-health"} <= {link["href"] for link in document.all("a")}
+    assert document.all("rect") != Elements(render_page(_page())).all("rect") == []
 
 
 def test_an_almost_empty_page_and_a_page_of_one_epoch() -> None:

@@ -11,7 +11,7 @@ from pipelines.records import Record
 from vae_model.bundle import Bundle
 from vae_model.checkpoints import read_history
 from vae_model.listening import Errors, compare, mean_spectrogram, measure, new_sounds, spread_over
-from vae_model.report import Chart, Curve, Fact, Figure, Page, Section, write_page
+from vae_model.report import Bars, Chart, Curve, Fact, Figure, Page, Section, write_page
 from vae_model.sound import SoundGenerator
 
 COMPARISONS = 12
@@ -61,6 +61,7 @@ def write_demo_page(path: Path, origin: Origin, dataset: Dataset, split: str, mo
         notice="" if held_out else _NOTHING_HELD_OUT,
         sections=sections,
         charts=charts(model, generator.bundle),
+        bars=posterior_bars(generator.bundle),
         figures=figures(errors, generator.bundle, held_out),
         facts=facts(dataset, generator, origin),
         colophon=_colophon(generator.bundle, origin),
@@ -135,6 +136,22 @@ def charts(model: Path, bundle: Bundle) -> list[Chart]:
         chart("Reconstruction", "reconstruction_loss", "Mean squared error of a cell, from a sampled latent.", True),
         chart("KL", "kl_loss", "How much a latent tells of its sound, in nats.", False),
     ]
+
+
+def posterior_bars(bundle: Bundle) -> Bars | None:
+    """What each latent dimension tells, the most telling first; None for a model without a posterior."""
+    posterior = bundle.metrics.get("posterior")
+    if posterior is None:
+        return None
+    active, dim = posterior["active_units"], posterior["latent_space_dim"]
+    found = f"{active} of {dim} latent dimensions differ from sound to sound: the posterior is healthy."
+    advice = posterior["advice"]
+    return Bars(
+        "Posterior health",
+        advice[:1].upper() + advice[1:] + "." if advice else found,
+        "KL of each latent dimension in nats, sorted.",
+        sorted(posterior["kl_per_dimension"], reverse=True),
+    )
 
 
 def figures(errors: Errors, bundle: Bundle, held_out: bool) -> list[Figure]:

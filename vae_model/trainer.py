@@ -13,14 +13,14 @@ import tensorflow as tf
 
 from pipelines.dataset import Dataset, open_dataset
 from pipelines.errors import SettingError, WorkError
-from vae_model import data
+from vae_model import data, health
 from vae_model.autoencoder import Autoencoder, load_model
 from vae_model.bundle import BUNDLE_FILE, Bundle, ValueRange, package_versions
 from vae_model.checkpoints import FOLDER, Checkpoints, RunState
 from vae_model.config import ModelConfig, TrainConfig
 from vae_model.files import output_folder
 from vae_model.progress import Progress
-from vae_model.vae import build, wrap
+from vae_model.vae import VAE, build, wrap
 
 TRAIN, VALIDATION = "train", "validation"
 
@@ -129,6 +129,7 @@ class _Run:
         ]
         if not self.quiet:
             callbacks.insert(0, Progress(train.epochs, int(batches.cardinality()), first))
+        callbacks[:0] = self._watch()  # first: the others record what it adds to the logs
         self.autoencoder.train(
             batches,
             num_epochs=train.epochs,
@@ -136,6 +137,11 @@ class _Run:
             callbacks=callbacks,
             initial_epoch=first,
         )
+
+    def _watch(self) -> list[keras.callbacks.Callback]:
+        if self.autoencoder.config.kind != VAE.kind:
+            return []
+        return [health.PosteriorWatch(health.examples(self.dataset, self.state.bundle.value_range), self._say)]
 
     def _interrupted(self, checkpoints: Checkpoints) -> None:
         checkpoints.save_interrupted()
@@ -153,12 +159,15 @@ class _Run:
         best = wrap(load_model(self.folder / FOLDER / self.state.best, compiled=False))
         best.fit_latent_distribution(data.scaled(self._examples(), self.state.bundle.value_range))
         best.save(self.folder)
-        metrics = {
+        metrics: dict[str, Any] = {
             "epochs": self.state.epoch,
             "best_epoch": self.state.best_epoch,
             **self.state.best_metrics,
             "train_seconds": round(self.state.seconds, 3),
         }
+        if best.config.kind == VAE.kind:
+            examples = health.examples(self.dataset, self.state.bundle.value_range)
+            metrics["posterior"] = health.examine(best.model, examples, self.state.best_metrics["kl_loss"]).to_dict()
         dataclasses.replace(self.state.bundle, metrics=metrics, versions=package_versions()).save(self.folder)
 
     def _examples(self) -> dict[str, Any]:
@@ -171,7 +180,8 @@ class _Run:
 
     def _say(self, line: str) -> None:
         if not self.quiet:
-            print(line, file=sys.stderr, flush=True)
+            clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # a line of Progress may stand there
+            print(clear + line, file=sys.stderr, flush=True)
 
 
 def _output_path(folder: str, resume: bool) -> Path:

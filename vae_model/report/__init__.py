@@ -6,9 +6,22 @@
 The package takes plain data, so that whatever has sounds and figures can make a page: it knows no model.
 """
 
-from vae_model.report.page import Chart, Comparison, Curve, Fact, Figure, Page, Section, Sound, render_page, write_page
+from vae_model.report.page import (
+    Bars,
+    Chart,
+    Comparison,
+    Curve,
+    Fact,
+    Figure,
+    Page,
+    Section,
+    Sound,
+    render_page,
+    write_page,
+)
 
 __all__ = [
+    "Bars",
     "Chart",
     "Comparison",
     "Curve",

@@ -35,6 +35,27 @@ class Plot:
     lines: list[Line]
 
 
+@dataclass(frozen=True)
+class Bar:
+    """A bar's left and upper edge from the plot's upper left corner, its width and its height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class BarPlot:
+    """A bar chart laid out, in a box of `width` x `height` units; ticks on the x axis are numbers of bars from 1."""
+
+    width: float
+    height: float
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    bars: list[Bar]
+
+
 def nice_steps(low: float, high: float, at_most: int = 5) -> list[float]:
     """Round values (1, 2 or 5 times a power of ten apart) within [low, high], at most `at_most` + 1 of them."""
     if not high > low:
@@ -101,6 +122,20 @@ def plot(curves: Sequence[tuple[str, Sequence[float]]], log_scale: bool, width: 
     x_ticks = [Tick(across(x), number(x)) for x in nice_steps(x_low, x_high) if float(x).is_integer()]
     y_ticks = [Tick(up(y), number(10**y if log_scale else y)) for y in y_steps]
     return Plot(width, height, x_ticks, y_ticks, lines)
+
+
+def bars(values: Sequence[float], width: float, height: float) -> BarPlot:
+    """Lay out one bar a value, in the order given, from 0 up."""
+    _, high, steps = _linear_axis([value for value in values if math.isfinite(value)] or [0.0])
+    step = width / max(len(values), 1)
+    placed = []
+    for index, value in enumerate(values):
+        tall = height * min(max(value / high, 0.0), 1.0) if math.isfinite(value) else 0.0
+        placed.append(Bar(round(index * step, 2), round(height - tall, 2), round(step * 0.8, 2), round(tall, 2)))
+    counts = [count for count in nice_steps(0, len(values)) if count >= 1 and float(count).is_integer()]
+    x_ticks = [Tick((count - 0.6) / len(values), number(count)) for count in counts]
+    y_ticks = [Tick(y / high, number(y)) for y in steps if y >= 0]
+    return BarPlot(width, height, x_ticks, y_ticks, placed)
 
 
 def _visible(values: Sequence[float], log_scale: bool) -> list[tuple[int, float]]:

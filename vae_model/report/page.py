@@ -139,6 +139,32 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Bars:
+    """A section with one bar a value, in the order given. intro: what it says. caption: what the bars are."""
+
+    title: str
+    intro: str
+    caption: str
+    values: Sequence[float]
+
+    @property
+    def anchor(self) -> str:
+        """The id of the section in the page."""
+        return _anchor(self.title)
+
+    @property
+    def plot(self) -> axes.BarPlot:
+        """The bars laid out."""
+        return axes.bars(self.values, width=640, height=150)
+
+    @property
+    def alt(self) -> str:
+        """The chart in words."""
+        low, high = axes.number(min(self.values)), axes.number(max(self.values))
+        return f"{len(self.values)} bars from {low} to {high}."
+
+
+@dataclass(frozen=True)
 class Figure:
     """A number of the model's, as text, and one line on what it says."""
 
@@ -160,7 +186,7 @@ class Page:
     """Everything on the page.
 
     lead: what was trained on what, and how well. notice: what the reader must know before believing the rest, or "".
-    colophon: how and with what the page was made.
+    bars: a chart with a section of its own. colophon: how and with what the page was made.
     """
 
     title: str
@@ -168,6 +194,7 @@ class Page:
     notice: str = ""
     sections: Sequence[Section] = ()
     charts: Sequence[Chart] = ()
+    bars: Bars | None = None
     figures: Sequence[Figure] = ()
     facts: Sequence[Fact] = ()
     colophon: str = ""
