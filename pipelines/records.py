@@ -181,6 +181,13 @@ def parse_batch(serialized: tf.Tensor, spec: RecordSpec) -> dict[str, tf.Tensor]
     serialized: string (batch,). Returns `spectrogram` float32 (batch, n_bins, n_frames, n_channels) in [0, 1], and
     (batch,) each of `min_db`, `max_db`, `start_seconds`, `segment`, `valid_frames`, `source` and `label/<name>`.
     """
+    parsed = parse_stored(serialized, spec)
+    parsed[SPECTROGRAM] = to_float(parsed[SPECTROGRAM])
+    return parsed
+
+
+def parse_stored(serialized: tf.Tensor, spec: RecordSpec) -> dict[str, tf.Tensor]:
+    """`parse_batch` with spectrograms of the dtype that they are stored in."""
     import tensorflow as tf
 
     scalars = {MIN_DB: tf.float32, MAX_DB: tf.float32, START_SECONDS: tf.float32}
@@ -188,9 +195,16 @@ def parse_batch(serialized: tf.Tensor, spec: RecordSpec) -> dict[str, tf.Tensor]
     scalars |= {LABEL_PREFIX + name: tf.string for name in spec.labels}
     parsed = tf.io.parse_example(serialized, {name: tf.io.FixedLenFeature([], kind) for name, kind in scalars.items()})
     flat = tf.io.decode_raw(parsed[SPECTROGRAM], tf.dtypes.as_dtype(spec.dtype), fixed_length=None)
-    values = tf.cast(tf.reshape(flat, [-1, *spec.shape]), tf.float32)
-    parsed[SPECTROGRAM] = values / 255.0 if spec.dtype == "uint8" else values
+    parsed[SPECTROGRAM] = tf.reshape(flat, [-1, *spec.shape])
     return dict(parsed)
+
+
+def to_float(stored: tf.Tensor) -> tf.Tensor:
+    """Stored spectrograms, float16, float32 or uint8, as float32 in [0, 1]; uint8 stands for value / 255."""
+    import tensorflow as tf
+
+    values = tf.cast(stored, tf.float32)
+    return values / 255.0 if stored.dtype == tf.uint8 else values
 
 
 def _masked_crc(data: bytes) -> int:

@@ -60,23 +60,63 @@ def test_batches_per_record_are_the_records_as_they_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(in_order(found), in_order(expected))
 
 
-@pytest.mark.parametrize("cache_mb", [0, 1024])
-def test_shuffle_is_repeatable_and_new_every_epoch(tmp_path: Path, cache_mb: int) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
+def test_records_in_memory_are_those_on_disk(tmp_path: Path, dtype: str) -> None:
+    dataset = open_written(tmp_path, dtype)
+    held, read = data.Examples(dataset, "train", cache_mb=1), data.Examples(dataset, "train", cache_mb=0)
+    assert held.in_memory
+    assert not read.in_memory
+    ours, theirs = (flat(examples.batches(global_range(dataset), 4)) for examples in (held, read))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def epochs(examples: data.Examples, value_range: ValueRange, seed: int, numbers: list[int]) -> list[np.ndarray]:
+    """All spectrograms of the epochs with these numbers, one after the other from one dataset of batches."""
+    order = data.Order(seed)
+    batches = examples.batches(value_range, 8, order)
+    result = []
+    for number in numbers:
+        order.epoch = number
+        result.append(flat(batches))
+    return result
+
+
+def test_order_is_a_function_of_seed_and_epoch_alone(tmp_path: Path) -> None:
     dataset = open_written(tmp_path, count=30)
-
-    def epochs(seed: int | None) -> list[np.ndarray]:
-        batches = data.batches(
-            dataset, "train", global_range(dataset), batch_size=8, shuffle_seed=seed, cache_mb=cache_mb
-        )
-        return [flat(batches), flat(batches)]
-
-    first, second = epochs(seed=1)
+    span = global_range(dataset)
+    read, held = data.Examples(dataset, "train"), data.Examples(dataset, "train", cache_mb=1024)
+    tf.random.set_seed(5)
+    first, second, again = epochs(read, span, 1, [0, 1, 0])
+    tf.random.set_seed(6)
     np.testing.assert_array_equal(in_order(first), in_order(second))
     assert not np.array_equal(first, second)
-    np.testing.assert_array_equal(first, epochs(seed=1)[0])
-    assert not np.array_equal(first, epochs(seed=2)[0])
-    fixed, again = epochs(seed=None)
-    np.testing.assert_array_equal(fixed, again)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(second, epochs(held, span, 1, [1])[0])
+    assert not np.array_equal(first, epochs(held, span, 2, [0])[0])
+    assert not np.array_equal(second, epochs(held, span, 2, [0])[0]), "not the seed and the epoch added up"
+
+
+@pytest.mark.parametrize("cache_mb", [0, 1024])
+def test_steps_are_skipped_exactly(tmp_path: Path, cache_mb: int) -> None:
+    dataset = open_written(tmp_path, count=30)
+    examples, order = data.Examples(dataset, "train", cache_mb), data.Order(seed=3)
+    order.epoch = 4
+    whole = flat(examples.batches(global_range(dataset), 8, order))
+    rest = examples.batches(global_range(dataset), 8, order, skip_steps=3)
+    assert int(rest.cardinality()) == 1
+    np.testing.assert_array_equal(flat(rest), whole[24:])
+
+
+def test_number_of_records_that_is_not_the_dataset_s_is_named(tmp_path: Path) -> None:
+    dataset = open_written(tmp_path)
+    entry = tmp_path / "dataset.json"
+    for count in (10, 12):
+        values = json.loads(entry.read_text())
+        values["splits"]["train"]["num_examples"] = count
+        entry.write_text(json.dumps(values))
+        with pytest.raises(WorkError, match=f"split train must hold {count} records"):
+            data.Examples(open_dataset(str(tmp_path)), "train", cache_mb=1)
+    assert dataset.num_examples == 11
 
 
 def test_silence_alone_gives_zeros_not_nan(tmp_path: Path) -> None:

@@ -101,12 +101,15 @@ class TrainConfig:
         "constant", FITTING, "the rate stays constant, or falls as half a cosine to 0", choices=SCHEDULES
     )
     patience: int = setting(0, FITTING, "stop after N epochs without a lower validation loss; 0: never")
-    seed: int = setting(0, FITTING, "makes a run repeatable")
+    seed: int = setting(0, FITTING, "makes a run repeatable, bit by bit on the CPU")
     value_range: str = setting(
         "global", FITTING, "what 0 and 1 stand for: the dataset's dB range, or each record's own", choices=VALUE_RANGES
     )
     output_bias: bool = setting(True, FITTING, "start the output at the training data's mean, which saves epochs")
-    cache_mb: int = setting(1024, SPEED, "keep splits of up to N MB in memory")
+    cache_mb: int | None = setting(
+        None, SPEED, "keep a split of up to N MB in memory; not given: of up to a quarter of what is free", metavar="N"
+    )
+    checkpoint_seconds: float = setting(600.0, OUTPUT, "within an epoch, save a state to go on from this often")
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -116,7 +119,10 @@ class TrainConfig:
         require(self.schedule in SCHEDULES, "schedule", self.schedule, f"one of {', '.join(SCHEDULES)}")
         for name in ("patience", "seed", "cache_mb"):
             value = getattr(self, name)
-            require(value == 0 or _positive(value, int), name, value, "0 or a positive integer")
+            given = value is not None or name != "cache_mb"
+            require(not given or value == 0 or _positive(value, int), name, value, "0 or a positive integer")
+        seconds = self.checkpoint_seconds
+        require(_positive(seconds, int, float), "checkpoint_seconds", seconds, "a positive number of seconds")
         require(self.seed < 2**31, "seed", self.seed, "below 2**31")
         require(self.value_range in VALUE_RANGES, "value_range", self.value_range, f"one of {', '.join(VALUE_RANGES)}")
 

@@ -1,8 +1,10 @@
-"""From a dataset's shards to the batches of a model: interleave, cache, shuffle, batch, parse, scale, prefetch."""
+"""From a dataset's shards to the batches of a model: order, read, shuffle, batch, parse, scale, prefetch."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import fsspec
@@ -13,41 +15,178 @@ from numpy.typing import NDArray
 
 from pipelines.dataset import Dataset
 from pipelines.errors import WorkError
-from pipelines.records import parse_batch
+from pipelines.records import MAX_DB, MIN_DB, SPECTROGRAM, RecordSpec, parse_batch, parse_stored, to_float
 from vae_model.bundle import ValueRange
 
 SHUFFLE_MB = 256
-"""A split larger than this is shuffled through a buffer of this size, and its shards come in a new order each epoch."""
+"""A split is shuffled through a buffer of this size; a larger one also by its shards, in a new order each epoch."""
 
 SUMMARY_EXAMPLES = 2048
 """Training examples that statistics of the data are taken from: at most this many, from all shards alike."""
 
 _PARALLEL_SHARDS = 8
-_MB = 2**20
+_PARSED_AT_ONCE = 64
+MB = 2**20
 
 
-def batches(
-    dataset: Dataset,
-    split: str,
-    value_range: ValueRange,
-    batch_size: int,
-    *,
-    shuffle_seed: int | None = None,
-    cache_mb: int = 1024,
-) -> tf.data.Dataset:
-    """The spectrograms of a split, float32 (batch, n_bins, n_frames, n_channels), scaled to `value_range`.
+class Order:
+    """The order of the examples: a function of the seed and of `epoch`, counted from 0, alone.
 
-    shuffle_seed: reproducible order, a new one every epoch; None keeps one fixed order. cache_mb: a split of at most
-    this size stays in memory after its first reading, as serialized records. The last batch may be smaller.
-    SettingError when there is no such split.
+    Set `epoch` before the data are iterated over: they read it when they begin.
     """
 
-    def scale(example: dict[str, tf.Tensor]) -> tf.Tensor:
-        return scaled(example, value_range)
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._epoch = tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
 
-    data = _examples(dataset, split, batch_size, shuffle_seed, cache_mb).map(scale, num_parallel_calls=tf.data.AUTOTUNE)
-    count = math.ceil(dataset.split(split).num_examples / batch_size)
-    return data.apply(tf.data.experimental.assert_cardinality(count)).prefetch(tf.data.AUTOTUNE)
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next iteration over the data gives."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch.assign(epoch)
+
+    def key(self) -> tf.Tensor:
+        """int32 (2,): the seed and the epoch, read inside a tf.data function."""
+        return tf.stack([tf.constant(self.seed, tf.int32), tf.cast(self._epoch.read_value(), tf.int32)])
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A split in memory: spectrograms (count, n_bins, n_frames, n_channels) of the stored dtype, decibels (count,)."""
+
+    spectrogram: tf.Tensor
+    min_db: tf.Tensor
+    max_db: tf.Tensor
+
+    def at(self, numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The features that `scaled` needs of the examples with these numbers, (batch,)."""
+        stored = tf.gather(self.spectrogram, numbers)
+        return {
+            SPECTROGRAM: to_float(stored),
+            MIN_DB: tf.gather(self.min_db, numbers),
+            MAX_DB: tf.gather(self.max_db, numbers),
+        }
+
+
+class Examples:
+    """A split's records, in memory when they are at most `cache_mb` large, else read from its shards each epoch.
+
+    The order in which they come does not depend on which of both it is. SettingError when there is no such split.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, cache_mb: int = 0) -> None:
+        self.spec: RecordSpec = dataset.record
+        self.count = dataset.split(split).num_examples
+        self._counts = [shard.num_examples for shard in dataset.split(split).shards]
+        self.num_bytes = sum(shard.num_bytes for shard in dataset.split(split).shards)
+        self._name = f"{dataset.uri}: split {split}"
+        self._paths = _local_paths(dataset, split)
+        self._held = self._read_all() if self.num_bytes <= cache_mb * MB else None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the records are held in memory."""
+        return self._held is not None
+
+    def steps(self, batch_size: int) -> int:
+        """Batches an epoch; the last one may be smaller."""
+        return math.ceil(self.count / batch_size)
+
+    def batches(
+        self, value_range: ValueRange, batch_size: int, order: Order | None = None, skip_steps: int = 0
+    ) -> tf.data.Dataset:
+        """One epoch of spectrograms, float32 (batch, n_bins, n_frames, n_channels), scaled to `value_range`.
+
+        order: shuffled for the epoch that it stands at when the iteration begins; None keeps one fixed order.
+        skip_steps: batches at the epoch's beginning that are left out.
+        """
+        data = self._ordered(batch_size, order).skip(skip_steps * batch_size).batch(batch_size)
+        held, spec = self._held, self.spec
+
+        def parse(batch: tf.Tensor) -> tf.Tensor:
+            return scaled(held.at(batch) if held else parse_batch(batch, spec), value_range)
+
+        data = data.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        steps = self.steps(batch_size) - skip_steps
+        return data.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
+
+    def first(self, limit: int = SUMMARY_EXAMPLES) -> dict[str, NDArray[Any]]:
+        """Up to `limit` records, taken from the shards in turn: the features of `parse_batch` as arrays."""
+        data = _interleaved(tf.data.Dataset.range(len(self._paths)), self._read_shard)
+        batch = next(data.batch(limit).take(1).as_numpy_iterator())
+        return {name: value.numpy() for name, value in parse_batch(batch, self.spec).items()}
+
+    def _ordered(self, batch_size: int, order: Order | None) -> tf.data.Dataset:
+        """Serialized records, or numbers of records in memory, in the order of an epoch."""
+        read = self._number_shard if self._held else self._read_shard
+        if order is None:
+            return _interleaved(tf.data.Dataset.range(len(self._paths)), read)
+        fitting = self.count * SHUFFLE_MB * MB // max(self.num_bytes, 1)
+        buffer = max(batch_size, min(self.count, fitting))
+
+        def epoch(_: tf.Tensor) -> tf.data.Dataset:
+            key = order.key()
+            shards = tf.random.experimental.stateless_shuffle(tf.range(len(self._paths), dtype=tf.int64), seed=key)
+            seeds = tf.random.stateless_uniform((2,), key, minval=1, maxval=2**62, dtype=tf.int64)
+            return _shuffled(_interleaved(tf.data.Dataset.from_tensor_slices(shards), read), buffer, seeds)
+
+        return tf.data.Dataset.range(1).flat_map(epoch)
+
+    def _read_shard(self, shard: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.TFRecordDataset(tf.gather(tf.constant(self._paths), shard))
+
+    def _number_shard(self, shard: tf.Tensor) -> tf.data.Dataset:
+        ends = np.cumsum([0, *self._counts])
+        return tf.data.Dataset.range(tf.gather(ends, shard), tf.gather(ends, shard + 1))
+
+    def _read_all(self) -> _Held:
+        """All records, shard after shard."""
+        stored = np.empty((self.count, *self.spec.shape), self.spec.dtype)
+        decibels = np.empty((2, self.count), np.float32)
+        files = tf.data.Dataset.from_tensor_slices(self._paths)
+        data = tf.data.TFRecordDataset(files, num_parallel_reads=None).batch(_PARSED_AT_ONCE)
+        data = data.map(lambda batch: parse_stored(batch, self.spec)).prefetch(tf.data.AUTOTUNE)
+        start = 0
+        for batch in data.as_numpy_iterator():
+            end = start + len(batch[SPECTROGRAM])
+            if end > self.count:
+                break
+            stored[start:end] = batch[SPECTROGRAM]
+            decibels[:, start:end] = batch[MIN_DB], batch[MAX_DB]
+            start = end
+        if start != self.count:
+            raise WorkError(f"{self._name} must hold {self.count} records, as its dataset.json says")
+        return _Held(tf.convert_to_tensor(stored), *map(tf.convert_to_tensor, decibels))
+
+
+def _interleaved(shards: tf.data.Dataset, read: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
+    """The elements of a few shards at a time, in turn."""
+    return shards.interleave(read, _PARALLEL_SHARDS, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def _shuffled(data: tf.data.Dataset, buffer: int, seeds: tf.Tensor) -> tf.data.Dataset:
+    """`data.shuffle` with both its seeds, int64 (2,): that one takes no tensor, and mixes in the global seed."""
+    variant = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(data),
+        buffer_size=buffer,
+        seed=seeds[0],
+        seed2=seeds[1],
+        output_types=[data.element_spec.dtype],
+        output_shapes=[data.element_spec.shape],
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(variant, data.element_spec)
+
+
+def batches(dataset: Dataset, split: str, value_range: ValueRange, batch_size: int) -> tf.data.Dataset:
+    """The spectrograms of a split in one fixed order, float32 (batch, n_bins, n_frames, n_channels) in `value_range`.
+
+    They are read from the shards each time. The last batch may be smaller. SettingError when there is no such split.
+    """
+    return Examples(dataset, split).batches(value_range, batch_size)
 
 
 def scaled(example: dict[str, Any], value_range: ValueRange) -> Any:
@@ -67,39 +206,13 @@ def scaled(example: dict[str, Any], value_range: ValueRange) -> Any:
 
 def first_examples(dataset: Dataset, split: str, limit: int = SUMMARY_EXAMPLES) -> dict[str, NDArray[Any]]:
     """Up to `limit` records of a split, taken from its shards in turn: the features of `parse_batch` as arrays."""
-    data = _examples(dataset, split, limit, None, 0).take(1)
-    return dict(next(data.as_numpy_iterator()))
+    return Examples(dataset, split).first(limit)
 
 
 def record_range(examples: dict[str, NDArray[Any]]) -> ValueRange:
     """The typical range of records that are each scaled to their own: the medians of min_db and of max_db."""
     low, high = float(np.median(examples["min_db"])), float(np.median(examples["max_db"]))
     return ValueRange(low, high, per_record=True)
-
-
-def _examples(
-    dataset: Dataset, split: str, batch_size: int, shuffle_seed: int | None, cache_mb: int
-) -> tf.data.Dataset:
-    """Batches of the features of `parse_batch`."""
-    stored = dataset.split(split)
-    split_bytes = sum(shard.num_bytes for shard in stored.shards)
-    cached = split_bytes <= cache_mb * _MB
-    files = tf.data.Dataset.from_tensor_slices(_local_paths(dataset, split))
-    if shuffle_seed is not None and not cached:
-        files = files.shuffle(len(stored.shards), seed=shuffle_seed)
-    records = files.interleave(
-        tf.data.TFRecordDataset,
-        cycle_length=_PARALLEL_SHARDS,
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    if cached:
-        records = records.cache()
-    if shuffle_seed is not None:
-        fitting = stored.num_examples * SHUFFLE_MB * _MB // max(split_bytes, 1)
-        records = records.shuffle(max(batch_size, min(stored.num_examples, fitting)), seed=shuffle_seed)
-    spec = dataset.record
-    return records.batch(batch_size).map(lambda batch: parse_batch(batch, spec), num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _local_paths(dataset: Dataset, split: str) -> list[str]:

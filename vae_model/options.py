@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -47,6 +48,8 @@ def _add_flag(group: Any, field: dataclasses.Field[Any], hint: Any, default: Any
 
 def shown(value: Any) -> str:
     """A setting's value as its flag takes it."""
+    if value is None:
+        return "automatic"
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
@@ -59,7 +62,10 @@ def _reader(name: str, hint: Any) -> Callable[[str], Any]:
 
     def read(text: str) -> Any:
         try:
-            return hint(text) if hint in _METAVARS else coerced(name, yaml.safe_load(f"[{text}]"), hint)
+            if hint in _METAVARS:
+                return hint(text)
+            is_list = typing.get_origin(hint) is tuple
+            return coerced(name, yaml.safe_load(f"[{text}]" if is_list else text), hint)
         except (ValueError, SettingError, yaml.YAMLError):
             raise argparse.ArgumentTypeError(f"{text!r} must be {rule(hint)}") from None
 

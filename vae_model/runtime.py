@@ -1,10 +1,22 @@
-"""What a command does before it uses Keras: choose the backend, and keep TensorFlow's start-up notes to itself."""
+"""What a command does before it uses Keras, and how a signal stops it at a step's end."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from pipelines.terminal import held_stderr
+
+_CGROUP_FILES = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+"""A container's memory limit and use, in version 2 and 1."""
 
 
 def prepare() -> None:
@@ -20,3 +32,49 @@ def prepare() -> None:
 
         tensorflow.config.list_logical_devices()
         tensorflow.get_logger().setLevel("ERROR")
+
+
+def available_bytes() -> int:
+    """Memory that this process may still take: what is available, or what its cgroup leaves if that is less."""
+    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError, StopIteration):  # no Linux: what is installed
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        available = int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+    for limit, usage in _CGROUP_FILES:
+        with contextlib.suppress(OSError, ValueError):  # no such cgroup, or "max": no limit
+            left = int(Path(limit).read_text(encoding="ascii")) - int(Path(usage).read_text(encoding="ascii"))
+            available = min(available, max(left, 0))
+    return available
+
+
+def default_cache_mb() -> int:
+    """A quarter of the available memory in MB."""
+    return available_bytes() // 4 // 2**20
+
+
+class StopSignals:
+    """Inside its `with`, SIGINT and SIGTERM set `asked` instead of ending the process; a second one interrupts.
+
+    What is asked is done at the end of a step, where weights, optimiser, noise and metrics belong together: an
+    interrupt just anywhere could fall between a step and its being counted. Signals reach the main thread alone; in
+    another thread this does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

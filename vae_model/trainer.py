@@ -16,13 +16,17 @@ from pipelines.errors import SettingError, WorkError
 from vae_model import data, health
 from vae_model.autoencoder import Autoencoder, load_model
 from vae_model.bundle import BUNDLE_FILE, Bundle, ValueRange, package_versions
-from vae_model.checkpoints import FOLDER, Checkpoints, RunState
+from vae_model.checkpoints import FOLDER, Checkpoints, Interrupted, RunState, set_noise
 from vae_model.config import ModelConfig, TrainConfig
 from vae_model.files import output_folder
 from vae_model.progress import Progress
+from vae_model.runtime import StopSignals, default_cache_mb
 from vae_model.vae import VAE, build, wrap
 
 TRAIN, VALIDATION = "train", "validation"
+
+FREE = ("epochs", "patience", "learning_rate", "cache_mb", "checkpoint_seconds")
+"""Settings that may change when a run is resumed."""
 
 
 @dataclass(frozen=True)
@@ -88,76 +92,109 @@ class _Run:
         if train.output_bias:
             self.autoencoder.set_output_mean(data.scaled(examples, value_range).mean())
         self.autoencoder.compile(train.learning_rate)
-        self.state = RunState(Bundle.of(self.dataset, model, train, value_range), epoch=0, last="")
+        self.state = RunState(Bundle.of(self.dataset, model, train, value_range), epoch=0, step=0, last="")
 
     def resume(self, state: RunState, model: ModelConfig, train: TrainConfig) -> None:
-        """The model of an earlier run, with its optimiser; epochs, patience, learning rate and cache may be new."""
+        """The model of an earlier run, as it stood; the settings in `FREE` may be new."""
         state.bundle.check_fits(self.dataset, str(self.folder))
-        _check_resumable(state.bundle, model, train)
-        keras.utils.set_random_seed(train.seed + state.epoch)
+        _check_resumable(state.bundle, self.dataset, model, train, state.step)
+        keras.utils.set_random_seed(train.seed)
         self.autoencoder = wrap(load_model(self.folder / FOLDER / state.last))
+        set_noise(self.autoencoder.model, state.noise)
         self.state = dataclasses.replace(state, bundle=dataclasses.replace(state.bundle, train=train))
-        self._say(f"resuming after epoch {state.epoch}")
+        self._say(f"resuming after epoch {state.epoch}" + (f" and {state.step} steps" if state.step else ""))
 
     def fit(self) -> Training:
         """Train to the last epoch or until patience is used up, then write the model."""
-        train = self.state.bundle.train
         output_folder(str(self.folder / FOLDER))
         self.state.bundle.save_config(self.folder)
-        checkpoints = Checkpoints(self.folder, self.state)
-        if self.state.epoch < train.epochs and not self.state.exhausted:
-            try:
-                self._fit(train, checkpoints)
-            except KeyboardInterrupt:
-                self._interrupted(checkpoints)
-            self.state = checkpoints.state
+        if not self.state.complete:
+            self._fit(self.state.bundle.train)
             self._finish()
         elif not (self.folder / BUNDLE_FILE).exists():
             self._finish()
         else:
-            self._say(f"nothing to do: {self.state.epoch} epochs of {train.epochs} are complete")
+            self._say(f"nothing to do: {self.state.epoch} epochs of {self.state.bundle.train.epochs} are complete")
         state = self.state
         return Training(str(self.folder), state.epoch, state.best_epoch, state.best_metrics, round(state.seconds, 3))
 
-    def _fit(self, train: TrainConfig, checkpoints: Checkpoints) -> None:
-        first = self.state.epoch
-        batches = self._batches(TRAIN, shuffle_seed=train.seed + first)
+    def _fit(self, train: TrainConfig) -> None:
+        examples = self._held(TRAIN)
+        steps = examples.steps(train.batch_size)
+        order = data.Order(train.seed)
+        validation = self._held(VALIDATION).batches(self._range, train.batch_size) if self.validates else None
+        with StopSignals() as stop:
+            checkpoints = Checkpoints(self.folder, self.state, steps, stop)
+            callbacks = self._callbacks(train, order, checkpoints, steps)
+
+            def fit(skip: int, until: int) -> None:
+                self.autoencoder.train(
+                    examples.batches(self._range, train.batch_size, order, skip),
+                    num_epochs=until,
+                    validation_data=validation,
+                    callbacks=callbacks,
+                    initial_epoch=checkpoints.state.epoch,
+                )
+
+            try:
+                if self.state.step == steps:
+                    self._end_epoch(callbacks, validation)
+                elif self.state.step:
+                    fit(self.state.step, self.state.epoch + 1)
+                if not checkpoints.state.complete:
+                    fit(0, train.epochs)
+            except Interrupted:
+                self.state = checkpoints.state
+                self._interrupted(steps)
+            self.state = checkpoints.state
+
+    def _callbacks(
+        self, train: TrainConfig, order: data.Order, checkpoints: Checkpoints, steps: int
+    ) -> list[keras.callbacks.Callback]:
+        """What happens beside the steps. Checkpoints come last: by them a run ends that was asked to."""
         callbacks: list[keras.callbacks.Callback] = [
+            keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: setattr(order, "epoch", epoch)),
             keras.callbacks.LearningRateScheduler(lambda epoch, _: train.learning_rate_at(epoch)),
-            checkpoints,
             keras.callbacks.TensorBoard(str(self.folder / "tensorboard"), write_graph=False, profile_batch=0),
+            checkpoints,
         ]
         if not self.quiet:
-            callbacks.insert(0, Progress(train.epochs, int(batches.cardinality()), first))
+            callbacks.insert(0, Progress(train.epochs, steps, self.state.epoch))
         callbacks[:0] = self._watch()  # first: the others record what it adds to the logs
-        self.autoencoder.train(
-            batches,
-            num_epochs=train.epochs,
-            validation_data=self._batches(VALIDATION) if self.validates else None,
-            callbacks=callbacks,
-            initial_epoch=first,
-        )
+        return callbacks
 
     def _watch(self) -> list[keras.callbacks.Callback]:
         if self.autoencoder.config.kind != VAE.kind:
             return []
-        return [health.PosteriorWatch(health.examples(self.dataset, self.state.bundle.value_range), self._say)]
+        return [health.PosteriorWatch(health.examples(self.dataset, self._range), self._say)]
 
-    def _interrupted(self, checkpoints: Checkpoints) -> None:
-        checkpoints.save_interrupted()
-        self.state = checkpoints.state
+    def _end_epoch(self, callbacks: list[keras.callbacks.Callback], validation: tf.data.Dataset | None) -> None:
+        """Validate and record an epoch whose steps are all done, as `fit` does."""
+        model = self.autoencoder.model
+        group = keras.callbacks.CallbackList(callbacks, model=model)
+        group.on_train_begin()
+        group.on_epoch_begin(self.state.epoch)
+        logs = model.get_metrics_result()
+        if validation is not None:
+            found = model.evaluate(validation, callbacks=group, return_dict=True, verbose=0)
+            logs |= {f"val_{name}": value for name, value in found.items()}
+        group.on_epoch_end(self.state.epoch, logs)
+        group.on_train_end()
+
+    def _interrupted(self, steps: int) -> None:
         if self.state.best:
             self._finish()
-        epochs = self.state.bundle.train.epochs
+        state = self.state
+        within = f" and {state.step} of {steps} steps" if state.step else ""
         raise WorkError(
-            f"interrupted after epoch {self.state.epoch} of {epochs}; all is saved, go on with: "
+            f"interrupted after epoch {state.epoch} of {state.bundle.train.epochs}{within}; all is saved, go on with: "
             f"audio-vae train {self.dataset.uri} --output {self.folder} --resume"
         )
 
     def _finish(self) -> None:
         """Write `model.keras`, the best epoch's without its optimiser, and then `bundle.json`."""
         best = wrap(load_model(self.folder / FOLDER / self.state.best, compiled=False))
-        best.fit_latent_distribution(data.scaled(self._examples(), self.state.bundle.value_range))
+        best.fit_latent_distribution(data.scaled(self._examples(), self._range))
         best.save(self.folder)
         metrics: dict[str, Any] = {
             "epochs": self.state.epoch,
@@ -170,13 +207,24 @@ class _Run:
             metrics["posterior"] = health.examine(best.model, examples, self.state.best_metrics["kl_loss"]).to_dict()
         dataclasses.replace(self.state.bundle, metrics=metrics, versions=package_versions()).save(self.folder)
 
+    @property
+    def _range(self) -> ValueRange:
+        return self.state.bundle.value_range
+
     def _examples(self) -> dict[str, Any]:
         return data.first_examples(self.dataset, TRAIN)
 
-    def _batches(self, split: str, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        bundle = self.state.bundle
-        size, cache_mb = bundle.train.batch_size, bundle.train.cache_mb
-        return data.batches(self.dataset, split, bundle.value_range, size, shuffle_seed=shuffle_seed, cache_mb=cache_mb)
+    def _held(self, split: str) -> data.Examples:
+        """A split's records, in memory if they fit; says which."""
+        cache_mb = self.state.bundle.train.cache_mb
+        limit = default_cache_mb() if cache_mb is None else cache_mb
+        examples = data.Examples(self.dataset, split, limit)
+        size = f"split {split}: {examples.num_bytes / data.MB:,.0f} MB of records"
+        if examples.in_memory:
+            self._say(f"{size} are held in memory")
+        else:
+            self._say(f"{size} are read from disk each epoch (more than --cache-mb {limit})")
+        return examples
 
     def _say(self, line: str) -> None:
         if not self.quiet:
@@ -206,12 +254,20 @@ def _read_error(dataset: Dataset, error: tf.errors.OpError) -> WorkError:
     return WorkError(f"training on DATASET {dataset.uri} failed: {(error.message or repr(error)).splitlines()[0]}")
 
 
-def _check_resumable(bundle: Bundle, model: ModelConfig, train: TrainConfig) -> None:
-    """SettingError naming a setting that would make the saved weights another model's or another run's."""
-    free = {name: getattr(train, name) for name in ("epochs", "patience", "learning_rate", "cache_mb")}
-    saved = dataclasses.replace(bundle.train, **free)
+def _check_resumable(bundle: Bundle, dataset: Dataset, model: ModelConfig, train: TrainConfig, step: int) -> None:
+    """SettingError naming a setting that would make the saved weights another model's or another run's.
+
+    Within an epoch the data must be the same too: their order depends on what there is.
+    """
+    saved = dataclasses.replace(bundle.train, **{name: getattr(train, name) for name in FREE})
     for ours, given in ((bundle.model, model), (saved, train)):
         for field in dataclasses.fields(ours):
             was, wanted = getattr(ours, field.name), getattr(given, field.name)
             if was != wanted:
                 raise SettingError(f"{field.name}={wanted!r} must be {was!r}, as in the run that --resume goes on with")
+    was, there = bundle.dataset["num_examples"].get(TRAIN), dataset.splits[TRAIN].num_examples
+    if step and was != there:
+        raise SettingError(
+            f"DATASET {dataset.uri} must hold {was} records in its split {TRAIN}, not {there}: "
+            "the run was interrupted within an epoch"
+        )
