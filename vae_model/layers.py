@@ -1,4 +1,4 @@
-"""The parts that both models are built of: convolution blocks there and back, sampling, and the latent distribution."""
+"""The parts that both models are built of: convolution blocks there and back, the linear path, sampling, latents."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from vae_model.config import ModelConfig
 PACKAGE = "audio_vae"
 """Keras's registration package: the saved file names these classes by it, so safe mode finds them."""
 
+_GROUP_CHANNELS = 8
+
 
 def conv_stack(config: ModelConfig, x: Any) -> Any:
-    """Conv2D -> ReLU -> BatchNormalization for each layer, then Flatten.
+    """Conv2D -> ReLU -> normalisation for each layer, residual blocks if there are any, then Flatten.
 
     x: (batch, n_bins, n_frames, n_channels). Returns (batch, features).
     """
@@ -23,7 +25,8 @@ def conv_stack(config: ModelConfig, x: Any) -> Any:
     for number, (filters, kernel, strides) in enumerate(specs, start=1):
         x = layers.Conv2D(filters, kernel, strides, padding="same", name=f"encoder_conv_layer_{number}")(x)
         x = layers.ReLU(name=f"encoder_relu_{number}")(x)
-        x = layers.BatchNormalization(momentum=config.norm_momentum, name=f"encoder_bn_{number}")(x)
+        x = _normalised(config, x, f"encoder_bn_{number}")
+        x = _residual_blocks(config, x, f"encoder_residual_{number}")
     return layers.Flatten(name="encoder_flatten")(x)
 
 
@@ -36,29 +39,104 @@ def conv_output_shape(config: ModelConfig) -> tuple[int, int, int]:
 
 
 def build_decoder(config: ModelConfig) -> keras.Model:
-    """The encoder mirrored: Dense -> Reshape -> Conv2DTranspose blocks down to layer 1 -> Conv2DTranspose -> sigmoid.
+    """The encoder mirrored: Dense -> Reshape -> transposed convolutions down to layer 1, the last one to the channels.
 
-    A size that the strides do not divide comes out of the transposed convolutions a little too large (the encoder
-    rounded up), and is cropped at its high end. Input (batch, latent_space_dim), output (batch, *input_shape) in
-    [0, 1].
+    A sigmoid ends it; with a linear path its output is added instead, and the sum kept in [0, 1]. A size that the
+    strides do not divide comes out of the transposed convolutions a little too large (the encoder rounded up), and is
+    cropped at its high end. Input (batch, latent_space_dim), output (batch, *input_shape) in [0, 1].
     """
     shape = conv_output_shape(config)
     latent = keras.Input((config.latent_space_dim,), name="decoder_input")
     x = layers.Dense(int(np.prod(shape)), name="decoder_dense")(latent)
     x = layers.Reshape(shape, name="decoder_reshape")(x)
-    kernels, strides = config.conv_kernels, config.stride_pairs
-    for index in reversed(range(1, len(kernels))):
-        number = len(kernels) - index
-        name = f"decoder_conv_transpose_layer_{number}"
-        x = layers.Conv2DTranspose(config.conv_filters[index], kernels[index], strides[index], "same", name=name)(x)
+    for index in reversed(range(1, len(config.conv_kernels))):
+        number = len(config.conv_kernels) - index
+        x = _upsampled(config, x, index, config.conv_filters[index], f"decoder_conv_transpose_layer_{number}")
         x = layers.ReLU(name=f"decoder_relu_{number}")(x)
-        x = layers.BatchNormalization(momentum=config.norm_momentum, name=f"decoder_bn_{number}")(x)
-    channels, name = config.input_shape[2], f"decoder_conv_transpose_layer_{len(kernels)}"
-    x = layers.Conv2DTranspose(channels, kernels[0], strides[0], "same", name=name)(x)
+        x = _normalised(config, x, f"decoder_bn_{number}")
+        x = _residual_blocks(config, x, f"decoder_residual_{number}")
+    x = _upsampled(config, x, 0, config.input_shape[2], f"decoder_conv_transpose_layer_{len(config.conv_kernels)}")
     excess = [size - wanted for size, wanted in zip(x.shape[1:3], config.input_shape, strict=False)]
     if any(excess):
         x = layers.Cropping2D([(0, size) for size in excess], name="decoder_crop")(x)
+    if config.linear_path:
+        image = layers.Dense(int(np.prod(config.input_shape)), dtype="float32", name="decoder_linear")(latent)
+        image = layers.Reshape(config.input_shape, dtype="float32", name="decoder_linear_image")(image)
+        x = layers.Add(dtype="float32", name="decoder_sum")([image, x])
+        return keras.Model(latent, Bounded(dtype="float32", name="bounded")(x), name="decoder")
     return keras.Model(latent, layers.Activation("sigmoid", dtype="float32", name="sigmoid_layer")(x), name="decoder")
+
+
+def output_layer(decoder: keras.Model) -> layers.Layer:
+    """The convolution that makes the decoder's output."""
+    convolutions = (layers.Conv2DTranspose, layers.Conv2D)
+    return next(layer for layer in reversed(decoder.layers) if isinstance(layer, convolutions))
+
+
+def _normalised(config: ModelConfig, x: Any, name: str) -> Any:
+    """x (batch, bins, frames, filters) through the normalisation that is chosen."""
+    if config.norm == "batch":
+        return layers.BatchNormalization(momentum=config.norm_momentum, name=name)(x)
+    if config.norm == "group":
+        filters = x.shape[-1]
+        groups = filters // _GROUP_CHANNELS if filters % _GROUP_CHANNELS == 0 else 1
+        return layers.GroupNormalization(groups, name=name)(x)
+    return x
+
+
+def _residual_blocks(config: ModelConfig, x: Any, name: str) -> Any:
+    """x + Conv2D(ReLU(Conv2D(ReLU(x)))), so many times: He et al., arXiv:1603.05027, without their normalisation."""
+    for block in range(1, config.residual_blocks + 1):
+        filters, y = x.shape[-1], x
+        for part in (1, 2):
+            y = layers.ReLU(name=f"{name}_{block}_relu_{part}")(y)
+            y = layers.Conv2D(filters, 3, padding="same", name=f"{name}_{block}_conv_{part}")(y)
+        x = layers.Add(name=f"{name}_{block}_sum")([x, y])
+    return x
+
+
+def _upsampled(config: ModelConfig, x: Any, index: int, filters: int, name: str) -> Any:
+    """x enlarged by the stride of layer `index`: one transposed convolution, or nearest neighbours and a convolution.
+
+    The latter cannot make a checkerboard: Odena et al., distill.pub/2016/deconv-checkerboard.
+    """
+    kernel, stride = config.conv_kernels[index], config.stride_pairs[index]
+    # what a linear path leaves to the convolutions is nothing at first
+    first = "zeros" if config.linear_path and index == 0 else "glorot_uniform"
+    dtype = "float32" if config.linear_path and index == 0 else None
+    if config.upsampling == "transpose":
+        transposed = layers.Conv2DTranspose(
+            filters, kernel, stride, "same", kernel_initializer=first, dtype=dtype, name=name
+        )
+        return transposed(x)
+    x = layers.UpSampling2D(stride, name=f"{name}_resize")(x)
+    return layers.Conv2D(filters, kernel, padding="same", kernel_initializer=first, dtype=dtype, name=name)(x)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Bounded(layers.Layer):
+    """Values kept in [0, 1]; while training they pass as they are, so that gradients do too."""
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """inputs of any shape."""
+        return inputs if training else ops.clip(inputs, 0.0, 1.0)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Limited(layers.Layer):
+    """Values kept in [low, high]: the log-variance, whose exponential otherwise overflows or leaves no gradient."""
+
+    def __init__(self, low: float, high: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.low, self.high = low, high
+
+    def call(self, inputs: Any) -> Any:
+        """inputs of any shape."""
+        return ops.clip(inputs, self.low, self.high)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "low": self.low, "high": self.high}
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
