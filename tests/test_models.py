@@ -161,11 +161,12 @@ def test_bottleneck_and_output_stay_in_float32_under_mixed_precision() -> None:
     assert vae.encoder.get_layer("encoder_conv_layer_1").compute_dtype == "bfloat16"
 
 
-def test_output_starts_at_the_mean_that_is_set() -> None:
+def test_output_starts_at_the_mean_of_the_data() -> None:
     vae = VAE(**EXAMPLE)
-    vae.set_output_mean(0.12)
+    x = images(20) / 5
+    vae.start_from(x)
     output = vae.decode(np.zeros((1, 2), np.float32))
-    assert output.mean() == pytest.approx(0.12, abs=0.01)
+    assert output.mean() == pytest.approx(x.mean(), abs=0.01)
     assert ((output > 0) & (output < 1)).all()
 
 
@@ -199,6 +200,13 @@ def test_new_latents_are_drawn_as_the_data_s_are_distributed(tmp_path: Path) -> 
         ("reconstruction_weight", float("nan")),
         ("decode", "median"),
         ("norm_momentum", 1.0),
+        ("norm", "layer"),
+        ("upsampling", "bilinear"),
+        ("residual_blocks", -1),
+        ("free_bits", -0.1),
+        ("log_variance_range", (1.0, -1.0)),
+        ("log_variance_range", (1.0,)),
+        ("decoder_variance", "free"),
     ],
 )
 def test_argument_out_of_range_is_named(name: str, value: Any) -> None:

@@ -15,7 +15,8 @@ from keras import layers, ops
 from pipelines.errors import SettingError, WorkError
 from vae_model.config import ModelConfig, Stride, model_config, to_dict
 from vae_model.files import replacing
-from vae_model.layers import PACKAGE, LatentDistribution, build_decoder, conv_stack
+from vae_model.layers import PACKAGE, LatentDistribution, build_decoder, conv_stack, output_layer
+from vae_model.linear_path import assign, fit_linear_vae, noise_variance
 from vae_model.losses import PerSampleLoss, reconstruction_loss
 
 MODEL_FILE = "model.keras"
@@ -26,15 +27,15 @@ _BATCH = 64
 class AutoencoderModel(keras.Model):
     """The Keras model: a dict of `reconstruction` and the latents from a batch of spectrograms.
 
-    settings: a ModelConfig as a dict. Trained with `fit(x)`: the target is the input. The loss is the mean squared
-    error; every term is a metric.
+    settings: a ModelConfig as a dict. Trained with `fit(x)`: the target is the input. A y is the number of frames
+    before the padding, (batch,), which then costs nothing. The loss is the mean squared error; every term is a metric.
     """
 
     def __init__(self, settings: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.settings = model_config(settings)
         spectrogram = keras.Input(self.settings.input_shape, name="encoder_input")
-        latents = self.bottleneck(conv_stack(self.settings, spectrogram))
+        latents = self.bottleneck(spectrogram, conv_stack(self.settings, spectrogram))
         self.encoder = keras.Model(spectrogram, latents, name="encoder")
         self.decoder = build_decoder(self.settings)
         self.latent_distribution = LatentDistribution(self.settings.latent_space_dim, name="latent_distribution")
@@ -42,17 +43,30 @@ class AutoencoderModel(keras.Model):
         self._mean_loss = PerSampleLoss()
         self.built = True
 
-    def bottleneck(self, features: Any) -> dict[str, Any]:
-        """features (batch, features) to the latents by name, each (batch, latent_space_dim); z is decoded."""
-        return {"z": layers.Dense(self.settings.latent_space_dim, dtype="float32", name="encoder_output")(features)}
+    def bottleneck(self, spectrogram: Any, features: Any) -> dict[str, Any]:
+        """The latents by name, each (batch, latent_space_dim), of a batch and its features; z is decoded."""
+        return {"z": self.latent_head(spectrogram, features, "encoder_output")}
+
+    def latent_head(self, spectrogram: Any, features: Any, name: str) -> Any:
+        """A Dense of the features; with a linear path that begins at 0 and is added to a Dense of the spectrogram."""
+        dim, linear = self.settings.latent_space_dim, self.settings.linear_path
+        first = "zeros" if linear else "glorot_uniform"
+        head = layers.Dense(dim, kernel_initializer=first, dtype="float32", name=f"{name}_conv" if linear else name)
+        if not linear:
+            return head(features)
+        flat = layers.Flatten(dtype="float32", name="encoder_linear_flatten")(spectrogram)
+        of_cells = layers.Dense(dim, dtype="float32", name="encoder_linear")(flat)
+        return layers.Add(dtype="float32", name=name)([of_cells, head(features)])
 
     def metric_names(self) -> list[str]:
         """The terms of the loss."""
         return ["reconstruction_loss"]
 
-    def sample_losses(self, x: Any, outputs: dict[str, Any]) -> tuple[Any, list[Any]]:
+    def sample_losses(
+        self, x: Any, outputs: dict[str, Any], valid_frames: Any = None, training: bool = False
+    ) -> tuple[Any, list[Any]]:
         """The loss and its terms in the order of `metric_names`, each (batch,)."""
-        loss = reconstruction_loss(x, outputs["reconstruction"])
+        loss = reconstruction_loss(x, outputs["reconstruction"], valid_frames)
         return loss, [loss]
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
@@ -64,7 +78,7 @@ class AutoencoderModel(keras.Model):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """The mean loss of a batch; its terms are added to their metrics."""
-        loss, terms = self.sample_losses(x, y_pred)
+        loss, terms = self.sample_losses(x, y_pred, y, training)
         for tracker, term in zip(self.trackers, terms, strict=True):
             tracker.update_state(term, sample_weight=sample_weight)
         return self._mean_loss(ops.zeros_like(loss), loss, sample_weight=sample_weight)
@@ -129,14 +143,21 @@ class Autoencoder:
         """Make ready to train with Adam at `learning_rate`."""
         self.model.compile(optimizer=keras.optimizers.Adam(learning_rate))
 
-    def set_output_mean(self, mean: float) -> None:
-        """Start the output at `mean` in (0, 1), the training data's, by the bias of the last convolution.
+    def start_from(self, spectrograms: np.ndarray, output_bias: bool = True) -> None:
+        """Begin at what is known of the training data before any step.
 
-        Otherwise the first epochs go into learning that most cells of a spectrogram are near the floor.
+        A linear path starts at the best linear model of spectrograms (count, *input_shape); without one, and with
+        output_bias, the output starts at their mean. Otherwise the first epochs go into learning that most cells of a
+        spectrogram are near the floor.
         """
-        mean = min(max(float(mean), 1e-3), 1 - 1e-3)
-        last = next(layer for layer in reversed(self.decoder.layers) if isinstance(layer, layers.Conv2DTranspose))
-        last.bias.assign(np.full(last.bias.shape, np.log(mean / (1 - mean)), np.float32))
+        self._check(spectrograms)
+        if self.config.linear_path:
+            linear = fit_linear_vae(spectrograms, self.config.latent_space_dim, noise_variance(self.config))
+            assign(linear, self.encoder, self.decoder)
+        elif output_bias:
+            mean = min(max(float(spectrograms.mean()), 1e-3), 1 - 1e-3)
+            bias = output_layer(self.decoder).bias
+            bias.assign(np.full(bias.shape, np.log(mean / (1 - mean)), np.float32))
 
     def train(
         self,

@@ -15,6 +15,9 @@ KINDS = ("vae", "autoencoder")
 DECODES = ("mean", "sampled")
 VALUE_RANGES = ("global", "record")
 SCHEDULES = ("constant", "cosine")
+NORMS = ("batch", "group", "none")
+UPSAMPLINGS = ("transpose", "resize")
+DECODER_VARIANCES = ("fixed", "learned")
 
 # What a setting is for, the groups of `audio-vae train --help` and of a model's config.yaml.
 TRAINED = "what is trained"
@@ -55,10 +58,31 @@ class ModelConfig:
     norm_momentum: float = setting(
         0.99, TRAINED, "what batch normalisation keeps of its running statistics at each step"
     )
+    norm: str = setting("batch", TRAINED, "normalisation after each convolution", choices=NORMS)
+    residual_blocks: int = setting(0, TRAINED, "residual blocks after each convolution")
+    upsampling: str = setting(
+        "transpose",
+        TRAINED,
+        "the decoder grows by transposed convolutions, or by resize and convolution",
+        choices=UPSAMPLINGS,
+    )
+    linear_path: bool = setting(
+        False, TRAINED, "a linear encoder and decoder beside the convolutions, starting at the data's PCA"
+    )
     decode: str = setting(
         "mean", TRAINED, "which latent is decoded, the mean mu or a sampled z; VAE only", choices=DECODES
     )
     reconstruction_weight: float = setting(1_000_000.0, LOSS, "reconstruction loss x W + KL; VAE only", metavar="W")
+    decoder_variance: str = setting(
+        "fixed",
+        LOSS,
+        "W is fixed, or learned with the decoder's variance; VAE only",
+        choices=DECODER_VARIANCES,
+    )
+    free_bits: float = setting(0.0, LOSS, "nats of KL that each latent dimension has free; VAE only", metavar="NATS")
+    log_variance_range: tuple[float, ...] = setting(
+        (), LOSS, "keep log_variance in LOW,HIGH; none when empty; VAE only", metavar="LOW,HIGH"
+    )
 
     def __post_init__(self) -> None:
         require(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
@@ -82,7 +106,18 @@ class ModelConfig:
         require(_positive(weight, int, float), "reconstruction_weight", weight, "a positive number")
         momentum = self.norm_momentum
         require(_positive(momentum, int, float) and momentum < 1, "norm_momentum", momentum, "between 0 and 1")
-        require(self.decode in DECODES, "decode", self.decode, f"one of {', '.join(DECODES)}")
+        for name, values in (
+            ("decode", DECODES),
+            ("norm", NORMS),
+            ("upsampling", UPSAMPLINGS),
+            ("decoder_variance", DECODER_VARIANCES),
+        ):
+            require(getattr(self, name) in values, name, getattr(self, name), f"one of {', '.join(values)}")
+        blocks, bits, limits = self.residual_blocks, self.free_bits, self.log_variance_range
+        require(blocks == 0 or _positive(blocks, int), "residual_blocks", blocks, "0 or a positive integer")
+        require(bits == 0 or _positive(bits, int, float), "free_bits", bits, "0 or a positive number")
+        ordered = not limits or (len(limits) == 2 and -math.inf < limits[0] < limits[1] < math.inf)
+        require(ordered, "log_variance_range", limits, "empty, or two finite numbers, the lower one first")
 
     @property
     def stride_pairs(self) -> list[tuple[int, int]]:
@@ -105,6 +140,7 @@ class TrainConfig:
     value_range: str = setting(
         "global", FITTING, "what 0 and 1 stand for: the dataset's dB range, or each record's own", choices=VALUE_RANGES
     )
+    kl_warmup_epochs: int = setting(0, LOSS, "epochs in which the KL's weight grows from 0 to 1; VAE only")
     output_bias: bool = setting(True, FITTING, "start the output at the training data's mean, which saves epochs")
     cache_mb: int | None = setting(
         None, SPEED, "keep a split of up to N MB in memory; not given: of up to a quarter of what is free", metavar="N"
@@ -117,7 +153,7 @@ class TrainConfig:
         rate = self.learning_rate
         require(_positive(rate, int, float), "learning_rate", rate, "a positive number")
         require(self.schedule in SCHEDULES, "schedule", self.schedule, f"one of {', '.join(SCHEDULES)}")
-        for name in ("patience", "seed", "cache_mb"):
+        for name in ("patience", "seed", "cache_mb", "kl_warmup_epochs"):
             value = getattr(self, name)
             given = value is not None or name != "cache_mb"
             require(not given or value == 0 or _positive(value, int), name, value, "0 or a positive integer")
@@ -131,6 +167,10 @@ class TrainConfig:
         if self.schedule == "cosine":
             return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
         return self.learning_rate
+
+    def kl_weight_at(self, epoch: int) -> float:
+        """What the KL of an epoch, counted from 0, is multiplied by: Bowman et al., arXiv:1511.06349, section 3.1."""
+        return min(1.0, (epoch + 1) / (self.kl_warmup_epochs + 1))
 
 
 @dataclass(frozen=True)

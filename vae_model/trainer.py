@@ -70,6 +70,19 @@ def saved_settings(folder: str) -> tuple[ModelConfig, TrainConfig] | None:
     return None if state is None else (state.bundle.model, state.bundle.train)
 
 
+class KLWarmup(keras.callbacks.Callback):
+    """Sets what a VAE's KL is multiplied by at each epoch; an autoencoder has none."""
+
+    def __init__(self, train: TrainConfig) -> None:
+        super().__init__()
+        self.train = train
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Set the weight of epoch `epoch`, counted from 0."""
+        if hasattr(self.model, "kl_weight"):
+            self.model.kl_weight.assign(self.train.kl_weight_at(epoch))
+
+
 class _Run:
     """One call of `train_model`."""
 
@@ -89,8 +102,7 @@ class _Run:
         if train.value_range == "record":
             value_range = data.record_range(examples)
         self.autoencoder: Autoencoder = build(model)
-        if train.output_bias:
-            self.autoencoder.set_output_mean(data.scaled(examples, value_range).mean())
+        self.autoencoder.start_from(data.scaled(examples, value_range), train.output_bias)
         self.autoencoder.compile(train.learning_rate)
         self.state = RunState(Bundle.of(self.dataset, model, train, value_range), epoch=0, step=0, last="")
 
@@ -155,6 +167,7 @@ class _Run:
         callbacks: list[keras.callbacks.Callback] = [
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: setattr(order, "epoch", epoch)),
             keras.callbacks.LearningRateScheduler(lambda epoch, _: train.learning_rate_at(epoch)),
+            KLWarmup(train),
             keras.callbacks.TensorBoard(str(self.folder / "tensorboard"), write_graph=False, profile_batch=0),
             checkpoints,
         ]
