@@ -199,6 +199,16 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path, dataset: str, make_mode
         evaluate.main([folder, str(damaged)])
 
 
+def test_a_model_that_has_diverged_is_said_to_have(dataset: str, make_model: Callable[..., str]) -> None:
+    folder = make_model()
+    model = VAE.load(folder)
+    layer = model.encoder.get_layer("mu")
+    layer.set_weights([np.full_like(weights, np.nan) for weights in layer.get_weights()])
+    model.save(folder)
+    with pytest.raises(WorkError, match="diverged"):
+        evaluate.main([folder, dataset])
+
+
 def test_what_is_fitted_is_a_bounded_even_sample(dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = open_dataset(dataset)
     every = [record.source for record in opened.records("train")]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines import store
 from pipelines.dataset import Dataset, read_records
-from pipelines.errors import SettingError
+from pipelines.errors import SettingError, WorkError
 from pipelines.records import Record
 from vae_model.autoencoder import Autoencoder
 from vae_model.baselines import COMPONENTS, LabelMeans, PrincipalComponents
@@ -132,7 +132,7 @@ class Evaluation:
                 self._components = PrincipalComponents(training.values, max(*COMPONENTS, self._dim), seed)
 
     def add(self, batch: Batch) -> None:
-        """Measure a batch of the split."""
+        """Measure a batch of the split. WorkError when what the model answers is no number."""
         latents = self.autoencoder.encode(batch.values)
         features = {"model": latents["mu" if self._is_vae else "z"]}
         reconstructions = {"mean_z": self.autoencoder.decode(features["model"])}
@@ -143,6 +143,8 @@ class Evaluation:
                 latents["mu"] + np.exp(latents["log_variance"] / 2) * noise
             )
         for name, reconstruction in reconstructions.items():
+            if not (np.isfinite(reconstruction).all() and np.isfinite(features["model"]).all()):
+                raise WorkError("the model has diverged: what it makes of some sounds are no finite numbers")
             self._error(name, batch, reconstruction)
         self._moments["original"].add(self._statistics.of(batch.in_db(batch.values)))
         own = batch.in_db(reconstructions[self._decoded])

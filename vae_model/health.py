@@ -28,7 +28,7 @@ MIN_ACTIVE_FRACTION = 0.05
 """With fewer than this part of its dimensions active a latent has nineteen of twenty to no purpose: collapsed."""
 
 MAX_KL_PER_DIMENSION = 50.0
-"""The KL of a mu ten deviations off the prior's mean, or of a variance of 106: exploding. Healthy is under 10."""
+"""The KL of a mu ten deviations off the prior's mean, or of a variance of 106: exploding. About 5 is healthy."""
 
 PERSISTENCE = 3
 """A verdict is given out when as many epochs in a row came to it."""
