@@ -216,7 +216,7 @@ class _Run:
             "train_seconds": round(self.state.seconds, 3),
         }
         if best.config.kind == VAE.kind:
-            examples = health.examples(self.dataset, self.state.bundle.value_range)
+            examples = health.examples(self.dataset, self._range)
             metrics["posterior"] = health.examine(best.model, examples, self.state.best_metrics["kl_loss"]).to_dict()
         dataclasses.replace(self.state.bundle, metrics=metrics, versions=package_versions()).save(self.folder)
 
