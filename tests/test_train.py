@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import signal
@@ -13,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from conftest import ROOT
 from dataset_writer import noises, write_dataset
@@ -24,7 +22,6 @@ from vae_model import train
 from vae_model.autoencoder import Autoencoder, load_model
 from vae_model.bundle import Bundle
 from vae_model.config import PRESETS
-from vae_model.progress import Progress
 from vae_model.sound import SoundGenerator
 from vae_model.vae import VAE
 
@@ -204,29 +201,3 @@ def test_what_is_no_dataset_or_empty_is_named(tmp_path: Path) -> None:
         train.main([data, "--output", str(tmp_path / "file")])
     with pytest.raises(WorkError, match="split train"):
         train.main([data, "--output", str(tmp_path / "m")])
-
-
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
-def test_progress_shows_losses_and_time_left(stream: io.StringIO) -> None:
-    progress = Progress(epochs=4, steps=2, first_epoch=2, stream=stream)
-    logs = {"loss": 1234.5, "reconstruction_loss": 0.0123, "kl_loss": 4.5}
-    for epoch in (2, 3):
-        progress.on_epoch_begin(epoch)
-        for batch in range(2):
-            progress.on_train_batch_end(batch, logs)
-        progress.on_epoch_end(epoch, {**logs, "val_loss": 9.0})
-    progress.on_train_end()
-    text = stream.getvalue()
-    assert "epoch 4/4  loss 1234.5  reconstruction 0.01230  KL 4.5" in text
-    assert "left" in text
-    assert text.endswith("\n")
-    assert text.count("\n") == (1 if stream.isatty() else 2)
-    assert ("step 1/2" in text) == stream.isatty()
-    assert np.all([len(line) < 200 for line in text.splitlines()])

@@ -142,6 +142,12 @@ class TrainConfig:
     )
     kl_warmup_epochs: int = setting(0, LOSS, "epochs in which the KL's weight grows from 0 to 1; VAE only")
     output_bias: bool = setting(True, FITTING, "start the output at the training data's mean, which saves epochs")
+    media_epochs: int = setting(
+        10,
+        SPEED,
+        "pictures and sounds for TensorBoard at most every N epochs, if they take under 1 % of the time; 0: "
+        "at the end only",
+    )
     cache_mb: int | None = setting(
         None, SPEED, "keep a split of up to N MB in memory; not given: of up to a quarter of what is free", metavar="N"
     )
@@ -153,7 +159,7 @@ class TrainConfig:
         rate = self.learning_rate
         require(_positive(rate, int, float), "learning_rate", rate, "a positive number")
         require(self.schedule in SCHEDULES, "schedule", self.schedule, f"one of {', '.join(SCHEDULES)}")
-        for name in ("patience", "seed", "cache_mb", "kl_warmup_epochs"):
+        for name in ("patience", "seed", "media_epochs", "cache_mb", "kl_warmup_epochs"):
             value = getattr(self, name)
             given = value is not None or name != "cache_mb"
             require(not given or value == 0 or _positive(value, int), name, value, "0 or a positive integer")

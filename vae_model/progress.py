@@ -1,7 +1,9 @@
-"""Progress of a training run on the terminal: one live line, or a line an epoch where there is no terminal."""
+"""Progress of a training run: its speed, and a live line on a terminal, or a line an epoch where there is none."""
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
 import sys
 import time
@@ -11,27 +13,78 @@ import keras
 
 _SECONDS_BETWEEN = 0.1
 _TERMS = (("loss", "loss", ".1f"), ("reconstruction_loss", "reconstruction", ".5f"), ("kl_loss", "KL", ".1f"))
+_SHORT = (("reconstruction", "recon"), ("validation", "val"), ("examples/s", "ex/s"))
+_ERASE = "\x1b[K"  # the rest of the terminal's line
+
+
+class Speed(keras.callbacks.Callback):
+    """Puts `examples_per_second` into an epoch's logs, for the callbacks after it.
+
+    examples: in an epoch. batch_size: of all but the last batch. The first step of an epoch is left out, if there are
+    others: the very first one compiles the model. Neither counts the validation.
+    """
+
+    def __init__(self, examples: int, batch_size: int) -> None:
+        super().__init__()
+        self.examples = examples
+        self.batch_size = batch_size
+        self._first = self._last = (0.0, 0)
+
+    @property
+    def examples_per_second(self) -> float:
+        """Of the epoch so far."""
+        seconds = self._last[0] - self._first[0]
+        return (self._last[1] - self._first[1]) / seconds if seconds > 0 else 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Begin to count."""
+        self._first = self._last = (time.monotonic(), 0)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Count the examples of the batches up to this one, from 0."""
+        seen = min((batch + 1) * self.batch_size, self.examples)
+        if seen == self.examples and logs:
+            float(logs["loss"])  # an accelerator lags behind the calls: wait until it has caught up
+        before, self._last = self._last, (time.monotonic(), seen)
+        if before[1] == 0 and seen < self.examples:
+            self._first = self._last
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Add the epoch's speed to its logs."""
+        if logs is not None and self._last[1]:  # a run may be resumed after the last step of an epoch
+            logs["examples_per_second"] = self.examples_per_second
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows epoch, step, the loss and its terms, and the time left.
+    """Shows epoch, step, the loss and its terms, active units, speed and time left.
 
-    epochs, steps: of the whole run and of one epoch. first_epoch: where this run takes it up, from 0. stream: where to,
-    standard error unless given.
+    epochs, steps: of the whole run and of one epoch. speed: what counts the examples. first_epoch, first_step: where
+    this run takes it up, from 0. stream: where to, standard error unless given. In brackets are the validation's
+    figures.
     """
 
-    def __init__(self, epochs: int, steps: int, first_epoch: int = 0, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        epochs: int,
+        steps: int,
+        speed: Speed,
+        first_epoch: int = 0,
+        first_step: int = 0,
+        stream: TextIO | None = None,
+    ) -> None:
         super().__init__()
         self.epochs = epochs
         self.steps = steps
-        self._total_steps = (epochs - first_epoch) * steps
+        self.speed = speed
+        self._begun = (first_epoch, first_step)
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
-        self._epoch = 0
-        self._started = 0.0
-        self._shown = 0.0
+        self._epoch = first_epoch
+        self._last: dict[str, Any] = {}  # the logs of the epoch before
+        self._first: tuple[float, int] | None = None  # when the first step was done, and how many steps that makes
         self._steps_done = 0
-        self._width = 0
+        self._shown = 0.0
+        self._open = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Note the epoch, counted from 0."""
@@ -40,24 +93,23 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Renew the live line, at most ten times a second."""
         now = time.monotonic()
-        if not self._steps_done:
-            self._started = now  # the first step compiles the model, and tells nothing of those that follow
-        self._steps_done += 1
+        before = self._begun[1] if self._epoch == self._begun[0] else 0
+        step = min(before + batch + 1, self.steps)
+        self._steps_done = self._epoch * self.steps + step
+        if self._first is None:
+            self._first = (now, self._steps_done)  # the first step compiles the model, and tells nothing of the others
         if self.live and now - self._shown >= _SECONDS_BETWEEN:
             self._shown = now
-            self._show(f"{self._head()}  step {batch + 1}/{self.steps}{_terms(logs or {})}  {self._left()} left")
+            figures = {**self._last, **(logs or {}), "examples_per_second": self.speed.examples_per_second}
+            self._show(self._line(figures, f"step {step}/{self.steps}"))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Show the epoch's figures, with the validation's."""
-        logs = logs or {}
-        line = f"{self._head()}{_terms(logs)}"
-        if "val_loss" in logs:
-            line += f"  | validation{_terms(logs, 'val_')}"
-        line += f"  {self._left()} left"
+        """Show the epoch's figures."""
+        self._last = logs or {}
         if self.live:
-            self._show(line)
+            self._show(self._line(self._last))
         else:
-            print(line, file=self.stream, flush=True)
+            print(self._line(self._last, columns=None), file=self.stream, flush=True)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Leave the live line where it stands."""
@@ -65,27 +117,68 @@ class Progress(keras.callbacks.Callback):
 
     def close(self) -> None:
         """End the live line; what follows starts on a new one."""
-        if self.live and self._width:
+        if self._open:
             print(file=self.stream, flush=True)
-            self._width = 0
+            self._open = False
 
-    def _head(self) -> str:
-        return f"epoch {self._epoch + 1}/{self.epochs}"
+    def _line(self, figures: dict[str, Any], step: str = "", columns: int | None = 0) -> str:
+        """The line, of as many parts as fit; columns: None for all, 0 for the terminal's width."""
+        parts = {"epoch": f"epoch {self._epoch + 1}/{self.epochs}", "step": step}
+        parts |= {name: _term(label, name, form, figures) for name, label, form in _TERMS}
+        if "active_units" in figures:
+            parts["active_units"] = f"{float(figures['active_units']):.0f} active"
+        if rate := figures.get("examples_per_second"):
+            parts["speed"] = f"{rate:.0f} examples/s"
+        parts["left"] = f"{self._left()} left"
+        if columns is None:
+            return _joined(parts)
+        columns = columns or self._columns()
+        if len(line := _joined(parts)) < columns:
+            return line
+        for long, short in _SHORT:
+            parts = {name: part.replace(long, short) for name, part in parts.items()}
+        for drop in ("", "validation", "speed", "reconstruction_loss", "active_units", "step", "kl_loss"):
+            if drop == "validation":
+                parts |= {name: parts[name].split(" (")[0] for name, _, _ in _TERMS}
+            else:
+                parts.pop(drop, None)
+            if len(line := _joined(parts)) < columns:
+                break
+        return line[: columns - 1]
 
     def _left(self) -> str:
         """Time left as m:ss or h:mm:ss, from the mean speed so far."""
-        elapsed = time.monotonic() - self._started
-        missing = max(self._total_steps - self._steps_done, 0)
-        minutes, seconds = divmod(round(elapsed / max(self._steps_done - 1, 1) * missing), 60)
+        if self._first is None or self._steps_done <= self._first[1]:
+            return "?"
+        a_step = (time.monotonic() - self._first[0]) / (self._steps_done - self._first[1])
+        missing = self.epochs * self.steps - self._steps_done
+        minutes, seconds = divmod(math.ceil(a_step * max(missing, 0)), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
+    def _columns(self) -> int:
+        """The width of the terminal that the line is on, which standard output may not be."""
+        try:
+            return os.get_terminal_size(self.stream.fileno()).columns or 80
+        except OSError:
+            return shutil.get_terminal_size().columns
+
     def _show(self, line: str) -> None:
-        line = line[: shutil.get_terminal_size().columns - 1]
-        self.stream.write("\r" + line.ljust(self._width))
+        self.stream.write(f"\r{line}{_ERASE}")
         self.stream.flush()
-        self._width = len(line)
+        self._open = True
 
 
-def _terms(logs: dict[str, Any], prefix: str = "") -> str:
-    return "".join(f"  {label} {logs[prefix + name]:{form}}" for name, label, form in _TERMS if prefix + name in logs)
+def _term(label: str, name: str, form: str, figures: dict[str, Any]) -> str:
+    """A term of the loss with the validation's in brackets: `loss 12.3 (validation 12.5)`; the others lack the word."""
+    if name not in figures:
+        return ""
+    text = f"{label} {float(figures[name]):{form}}"
+    if f"val_{name}" in figures:
+        word = "validation " if name == "loss" else ""
+        text += f" ({word}{float(figures[f'val_{name}']):{form}})"
+    return text
+
+
+def _joined(parts: dict[str, str]) -> str:
+    return "  ".join(part for part in parts.values() if part)

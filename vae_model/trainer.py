@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +18,17 @@ from pipelines.errors import SettingError, WorkError
 from vae_model import data, health
 from vae_model.autoencoder import Autoencoder, load_model
 from vae_model.bundle import BUNDLE_FILE, Bundle, ValueRange, package_versions
-from vae_model.checkpoints import FOLDER, Checkpoints, Interrupted, RunState, set_noise
+from vae_model.checkpoints import FOLDER, Checkpoints, Interrupted, RunState, score, set_noise
 from vae_model.config import ModelConfig, TrainConfig
 from vae_model.files import output_folder
-from vae_model.progress import Progress
+from vae_model.progress import Progress, Speed
 from vae_model.runtime import StopSignals, default_cache_mb
+from vae_model.tensorboard import TensorBoard
 from vae_model.vae import VAE, build, wrap
 
 TRAIN, VALIDATION = "train", "validation"
 
-FREE = ("epochs", "patience", "learning_rate", "cache_mb", "checkpoint_seconds")
+FREE = ("epochs", "patience", "learning_rate", "media_epochs", "cache_mb", "checkpoint_seconds")
 """Settings that may change when a run is resumed."""
 
 
@@ -120,6 +123,8 @@ class _Run:
         """Train to the last epoch or until patience is used up, then write the model."""
         output_folder(str(self.folder / FOLDER))
         self.state.bundle.save_config(self.folder)
+        best = score(self.state.best_metrics) if self.state.best else math.inf
+        self.board = TensorBoard(self.folder, self.autoencoder, self.dataset, self.state.bundle, self.state.epoch, best)
         if not self.state.complete:
             self._fit(self.state.bundle.train)
             self._finish()
@@ -135,9 +140,11 @@ class _Run:
         steps = examples.steps(train.batch_size)
         order = data.Order(train.seed)
         validation = self._held(VALIDATION).batches(self._range, train.batch_size) if self.validates else None
-        with StopSignals() as stop:
+        speed = Speed(examples.count, train.batch_size)
+        progress = Progress(train.epochs, steps, speed, self.state.epoch, self.state.step)
+        with StopSignals() as stop, closing(progress):
             checkpoints = Checkpoints(self.folder, self.state, steps, stop)
-            callbacks = self._callbacks(train, order, checkpoints, steps)
+            callbacks = self._callbacks(train, order, checkpoints, progress)
 
             def fit(skip: int, until: int) -> None:
                 self.autoencoder.train(
@@ -161,19 +168,19 @@ class _Run:
             self.state = checkpoints.state
 
     def _callbacks(
-        self, train: TrainConfig, order: data.Order, checkpoints: Checkpoints, steps: int
+        self, train: TrainConfig, order: data.Order, checkpoints: Checkpoints, progress: Progress
     ) -> list[keras.callbacks.Callback]:
         """What happens beside the steps. Checkpoints come last: by them a run ends that was asked to."""
         callbacks: list[keras.callbacks.Callback] = [
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: setattr(order, "epoch", epoch)),
             keras.callbacks.LearningRateScheduler(lambda epoch, _: train.learning_rate_at(epoch)),
             KLWarmup(train),
-            keras.callbacks.TensorBoard(str(self.folder / "tensorboard"), write_graph=False, profile_batch=0),
+            progress.speed,
+            *self._watch(),  # it and those before add to the logs, those after record them
+            self.board,
+            *([] if self.quiet else [progress]),
             checkpoints,
         ]
-        if not self.quiet:
-            callbacks.insert(0, Progress(train.epochs, steps, self.state.epoch))
-        callbacks[:0] = self._watch()  # first: the others record what it adds to the logs
         return callbacks
 
     def _watch(self) -> list[keras.callbacks.Callback]:
@@ -219,6 +226,7 @@ class _Run:
             examples = health.examples(self.dataset, self._range)
             metrics["posterior"] = health.examine(best.model, examples, self.state.best_metrics["kl_loss"]).to_dict()
         dataclasses.replace(self.state.bundle, metrics=metrics, versions=package_versions()).save(self.folder)
+        self.board.finish(best)
 
     @property
     def _range(self) -> ValueRange:

@@ -33,21 +33,31 @@ def spectrogram_png(log_spectrogram: np.ndarray, range_db: tuple[float, float]) 
 
     A pixel a value, low frequencies at the bottom, the loudest channel; values are clipped to range_db (min, max).
     """
+    buffer = io.BytesIO()
+    spectrogram_image(log_spectrogram, range_db).save(buffer, "PNG", optimize=True)
+    return _data_uri("image/png", buffer.getvalue())
+
+
+def spectrogram_image(log_spectrogram: np.ndarray, range_db: tuple[float, float]) -> Image.Image:
+    """The picture of `spectrogram_png`, in colours of the palette."""
     min_db, max_db = range_db
     loudest = log_spectrogram.max(axis=2)[::-1]
     scaled = (loudest - min_db) / max(max_db - min_db, 1e-6)
     image = Image.fromarray((np.clip(scaled, 0, 1) * 255).round().astype(np.uint8))
     image.putpalette(palette().tobytes())
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return _data_uri("image/png", buffer.getvalue())
+    return image
 
 
 def wav(waveform: np.ndarray, sample_rate: int) -> str:
     """A waveform (n_samples, n_channels), full scale ±1 and clipped there, as the data URI of a 16-bit WAV file."""
+    return _data_uri("audio/wav", wav_bytes(waveform, sample_rate))
+
+
+def wav_bytes(waveform: np.ndarray, sample_rate: int) -> bytes:
+    """The file of `wav`."""
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(waveform, -1, 1), sample_rate, format="WAV", subtype="PCM_16")
-    return _data_uri("audio/wav", buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _data_uri(media_type: str, content: bytes) -> str:
