@@ -77,7 +77,8 @@ def state_of(folder: Path) -> dict[str, object]:
 
 def rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "history.csv").open(newline="") as file:
-        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+        timed = ("seconds", "examples_per_second")
+        return [{name: value for name, value in row.items() if name not in timed} for row in csv.DictReader(file)]
 
 
 def assert_same_run(ours: Path, theirs: Path) -> None:

@@ -1,0 +1,48 @@
+"""Every command of docs/training.md runs as it stands, in the order of the page."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from dataset_writer import noises, write_dataset
+
+from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
+from vae_model import train
+from vae_model.config import ModelConfig, TrainConfig
+from vae_model.settings import read_settings, settable
+from vae_model.trainer import FREE
+
+TEXT = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+
+
+def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))
+    write_dataset(Path("dataset"), {"train": noises(24), "validation": noises(6)}, config)
+    for name, text in re.findall(r"<!-- file: (\S+) -->\n```yaml\n(.*?)```", TEXT, re.DOTALL):
+        Path(name).write_text(text, encoding="utf-8")
+    commands = re.findall(r"^audio-vae train (.*)$", TEXT, re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        if "--help" in command:
+            with pytest.raises(SystemExit, match="0"):
+                train.main(shlex.split(command))
+        else:
+            assert train.main(shlex.split(command)) == 0, command
+    assert read_settings("again/config.yaml") == read_settings("other/config.yaml")
+    assert read_settings("other/config.yaml")["batch_size"] == 16
+    files = re.findall(r"^\| `(\S+?)/?` \| ", TEXT.split("## The folder of a model")[1], re.MULTILINE)
+    assert sorted(files) == sorted(path.name for path in Path("model").iterdir())
+
+
+def test_the_settings_are_all_there() -> None:
+    for config in (ModelConfig, TrainConfig):
+        for name, field in settable(config).items():
+            flag = field.metadata["flag"] or f"--{name.replace('_', '-')}"
+            row = next(line for line in TEXT.splitlines() if line.startswith(f"| {field.metadata['group']} |"))
+            assert f"`{flag}`" in row, flag
+    assert f"({', '.join(f'`{name}`' for name in FREE)})" in TEXT
