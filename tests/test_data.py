@@ -107,6 +107,43 @@ def test_steps_are_skipped_exactly(tmp_path: Path, cache_mb: int) -> None:
     np.testing.assert_array_equal(flat(rest), whole[24:])
 
 
+@pytest.mark.parametrize("cache_mb", [0, 100])
+def test_batches_are_moved_whole_and_what_moves_in_is_the_floor(tmp_path: Path, cache_mb: int) -> None:
+    dataset = open_written(tmp_path)
+    examples = data.Examples(dataset, "train", cache_mb)
+    order, value_range = data.Order(3), global_range(dataset)
+    plain = list(examples.batches(value_range, 1, order).as_numpy_iterator())
+    moved = examples.batches(value_range, 1, order, shift_frames=2, with_valid_frames=True)
+    seen = set()
+    for before, (after, valid_frames) in zip(plain, moved.as_numpy_iterator(), strict=True):
+        frames = before.shape[2]
+        fits = [
+            shift
+            for shift in range(-2, 3)
+            if np.array_equal(
+                after[:, :, max(shift, 0) : frames + min(shift, 0)],
+                before[:, :, max(-shift, 0) : frames - max(shift, 0)],
+            )
+        ]
+        assert len(fits) == 1
+        shift = fits[0]
+        seen.add(shift)
+        entered = after[:, :, :shift] if shift > 0 else after[:, :, frames + shift :]
+        if shift:
+            np.testing.assert_allclose(entered, before.min(), atol=1e-3)  # float16 records reach their own floor
+        assert valid_frames == [frames + min(shift, 0)]
+    assert {-2, 2} <= seen
+
+
+def test_same_batches_are_moved_alike_after_skipping(tmp_path: Path) -> None:
+    examples = data.Examples(open_written(tmp_path), "train", 100)
+    value_range, order = ValueRange(-60, 0, per_record=True), data.Order(1)
+    whole = list(examples.batches(value_range, 2, order, shift_frames=2).as_numpy_iterator())
+    rest = list(examples.batches(value_range, 2, order, 2, shift_frames=2).as_numpy_iterator())
+    for expected, found in zip(whole[2:], rest, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_number_of_records_that_is_not_the_dataset_s_is_named(tmp_path: Path) -> None:
     dataset = open_written(tmp_path)
     entry = tmp_path / "dataset.json"

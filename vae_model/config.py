@@ -141,6 +141,8 @@ class TrainConfig:
         "global", FITTING, "what 0 and 1 stand for: the dataset's dB range, or each record's own", choices=VALUE_RANGES
     )
     kl_warmup_epochs: int = setting(0, LOSS, "epochs in which the KL's weight grows from 0 to 1; VAE only")
+    mask_padding: bool = setting(False, LOSS, "frames of padding cost nothing")
+    time_shift_frames: int = setting(0, FITTING, "move each batch by up to N frames, earlier or later")
     output_bias: bool = setting(True, FITTING, "start the output at the training data's mean, which saves epochs")
     media_epochs: int = setting(
         10,
@@ -159,7 +161,7 @@ class TrainConfig:
         rate = self.learning_rate
         require(_positive(rate, int, float), "learning_rate", rate, "a positive number")
         require(self.schedule in SCHEDULES, "schedule", self.schedule, f"one of {', '.join(SCHEDULES)}")
-        for name in ("patience", "seed", "media_epochs", "cache_mb", "kl_warmup_epochs"):
+        for name in ("patience", "seed", "media_epochs", "cache_mb", "kl_warmup_epochs", "time_shift_frames"):
             value = getattr(self, name)
             given = value is not None or name != "cache_mb"
             require(not given or value == 0 or _positive(value, int), name, value, "0 or a positive integer")

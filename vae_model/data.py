@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipelines.dataset import Dataset
 from pipelines.errors import WorkError
-from pipelines.records import MAX_DB, MIN_DB, SPECTROGRAM, RecordSpec, parse_batch, parse_stored, to_float
+from pipelines.records import MAX_DB, MIN_DB, SPECTROGRAM, VALID_FRAMES, RecordSpec, parse_batch, parse_stored, to_float
 from vae_model.bundle import ValueRange
 
 SHUFFLE_MB = 256
@@ -52,14 +52,20 @@ class Order:
         """int32 (2,): the seed and the epoch, read inside a tf.data function."""
         return tf.stack([tf.constant(self.seed, tf.int32), tf.cast(self._epoch.read_value(), tf.int32)])
 
+    def shift(self, step: tf.Tensor, most: int) -> tf.Tensor:
+        """int32, one of -most … most: what the batch of this step is moved by."""
+        key = tf.random.experimental.stateless_fold_in(self.key(), step)
+        return tf.random.stateless_uniform((), key, -most, most + 1, tf.int32)
+
 
 @dataclass(frozen=True)
 class _Held:
-    """A split in memory: spectrograms (count, n_bins, n_frames, n_channels) of the stored dtype, decibels (count,)."""
+    """A split in memory: spectrograms (count, n_bins, n_frames, n_channels) as they are stored, the rest (count,)."""
 
     spectrogram: tf.Tensor
     min_db: tf.Tensor
     max_db: tf.Tensor
+    valid_frames: tf.Tensor
 
     def at(self, numbers: tf.Tensor) -> dict[str, tf.Tensor]:
         """The features that `scaled` needs of the examples with these numbers, (batch,)."""
@@ -68,6 +74,7 @@ class _Held:
             SPECTROGRAM: to_float(stored),
             MIN_DB: tf.gather(self.min_db, numbers),
             MAX_DB: tf.gather(self.max_db, numbers),
+            VALID_FRAMES: tf.gather(self.valid_frames, numbers),
         }
 
 
@@ -96,20 +103,33 @@ class Examples:
         return math.ceil(self.count / batch_size)
 
     def batches(
-        self, value_range: ValueRange, batch_size: int, order: Order | None = None, skip_steps: int = 0
+        self,
+        value_range: ValueRange,
+        batch_size: int,
+        order: Order | None = None,
+        skip_steps: int = 0,
+        *,
+        shift_frames: int = 0,
+        with_valid_frames: bool = False,
     ) -> tf.data.Dataset:
         """One epoch of spectrograms, float32 (batch, n_bins, n_frames, n_channels), scaled to `value_range`.
 
         order: shuffled for the epoch that it stands at when the iteration begins; None keeps one fixed order.
-        skip_steps: batches at the epoch's beginning that are left out.
+        skip_steps: batches at the epoch's beginning that are left out. shift_frames: with an order, each batch is moved
+        by up to so many frames, earlier or later. with_valid_frames: pairs of that and int64 (batch,), the frames
+        before the padding.
         """
         data = self._ordered(batch_size, order).skip(skip_steps * batch_size).batch(batch_size)
         held, spec = self._held, self.spec
 
-        def parse(batch: tf.Tensor) -> tf.Tensor:
-            return scaled(held.at(batch) if held else parse_batch(batch, spec), value_range)
+        def parse(step: tf.Tensor, batch: tf.Tensor) -> Any:
+            example = held.at(batch) if held else parse_batch(batch, spec)
+            if order is not None and shift_frames:
+                example = shifted(example, order.shift(step, shift_frames), shift_frames)
+            spectrograms = scaled(example, value_range)
+            return (spectrograms, example[VALID_FRAMES]) if with_valid_frames else spectrograms
 
-        data = data.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        data = data.enumerate(skip_steps).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         steps = self.steps(batch_size) - skip_steps
         return data.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
 
@@ -146,6 +166,7 @@ class Examples:
         """All records, shard after shard."""
         stored = np.empty((self.count, *self.spec.shape), self.spec.dtype)
         decibels = np.empty((2, self.count), np.float32)
+        valid_frames = np.empty(self.count, np.int64)
         files = tf.data.Dataset.from_tensor_slices(self._paths)
         data = tf.data.TFRecordDataset(files, num_parallel_reads=None).batch(_PARSED_AT_ONCE)
         data = data.map(lambda batch: parse_stored(batch, self.spec)).prefetch(tf.data.AUTOTUNE)
@@ -156,10 +177,11 @@ class Examples:
                 break
             stored[start:end] = batch[SPECTROGRAM]
             decibels[:, start:end] = batch[MIN_DB], batch[MAX_DB]
+            valid_frames[start:end] = batch[VALID_FRAMES]
             start = end
         if start != self.count:
             raise WorkError(f"{self._name} must hold {self.count} records, as its dataset.json says")
-        return _Held(tf.convert_to_tensor(stored), *map(tf.convert_to_tensor, decibels))
+        return _Held(*map(tf.convert_to_tensor, (stored, *decibels, valid_frames)))
 
 
 def _interleaved(shards: tf.data.Dataset, read: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
@@ -187,6 +209,20 @@ def batches(dataset: Dataset, split: str, value_range: ValueRange, batch_size: i
     They are read from the shards each time. The last batch may be smaller. SettingError when there is no such split.
     """
     return Examples(dataset, split).batches(value_range, batch_size)
+
+
+def shifted(example: dict[str, Any], frames: Any, most: int) -> dict[str, Any]:
+    """A batch of parsed records moved later by `frames`, or earlier if below 0; |frames| <= most.
+
+    What moves in is 0, the record's least level; what moves out is lost.
+    """
+    spectrogram = tf.convert_to_tensor(example[SPECTROGRAM])
+    n_frames = spectrogram.shape[2]
+    padded = tf.pad(spectrogram, [[0, 0], [0, 0], [most, most], [0, 0]])
+    moved = tf.slice(padded, [0, 0, most - frames, 0], [-1, -1, n_frames, -1])
+    moved = tf.ensure_shape(moved, spectrogram.shape)
+    valid = tf.clip_by_value(example[VALID_FRAMES] + tf.cast(frames, tf.int64), 0, n_frames)
+    return example | {SPECTROGRAM: moved, VALID_FRAMES: valid}
 
 
 def scaled(example: dict[str, Any], value_range: ValueRange) -> Any:

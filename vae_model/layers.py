@@ -47,6 +47,7 @@ def build_decoder(config: ModelConfig) -> keras.Model:
     """
     shape = conv_output_shape(config)
     latent = keras.Input((config.latent_space_dim,), name="decoder_input")
+    image = _linear_image(config, latent) if config.linear_path else None
     x = layers.Dense(int(np.prod(shape)), name="decoder_dense")(latent)
     x = layers.Reshape(shape, name="decoder_reshape")(x)
     for index in reversed(range(1, len(config.conv_kernels))):
@@ -54,17 +55,35 @@ def build_decoder(config: ModelConfig) -> keras.Model:
         x = _upsampled(config, x, index, config.conv_filters[index], f"decoder_conv_transpose_layer_{number}")
         x = layers.ReLU(name=f"decoder_relu_{number}")(x)
         x = _normalised(config, x, f"decoder_bn_{number}")
+        if image is not None and index == 1:
+            x = _refined(config, x, image)
         x = _residual_blocks(config, x, f"decoder_residual_{number}")
     x = _upsampled(config, x, 0, config.input_shape[2], f"decoder_conv_transpose_layer_{len(config.conv_kernels)}")
     excess = [size - wanted for size, wanted in zip(x.shape[1:3], config.input_shape, strict=False)]
     if any(excess):
         x = layers.Cropping2D([(0, size) for size in excess], name="decoder_crop")(x)
-    if config.linear_path:
-        image = layers.Dense(int(np.prod(config.input_shape)), dtype="float32", name="decoder_linear")(latent)
-        image = layers.Reshape(config.input_shape, dtype="float32", name="decoder_linear_image")(image)
+    if image is not None:
         x = layers.Add(dtype="float32", name="decoder_sum")([image, x])
         return keras.Model(latent, Bounded(dtype="float32", name="bounded")(x), name="decoder")
     return keras.Model(latent, layers.Activation("sigmoid", dtype="float32", name="sigmoid_layer")(x), name="decoder")
+
+
+def _linear_image(config: ModelConfig, latent: Any) -> Any:
+    """A spectrogram (batch, *input_shape) that is linear in the latent (batch, latent_space_dim)."""
+    image = layers.Dense(int(np.prod(config.input_shape)), dtype="float32", name="decoder_linear")(latent)
+    return layers.Reshape(config.input_shape, dtype="float32", name="decoder_linear_image")(image)
+
+
+def _refined(config: ModelConfig, x: Any, image: Any) -> Any:
+    """x plus features of the linear image at its size, and a residual block on them: what that image lacks."""
+    filters, kernel = x.shape[-1], config.conv_kernels[0]
+    seen = layers.Conv2D(filters, kernel, config.stride_pairs[0], "same", name="decoder_image_conv")(image)
+    excess = [have - seen.shape[axis] for axis, have in enumerate(x.shape[1:3], start=1)]
+    if any(excess):
+        x = layers.Cropping2D([(0, size) for size in excess], name="decoder_image_crop")(x)
+    x = layers.Add(name="decoder_image_sum")([x, seen])
+    x = _residual_block(x, "decoder_image_residual")
+    return layers.ReLU(name="decoder_image_relu")(x)
 
 
 def output_layer(decoder: keras.Model) -> layers.Layer:
@@ -85,14 +104,19 @@ def _normalised(config: ModelConfig, x: Any, name: str) -> Any:
 
 
 def _residual_blocks(config: ModelConfig, x: Any, name: str) -> Any:
-    """x + Conv2D(ReLU(Conv2D(ReLU(x)))), so many times: He et al., arXiv:1603.05027, without their normalisation."""
-    for block in range(1, config.residual_blocks + 1):
-        filters, y = x.shape[-1], x
-        for part in (1, 2):
-            y = layers.ReLU(name=f"{name}_{block}_relu_{part}")(y)
-            y = layers.Conv2D(filters, 3, padding="same", name=f"{name}_{block}_conv_{part}")(y)
-        x = layers.Add(name=f"{name}_{block}_sum")([x, y])
+    """So many residual blocks, one after the other."""
+    for number in range(1, config.residual_blocks + 1):
+        x = _residual_block(x, f"{name}_{number}")
     return x
+
+
+def _residual_block(x: Any, name: str) -> Any:
+    """x + Conv2D(ReLU(Conv2D(ReLU(x)))): He et al., arXiv:1603.05027, without their normalisation."""
+    y = x
+    for part in (1, 2):
+        y = layers.ReLU(name=f"{name}_relu_{part}")(y)
+        y = layers.Conv2D(x.shape[-1], 3, padding="same", name=f"{name}_conv_{part}")(y)
+    return layers.Add(name=f"{name}_sum")([x, y])
 
 
 def _upsampled(config: ModelConfig, x: Any, index: int, filters: int, name: str) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
+from sklearn.utils.extmath import randomized_svd
 
 from vae_model.config import ModelConfig
 
@@ -36,10 +36,11 @@ def fit_linear_vae(examples: NDArray[np.float32], dim: int, noise_variance: floa
     flat = np.asarray(examples, np.float32).reshape(len(examples), -1)
     mean = flat.mean(axis=0)
     centred = flat - mean
+    del flat
     values, vectors = _principal(centred, dim)
     kept = np.sqrt(np.maximum(values - noise_variance, 0.0))
-    encoder = np.zeros((flat.shape[1], dim), np.float32)
-    decoder = np.zeros((dim, flat.shape[1]), np.float32)
+    encoder = np.zeros((centred.shape[1], dim), np.float32)
+    decoder = np.zeros((dim, centred.shape[1]), np.float32)
     log_variance = np.zeros(dim, np.float32)
     alive = np.flatnonzero(kept > 0)
     decoder[alive] = (kept[alive] * vectors[:, alive]).T
@@ -68,23 +69,15 @@ def noise_variance(config: ModelConfig) -> float:
     return float(np.prod(config.input_shape)) / (2 * config.reconstruction_weight)
 
 
-def _principal(centred: NDArray[np.float32], dim: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+def _principal(centred: NDArray[np.float32], dim: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The `dim` largest eigenvalues of the covariance of centred rows, and their vectors (n_cells, dim).
 
-    Taken from the smaller of the two matrices of products. Fewer rows than that leave zeros at the end.
+    Halko et al., arXiv:0909.4061. Where the rows span less, zeros are at the end.
     """
-    count, cells = centred.shape
-    wide = cells > count
-    products = (centred @ centred.T if wide else centred.T @ centred).astype(np.float64) / count
-    rank = min(dim, len(products))
-    values, vectors = eigh(products, subset_by_index=[len(products) - rank, len(products) - 1])
-    values, vectors = values[::-1], vectors[:, ::-1]
-    alive = values > 1e-7 * max(values[0], 1e-12)
-    all_values, all_vectors = np.zeros(dim), np.zeros((cells, dim), np.float32)
-    all_values[:rank][alive] = values[alive]
-    basis = vectors[:, alive].astype(np.float32)
-    if wide:
-        basis = centred.T @ basis
-        basis /= np.linalg.norm(basis, axis=0)
-    all_vectors[:, :rank][:, alive] = basis
-    return all_values, all_vectors
+    values, vectors = np.zeros(dim, np.float32), np.zeros((centred.shape[1], dim), np.float32)
+    rank = min(dim, *centred.shape)
+    _, singular, rows = randomized_svd(centred, rank, n_iter=4, random_state=0)
+    alive = np.flatnonzero(singular > 1e-4 * max(singular[0], 1e-6))
+    values[alive] = singular[alive] ** 2 / len(centred)
+    vectors[:, alive] = rows[alive].T
+    return values, vectors

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from pipelines.dataset import Dataset, open_dataset
@@ -105,7 +106,7 @@ class _Run:
         if train.value_range == "record":
             value_range = data.record_range(examples)
         self.autoencoder: Autoencoder = build(model)
-        self.autoencoder.start_from(data.scaled(examples, value_range), train.output_bias)
+        self.autoencoder.start_from(_shown_first(examples, value_range, train), train.output_bias)
         self.autoencoder.compile(train.learning_rate)
         self.state = RunState(Bundle.of(self.dataset, model, train, value_range), epoch=0, step=0, last="")
 
@@ -139,7 +140,10 @@ class _Run:
         examples = self._held(TRAIN)
         steps = examples.steps(train.batch_size)
         order = data.Order(train.seed)
-        validation = self._held(VALIDATION).batches(self._range, train.batch_size) if self.validates else None
+        masked = train.mask_padding
+        validation = None
+        if self.validates:
+            validation = self._held(VALIDATION).batches(self._range, train.batch_size, with_valid_frames=masked)
         speed = Speed(examples.count, train.batch_size)
         progress = Progress(train.epochs, steps, speed, self.state.epoch, self.state.step)
         with StopSignals() as stop, closing(progress):
@@ -148,7 +152,14 @@ class _Run:
 
             def fit(skip: int, until: int) -> None:
                 self.autoencoder.train(
-                    examples.batches(self._range, train.batch_size, order, skip),
+                    examples.batches(
+                        self._range,
+                        train.batch_size,
+                        order,
+                        skip,
+                        shift_frames=train.time_shift_frames,
+                        with_valid_frames=masked,
+                    ),
                     num_epochs=until,
                     validation_data=validation,
                     callbacks=callbacks,
@@ -251,6 +262,14 @@ class _Run:
         if not self.quiet:
             clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # a line of Progress may stand there
             print(clear + line, file=sys.stderr, flush=True)
+
+
+def _shown_first(examples: dict[str, Any], value_range: ValueRange, train: TrainConfig) -> np.ndarray:
+    """What a new model learns of the data before it trains: examples, and one frame later if training moves them."""
+    whole = np.asarray(data.scaled(examples, value_range))
+    if not train.time_shift_frames:
+        return whole
+    return np.concatenate([whole, data.scaled(data.shifted(examples, 1, 1), value_range)])
 
 
 def _output_path(folder: str, resume: bool) -> Path:
