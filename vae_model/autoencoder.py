@@ -15,7 +15,7 @@ from keras import layers, ops
 from pipelines.errors import SettingError, WorkError
 from vae_model.config import ModelConfig, Stride, model_config, to_dict
 from vae_model.files import replacing
-from vae_model.layers import PACKAGE, LatentDistribution, build_decoder, conv_stack, output_layer
+from vae_model.layers import PACKAGE, LatentDistribution, build_decoder, conv_stack, fixed_linear, output_layer
 from vae_model.linear_path import assign, fit_linear_vae, noise_variance
 from vae_model.losses import PerSampleLoss, reconstruction_loss
 
@@ -48,14 +48,14 @@ class AutoencoderModel(keras.Model):
         return {"z": self.latent_head(spectrogram, features, "encoder_output")}
 
     def latent_head(self, spectrogram: Any, features: Any, name: str) -> Any:
-        """A Dense of the features; with a linear path that begins at 0 and is added to a Dense of the spectrogram."""
+        """A Dense of the features; with a linear path that begins at 0, and is added to what is linear in the cells."""
         dim, linear = self.settings.latent_space_dim, self.settings.linear_path
         first = "zeros" if linear else "glorot_uniform"
         head = layers.Dense(dim, kernel_initializer=first, dtype="float32", name=f"{name}_conv" if linear else name)
         if not linear:
             return head(features)
         flat = layers.Flatten(dtype="float32", name="encoder_linear_flatten")(spectrogram)
-        of_cells = layers.Dense(dim, dtype="float32", name="encoder_linear")(flat)
+        of_cells = fixed_linear(dim, "encoder_linear")(flat)
         return layers.Add(dtype="float32", name=name)([of_cells, head(features)])
 
     def metric_names(self) -> list[str]:
@@ -146,9 +146,9 @@ class Autoencoder:
     def start_from(self, spectrograms: np.ndarray, output_bias: bool = True) -> None:
         """Begin at what is known of the training data before any step.
 
-        A linear path starts at the best linear model of spectrograms (count, *input_shape); without one, and with
-        output_bias, the output starts at their mean. Otherwise the first epochs go into learning that most cells of a
-        spectrogram are near the floor.
+        A linear path is the best linear model of spectrograms (count, *input_shape), and nothing before this call.
+        Without one, and with output_bias, the output starts at their mean: otherwise the first epochs go into learning
+        that most cells of a spectrogram are near the floor.
         """
         self._check(spectrograms)
         if self.config.linear_path:

@@ -67,7 +67,7 @@ class ModelConfig:
         choices=UPSAMPLINGS,
     )
     linear_path: bool = setting(
-        False, TRAINED, "a linear encoder and decoder beside the convolutions, starting at the data's PCA"
+        False, TRAINED, "a fixed linear encoder and decoder, the data's PCA, beside the convolutions"
     )
     decode: str = setting(
         "mean", TRAINED, "which latent is decoded, the mean mu or a sampled z; VAE only", choices=DECODES

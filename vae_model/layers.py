@@ -68,9 +68,17 @@ def build_decoder(config: ModelConfig) -> keras.Model:
     return keras.Model(latent, layers.Activation("sigmoid", dtype="float32", name="sigmoid_layer")(x), name="decoder")
 
 
+def fixed_linear(units: int, name: str) -> layers.Dense:
+    """A Dense of a linear path: 0 until it is fitted to the data, and not trained, which would undo it.
+
+    Adam moves every weight by about the learning rate at each step, and thousands of cells add that up.
+    """
+    return layers.Dense(units, kernel_initializer="zeros", trainable=False, dtype="float32", name=name)
+
+
 def _linear_image(config: ModelConfig, latent: Any) -> Any:
     """A spectrogram (batch, *input_shape) that is linear in the latent (batch, latent_space_dim)."""
-    image = layers.Dense(int(np.prod(config.input_shape)), dtype="float32", name="decoder_linear")(latent)
+    image = fixed_linear(int(np.prod(config.input_shape)), "decoder_linear")(latent)
     return layers.Reshape(config.input_shape, dtype="float32", name="decoder_linear_image")(image)
 
 
