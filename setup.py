@@ -11,6 +11,7 @@ EXTRAS = {
     "dev": [
         "av>=14",
         "hypothesis>=6.100",
+        "jax>=0.4.36",
         "mypy>=1.15",
         "pytest>=8.3",
         "pytest-xdist>=3.6",

@@ -17,13 +17,14 @@ from pipelines.dataset import Dataset, open_dataset
 from pipelines.errors import SettingError, WorkError
 from vae_model import data
 from vae_model.bundle import ValueRange
+from vae_model.remote import CACHE, KEPT, ShardCache
 
 AUDIO, SPECTROGRAM = AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64)
 
 
-def open_written(folder: Path, dtype: str = "float16", count: int = 11) -> Dataset:
+def open_written(folder: Path, dtype: str = "float16", count: int = 11, num_shards: int = 3) -> Dataset:
     config = DatasetConfig(AUDIO, SPECTROGRAM, dtype=dtype)
-    return open_dataset(write_dataset(folder, {"train": noises(count)}, config, num_shards=3))
+    return open_dataset(write_dataset(folder, {"train": noises(count)}, config, num_shards))
 
 
 def global_range(dataset: Dataset) -> ValueRange:
@@ -81,8 +82,9 @@ def epochs(examples: data.Examples, value_range: ValueRange, seed: int, numbers:
     return result
 
 
-def test_order_is_a_function_of_seed_and_epoch_alone(tmp_path: Path) -> None:
-    dataset = open_written(tmp_path, count=30)
+@pytest.mark.parametrize("num_shards", [3, 13])
+def test_order_is_a_function_of_seed_and_epoch_alone(tmp_path: Path, num_shards: int) -> None:
+    dataset = open_written(tmp_path, count=30, num_shards=num_shards)
     span = global_range(dataset)
     read, held = data.Examples(dataset, "train"), data.Examples(dataset, "train", cache_mb=1024)
     tf.random.set_seed(5)
@@ -183,7 +185,8 @@ def test_typical_range_is_the_median(tmp_path: Path) -> None:
 @pytest.fixture
 def in_memory(tmp_path: Path) -> Iterator[str]:
     memory = fsspec.filesystem("memory")
-    memory.put(write_dataset(tmp_path / "local", {"train": noises(5)}, DatasetConfig(AUDIO, SPECTROGRAM)), "/ds", True)
+    config = DatasetConfig(AUDIO, SPECTROGRAM)
+    memory.put(write_dataset(tmp_path / "local", {"train": noises(30)}, config, num_shards=13), "/ds", True)
     yield "memory://ds"
     memory.rm("/ds", recursive=True)
 
@@ -192,6 +195,35 @@ def test_dataset_on_another_store_is_read(in_memory: str, tmp_path: Path) -> Non
     remote, local = open_dataset(in_memory), open_dataset(str(tmp_path / "local"))
     found = flat(data.batches(remote, "train", global_range(remote), 2))
     np.testing.assert_array_equal(found, flat(data.batches(local, "train", global_range(local), 2)))
+    for cache_mb in (0, 1):
+        ours, theirs = (data.Examples(dataset, "train", cache_mb) for dataset in (remote, local))
+        (first,), (second,) = (epochs(examples, global_range(local), 1, [3]) for examples in (ours, theirs))
+        np.testing.assert_array_equal(first, second)
+    assert CACHE.num_bytes == 0, "what is in memory needs no copy"
+
+
+def test_copies_of_remote_shards_are_bounded_and_the_least_used_go_first() -> None:
+    memory = fsspec.filesystem("memory")
+    for number in range(30):
+        memory.pipe(f"/many/{number}", bytes([number]) * 200_000)
+    cache = ShardCache(limit_mb=4)
+    paths = {}
+    for number in range(30):
+        paths[number] = cache.fetch(f"memory://many/{number}", 200_000)
+        assert Path(paths[number]).read_bytes() == bytes([number]) * 200_000
+        assert cache.fetch("memory://many/0", 200_000) == paths[0]
+        assert cache.num_bytes <= 4 * 2**20
+        assert sum(path.stat().st_size for path in cache.folder.iterdir()) == cache.num_bytes
+    assert [number for number, path in paths.items() if Path(path).exists()] == [0, *range(11, 30)]
+    with pytest.raises(OSError, match="200000 bytes came of 5"):
+        cache.fetch("memory://many/1", 5)
+    cache.limit_mb = 0
+    cache.fetch("memory://many/1", 200_000)
+    assert cache.num_bytes == KEPT * 200_000, "what is being read stays"
+    folder = cache.folder
+    del cache
+    assert not folder.exists()
+    memory.rm("/many", recursive=True)
 
 
 def test_missing_split_and_empty_split_are_named(tmp_path: Path) -> None:

@@ -8,6 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +27,7 @@ from vae_model.bundle import Bundle
 from vae_model.checkpoints import noise_streams
 
 CONFIG = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))
+TIMES = ("seconds", "examples_per_second")
 OPTIONS = ["--preset", "tiny", "--latent-space-dim", "8", "--epochs", "3", "--seed", "7", "--patience", "2"]
 
 STOPPED = """
@@ -161,3 +166,34 @@ def test_state_of_an_earlier_version_is_refused(dataset: str, undisturbed: Path,
     (tmp_path / "checkpoints" / "state.json").write_text(json.dumps(state))
     with pytest.raises(SettingError, match="earlier version"):
         train.main([dataset, "--output", str(tmp_path), "--resume"])
+
+
+@pytest.fixture
+def served(dataset: str) -> Iterator[str]:
+    """The dataset over HTTP on this machine."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=dataset))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("cache", ["0", "64"])
+def test_remote_dataset_trains_alike_and_leaves_no_copies(
+    served: str, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    (tmp_path / "copies").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "copies"))
+    folder = tmp_path / "model"
+    assert stopped(served, folder, "on_train_batch_end", 9, signal.SIGTERM, "--cache-mb", cache) == 1
+    assert list((tmp_path / "copies").iterdir()) == []
+    assert stopped(served, folder, "on_train_batch_end", 1000, signal.SIGTERM, "--resume", "--cache-mb", cache) == 0
+    assert list((tmp_path / "copies").iterdir()) == []
+    assert_same_run(folder, undisturbed)

@@ -31,6 +31,9 @@ class AutoencoderModel(keras.Model):
     before the padding, (batch,), which then costs nothing. The loss is the mean squared error; every term is a metric.
     """
 
+    metrics_as_vectors = False
+    """Whether a step gives its metrics as (1,): `fit` on several machines takes means over their axis 0."""
+
     def __init__(self, settings: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.settings = model_config(settings)
@@ -82,6 +85,13 @@ class AutoencoderModel(keras.Model):
         for tracker, term in zip(self.trackers, terms, strict=True):
             tracker.update_state(term, sample_weight=sample_weight)
         return self._mean_loss(ops.zeros_like(loss), loss, sample_weight=sample_weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """The metrics so far, by name."""
+        metrics: dict[str, Any] = super().compute_metrics(x, y, y_pred, sample_weight)
+        return (
+            {name: ops.reshape(value, (1,)) for name, value in metrics.items()} if self.metrics_as_vectors else metrics
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -139,9 +149,23 @@ class Autoencoder:
         for model in (self.encoder, self.decoder, self.model):
             model.summary()
 
-    def compile(self, learning_rate: float = 5e-4) -> None:
-        """Make ready to train with Adam at `learning_rate`."""
-        self.model.compile(optimizer=keras.optimizers.Adam(learning_rate))
+    def compile(
+        self,
+        learning_rate: float = 5e-4,
+        *,
+        optimizer: keras.optimizers.Optimizer | None = None,
+        jit_compile: bool | str = "auto",
+        steps_per_execution: int = 1,
+    ) -> None:
+        """Make ready to train with Adam at `learning_rate`, or with the `optimizer` of a model that was loaded.
+
+        jit_compile: with XLA; "auto" on a GPU. steps_per_execution: steps between two calls of the callbacks.
+        """
+        self.model.compile(
+            optimizer=optimizer or keras.optimizers.Adam(learning_rate),
+            jit_compile=jit_compile,
+            steps_per_execution=steps_per_execution,
+        )
 
     def start_from(self, spectrograms: np.ndarray, output_bias: bool = True) -> None:
         """Begin at what is known of the training data before any step.

@@ -112,14 +112,15 @@ def score(metrics: dict[str, float]) -> float:
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Saves after each epoch, every `checkpoint_seconds` within one, and when it is asked to stop.
+    """Saves after each epoch, every `every_seconds` within one, and when it is asked to stop.
 
     After each epoch: history and best model; training ends when patience is used up. Raises Interrupted once it has
     saved what it was asked to stop, WorkError when the loss is no number.
     """
 
-    def __init__(self, folder: Path, state: RunState, steps: int, stop: StopSignals) -> None:
+    def __init__(self, folder: Path, state: RunState, steps: int, stop: StopSignals, every_seconds: float) -> None:
         super().__init__()
+        self.every_seconds = every_seconds
         self.folder = folder
         self.state = state
         self.steps = steps
@@ -142,7 +143,7 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Save when it is time or when asked to. batch: the last one done, from 0; it may be beyond the last."""
         self._step = min(self._first + batch + 1, self.steps)
-        late = time.monotonic() - self._saved >= self.state.bundle.train.checkpoint_seconds
+        late = time.monotonic() - self._saved >= self.every_seconds
         if self._stop.asked or (late and self._step < self.steps):
             self._save_within_epoch(_totals(self.model), _noise(self.model))
 

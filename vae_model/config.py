@@ -18,6 +18,9 @@ SCHEDULES = ("constant", "cosine")
 NORMS = ("batch", "group", "none")
 UPSAMPLINGS = ("transpose", "resize")
 DECODER_VARIANCES = ("fixed", "learned")
+MIXED_PRECISIONS = ("off", "on", "auto")
+JITS = ("auto", "on", "off")
+STRATEGIES = ("auto", "none", "mirrored", "multi-worker")
 
 # What a setting is for, the groups of `audio-vae train --help` and of a model's config.yaml.
 TRAINED = "what is trained"
@@ -153,11 +156,25 @@ class TrainConfig:
     cache_mb: int | None = setting(
         None, SPEED, "keep a split of up to N MB in memory; not given: of up to a quarter of what is free", metavar="N"
     )
+    shard_cache_mb: int = setting(4096, SPEED, "keep up to N MB of a remote dataset's shards on the local disk")
+    mixed_precision: str = setting(
+        "off", SPEED, "compute in bfloat16 what may be; auto: where the device is fast at it", choices=MIXED_PRECISIONS
+    )
+    jit: str = setting("auto", SPEED, "compile steps with XLA; auto: on a GPU", choices=JITS)
+    steps_per_execution: int = setting(1, SPEED, "steps between two looks of the program at what happens")
+    strategy: str = setting(
+        "auto",
+        SPEED,
+        "devices: mirrored, all of this machine; multi-worker, TF_CONFIG's machines; auto: what there is",
+        choices=STRATEGIES,
+    )
     checkpoint_seconds: float = setting(600.0, OUTPUT, "within an epoch, save a state to go on from this often")
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "steps_per_execution", "shard_cache_mb"):
             require(_positive(getattr(self, name), int), name, getattr(self, name), "a positive integer")
+        for name, choices in (("mixed_precision", MIXED_PRECISIONS), ("jit", JITS), ("strategy", STRATEGIES)):
+            require(getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(choices)}")
         rate = self.learning_rate
         require(_positive(rate, int, float), "learning_rate", rate, "a positive number")
         require(self.schedule in SCHEDULES, "schedule", self.schedule, f"one of {', '.join(SCHEDULES)}")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
 import tensorflow as tf
-from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
 from pipelines.dataset import Dataset
 from pipelines.errors import WorkError
+from pipelines.formats import local_path
 from pipelines.records import MAX_DB, MIN_DB, SPECTROGRAM, VALID_FRAMES, RecordSpec, parse_batch, parse_stored, to_float
 from vae_model.bundle import ValueRange
+from vae_model.remote import CACHE, FETCHES
 
 SHUFFLE_MB = 256
 """A split is shuffled through a buffer of this size; a larger one also by its shards, in a new order each epoch."""
@@ -81,16 +79,24 @@ class _Held:
 class Examples:
     """A split's records, in memory when they are at most `cache_mb` large, else read from its shards each epoch.
 
-    The order in which they come does not depend on which of both it is. SettingError when there is no such split.
+    The order in which they come does not depend on which of both it is. replicas: devices that share each batch; a last
+    batch of an epoch too small for all of them is left out. SettingError when there is no such split.
     """
 
-    def __init__(self, dataset: Dataset, split: str, cache_mb: int = 0) -> None:
+    def __init__(self, dataset: Dataset, split: str, cache_mb: int = 0, replicas: int = 1) -> None:
         self.spec: RecordSpec = dataset.record
-        self.count = dataset.split(split).num_examples
-        self._counts = [shard.num_examples for shard in dataset.split(split).shards]
-        self.num_bytes = sum(shard.num_bytes for shard in dataset.split(split).shards)
+        stored = dataset.split(split)
+        self.count = stored.num_examples
+        self._replicas = replicas
+        self._counts = [shard.num_examples for shard in stored.shards]
+        self.num_bytes = sum(shard.num_bytes for shard in stored.shards)
         self._name = f"{dataset.uri}: split {split}"
-        self._paths = _local_paths(dataset, split)
+        self._shards = [
+            (uri, shard.num_bytes) for uri, shard in zip(dataset.shard_uris(split), stored.shards, strict=True)
+        ]
+        if not self._shards:
+            raise WorkError(f"{dataset.uri}: its split {split} holds no records")
+        self._is_local = local_path(self._shards[0][0]) is not None
         self._held = self._read_all() if self.num_bytes <= cache_mb * MB else None
 
     @property
@@ -100,7 +106,8 @@ class Examples:
 
     def steps(self, batch_size: int) -> int:
         """Batches an epoch; the last one may be smaller."""
-        return math.ceil(self.count / batch_size)
+        whole, rest = divmod(self.count, batch_size)
+        return whole + (rest >= self._replicas)
 
     def batches(
         self,
@@ -119,7 +126,9 @@ class Examples:
         by up to so many frames, earlier or later. with_valid_frames: pairs of that and int64 (batch,), the frames
         before the padding.
         """
-        data = self._ordered(batch_size, order).skip(skip_steps * batch_size).batch(batch_size)
+        steps = self.steps(batch_size)
+        examples = self._ordered(batch_size, order).take(steps * batch_size).skip(skip_steps * batch_size)
+        data = examples.batch(batch_size)
         held, spec = self._held, self.spec
 
         def parse(step: tf.Tensor, batch: tf.Tensor) -> Any:
@@ -130,45 +139,66 @@ class Examples:
             return (spectrograms, example[VALID_FRAMES]) if with_valid_frames else spectrograms
 
         data = data.enumerate(skip_steps).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        steps = self.steps(batch_size) - skip_steps
-        return data.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
+        options = tf.data.Options()  # several machines read the same and each takes its share: the order stays
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+        data = data.apply(tf.data.experimental.assert_cardinality(steps - skip_steps))
+        return data.prefetch(tf.data.AUTOTUNE).with_options(options)
 
     def first(self, limit: int = SUMMARY_EXAMPLES) -> dict[str, NDArray[Any]]:
         """Up to `limit` records, taken from the shards in turn: the features of `parse_batch` as arrays."""
-        data = _interleaved(tf.data.Dataset.range(len(self._paths)), self._read_shard)
+        data = self._read(tf.data.Dataset.range(len(self._shards)))
         batch = next(data.batch(limit).take(1).as_numpy_iterator())
         return {name: value.numpy() for name, value in parse_batch(batch, self.spec).items()}
 
     def _ordered(self, batch_size: int, order: Order | None) -> tf.data.Dataset:
         """Serialized records, or numbers of records in memory, in the order of an epoch."""
-        read = self._number_shard if self._held else self._read_shard
+        read = self._numbers if self._held else self._read
         if order is None:
-            return _interleaved(tf.data.Dataset.range(len(self._paths)), read)
+            return read(tf.data.Dataset.range(len(self._shards)))
         fitting = self.count * SHUFFLE_MB * MB // max(self.num_bytes, 1)
         buffer = max(batch_size, min(self.count, fitting))
 
         def epoch(_: tf.Tensor) -> tf.data.Dataset:
             key = order.key()
-            shards = tf.random.experimental.stateless_shuffle(tf.range(len(self._paths), dtype=tf.int64), seed=key)
+            shards = tf.random.experimental.stateless_shuffle(tf.range(len(self._shards), dtype=tf.int64), seed=key)
             seeds = tf.random.stateless_uniform((2,), key, minval=1, maxval=2**62, dtype=tf.int64)
-            return _shuffled(_interleaved(tf.data.Dataset.from_tensor_slices(shards), read), buffer, seeds)
+            return _shuffled(read(tf.data.Dataset.from_tensor_slices(shards)), buffer, seeds)
 
         return tf.data.Dataset.range(1).flat_map(epoch)
 
-    def _read_shard(self, shard: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.TFRecordDataset(tf.gather(tf.constant(self._paths), shard))
+    def _read(self, shards: tf.data.Dataset, at_once: int = _PARALLEL_SHARDS) -> tf.data.Dataset:
+        """The serialized records of shards, of a few at a time in turn; remote ones are fetched ahead."""
+        if self._is_local:
+            paths = tf.constant([local_path(uri) for uri, _ in self._shards])
+            files = shards.map(lambda shard: tf.gather(paths, shard))
+        else:
+            files = shards.map(self._fetched, num_parallel_calls=FETCHES, deterministic=True).prefetch(FETCHES)
+        return files.interleave(
+            tf.data.TFRecordDataset,
+            at_once,
+            # of remote shards no more are opened than are read, so that their copies may go
+            num_parallel_calls=tf.data.AUTOTUNE if self._is_local else None,
+            deterministic=True if self._is_local else None,
+        )
 
-    def _number_shard(self, shard: tf.Tensor) -> tf.data.Dataset:
+    def _fetched(self, shard: tf.Tensor) -> tf.Tensor:
+        path = tf.numpy_function(lambda number: CACHE.fetch(*self._shards[number]).encode(), [shard], tf.string)
+        path.set_shape(())
+        return path
+
+    def _numbers(self, shards: tf.data.Dataset) -> tf.data.Dataset:
+        """The numbers in memory of the records of shards, in the same order as `_read`."""
         ends = np.cumsum([0, *self._counts])
-        return tf.data.Dataset.range(tf.gather(ends, shard), tf.gather(ends, shard + 1))
+        return shards.interleave(
+            lambda shard: tf.data.Dataset.range(tf.gather(ends, shard), tf.gather(ends, shard + 1)), _PARALLEL_SHARDS
+        )
 
     def _read_all(self) -> _Held:
         """All records, shard after shard."""
         stored = np.empty((self.count, *self.spec.shape), self.spec.dtype)
         decibels = np.empty((2, self.count), np.float32)
         valid_frames = np.empty(self.count, np.int64)
-        files = tf.data.Dataset.from_tensor_slices(self._paths)
-        data = tf.data.TFRecordDataset(files, num_parallel_reads=None).batch(_PARSED_AT_ONCE)
+        data = self._read(tf.data.Dataset.range(len(self._shards)), at_once=1).batch(_PARSED_AT_ONCE)
         data = data.map(lambda batch: parse_stored(batch, self.spec)).prefetch(tf.data.AUTOTUNE)
         start = 0
         for batch in data.as_numpy_iterator():
@@ -181,12 +211,9 @@ class Examples:
             start = end
         if start != self.count:
             raise WorkError(f"{self._name} must hold {self.count} records, as its dataset.json says")
+        if not self._is_local:
+            CACHE.clear()
         return _Held(*map(tf.convert_to_tensor, (stored, *decibels, valid_frames)))
-
-
-def _interleaved(shards: tf.data.Dataset, read: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
-    """The elements of a few shards at a time, in turn."""
-    return shards.interleave(read, _PARALLEL_SHARDS, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def _shuffled(data: tf.data.Dataset, buffer: int, seeds: tf.Tensor) -> tf.data.Dataset:
@@ -249,16 +276,3 @@ def record_range(examples: dict[str, NDArray[Any]]) -> ValueRange:
     """The typical range of records that are each scaled to their own: the medians of min_db and of max_db."""
     low, high = float(np.median(examples["min_db"])), float(np.median(examples["max_db"]))
     return ValueRange(low, high, per_record=True)
-
-
-def _local_paths(dataset: Dataset, split: str) -> list[str]:
-    """Paths of a split's shards; those on a remote store are copied to a folder that goes when the process ends."""
-    uris = dataset.shard_uris(split)
-    if not uris:
-        raise WorkError(f"{dataset.uri}: its split {split} holds no records")
-    try:
-        if isinstance(fsspec.core.url_to_fs(uris[0])[0], LocalFileSystem):
-            return [fsspec.core.url_to_fs(uri)[1] for uri in uris]
-        return list(fsspec.open_local([f"simplecache::{uri}" for uri in uris], mode="rb"))
-    except OSError as error:
-        raise WorkError(f"{dataset.uri}: the shards of split {split} cannot be read: {error}") from error

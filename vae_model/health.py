@@ -131,5 +131,5 @@ class PosteriorWatch(keras.callbacks.Callback):
 
     def _is_settled(self) -> bool:
         """Whether the running statistics, which the posterior is seen through, have forgotten where they began."""
-        steps = int(self.model.optimizer.iterations)
+        steps = int(self.model.optimizer.iterations.numpy())
         return steps * (1 - self.model.settings.norm_momentum) > 5

@@ -30,7 +30,8 @@ def prepare() -> None:
     with held_stderr():
         import tensorflow
 
-        tensorflow.config.list_logical_devices()
+        if "TF_CONFIG" not in os.environ:  # a cluster must be joined before the devices start
+            tensorflow.config.list_logical_devices()
         tensorflow.get_logger().setLevel("ERROR")
 
 
@@ -57,15 +58,16 @@ class StopSignals:
 
     What is asked is done at the end of a step, where weights, optimiser, noise and metrics belong together: an
     interrupt just anywhere could fall between a step and its being counted. Signals reach the main thread alone; in
-    another thread this does nothing.
+    another thread, and without `hold`, this does nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hold: bool = True) -> None:
         self.asked = False
+        self._hold = hold
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopSignals:
-        if threading.current_thread() is threading.main_thread():
+        if self._hold and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._ask)
         return self

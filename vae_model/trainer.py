@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import sys
+import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +24,19 @@ from vae_model.autoencoder import Autoencoder, load_model
 from vae_model.bundle import BUNDLE_FILE, Bundle, ValueRange, package_versions
 from vae_model.checkpoints import FOLDER, Checkpoints, Interrupted, RunState, score, set_noise
 from vae_model.config import ModelConfig, TrainConfig
+from vae_model.devices import is_chief, is_multi_worker, make_strategy, precision
 from vae_model.files import output_folder
 from vae_model.progress import Progress, Speed
+from vae_model.remote import CACHE
 from vae_model.runtime import StopSignals, default_cache_mb
 from vae_model.tensorboard import TensorBoard
 from vae_model.vae import VAE, build, wrap
 
 TRAIN, VALIDATION = "train", "validation"
 
-FREE = ("epochs", "patience", "learning_rate", "media_epochs", "cache_mb", "checkpoint_seconds")
+_FREE_FITTING = ("epochs", "patience", "learning_rate", "media_epochs", "checkpoint_seconds")
+_FREE_SPEED = ("cache_mb", "shard_cache_mb", "jit", "steps_per_execution", "strategy")
+FREE = (*_FREE_FITTING, *_FREE_SPEED)
 """Settings that may change when a run is resumed."""
 
 
@@ -45,27 +52,44 @@ class Training:
 
 
 def train_model(
-    dataset_uri: str, folder: str, model: ModelConfig, train: TrainConfig, *, resume: bool = False, quiet: bool = False
+    dataset_uri: str,
+    folder: str,
+    model: ModelConfig,
+    train: TrainConfig,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Training:
     """Train a model on the dataset folder at a path or URI and leave it in the MODEL folder.
 
     model: its input_shape is taken from the dataset. resume: go on where the run in `folder` stopped, else begin.
-    quiet: no progress on standard error. On Ctrl-C all is saved and a WorkError says how to go on. SettingError when
-    the dataset is none, or `folder` holds something and `resume` is not given, or the run in it had other settings.
+    quiet: no progress on standard error. callbacks: more of Keras's, before the trainer's own. On Ctrl-C all is saved
+    and a WorkError says how to go on. SettingError when the dataset is none, or `folder` holds something and `resume`
+    is not given, or the run in it had other settings.
+
+    On the CPU the same seed gives the same weights bit by bit, also when the run was stopped and resumed: TensorFlow's
+    kernels that these models use add up in a fixed order there for a given number of threads.
     """
+    CACHE.limit_mb = train.shard_cache_mb
     dataset = open_dataset(dataset_uri)
-    path = _output_path(folder, resume)
+    strategy = make_strategy(train.strategy)  # first: a cluster is joined before anything is computed
     model = dataclasses.replace(model, input_shape=dataset.record.shape)
-    run = _Run(dataset, path, quiet)
-    state = RunState.load(path) if resume else None
-    try:
-        if state is None:
-            run.begin(model, train)
-        else:
-            run.resume(state, model, train)
-        return run.fit()
-    except tf.errors.OpError as error:
-        raise _read_error(dataset, error) from error
+    with contextlib.ExitStack() as stack:
+        if is_chief(strategy):
+            path = _output_path(folder, resume)
+        else:  # the others save as well, as what they share is read by all together, but what they save goes
+            path, quiet = Path(stack.enter_context(tempfile.TemporaryDirectory())), True
+        run = _Run(dataset, path, strategy, quiet, callbacks)
+        state = RunState.load(Path(folder)) if resume else None
+        try:
+            if state is None:
+                run.begin(model, train)
+            else:
+                run.resume(Path(folder), state, model, train)
+            return dataclasses.replace(run.fit(), folder=str(Path(folder)))
+        except tf.errors.OpError as error:
+            raise _read_error(dataset, error) from error
 
 
 def saved_settings(folder: str) -> tuple[ModelConfig, TrainConfig] | None:
@@ -90,10 +114,19 @@ class KLWarmup(keras.callbacks.Callback):
 class _Run:
     """One call of `train_model`."""
 
-    def __init__(self, dataset: Dataset, folder: Path, quiet: bool) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        folder: Path,
+        strategy: tf.distribute.Strategy,
+        quiet: bool,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> None:
         self.dataset = dataset
+        self.strategy = strategy
         self.folder = folder
         self.quiet = quiet
+        self.callbacks = callbacks
         self.validates = VALIDATION in dataset.splits and dataset.splits[VALIDATION].num_examples > 0
         if TRAIN not in dataset.splits or not dataset.splits[TRAIN].num_examples:
             raise WorkError(f"DATASET {dataset.uri} must hold records in its split {TRAIN}, it has none")
@@ -105,18 +138,30 @@ class _Run:
         value_range = ValueRange(self.dataset.min_db, self.dataset.max_db)
         if train.value_range == "record":
             value_range = data.record_range(examples)
-        self.autoencoder: Autoencoder = build(model)
-        self.autoencoder.start_from(_shown_first(examples, value_range, train), train.output_bias)
-        self.autoencoder.compile(train.learning_rate)
+        with self.strategy.scope(), precision(train.mixed_precision):
+            self.autoencoder: Autoencoder = build(model)
+            self.autoencoder.start_from(_shown_first(examples, value_range, train), train.output_bias)
+            self._compile(train)
         self.state = RunState(Bundle.of(self.dataset, model, train, value_range), epoch=0, step=0, last="")
 
-    def resume(self, state: RunState, model: ModelConfig, train: TrainConfig) -> None:
-        """The model of an earlier run, as it stood; the settings in `FREE` may be new."""
+    def _compile(self, train: TrainConfig, optimizer: keras.optimizers.Optimizer | None = None) -> None:
+        self.autoencoder.compile(
+            train.learning_rate,
+            optimizer=optimizer,
+            jit_compile=train.jit if train.jit == "auto" else train.jit == "on",
+            steps_per_execution=train.steps_per_execution,
+        )
+        self.autoencoder.model.metrics_as_vectors = is_multi_worker(self.strategy)
+
+    def resume(self, folder: Path, state: RunState, model: ModelConfig, train: TrainConfig) -> None:
+        """The model of the run in `folder`, as it stood; the settings in `FREE` may be new."""
         state.bundle.check_fits(self.dataset, str(self.folder))
         _check_resumable(state.bundle, self.dataset, model, train, state.step)
         keras.utils.set_random_seed(train.seed)
-        self.autoencoder = wrap(load_model(self.folder / FOLDER / state.last))
-        set_noise(self.autoencoder.model, state.noise)
+        with self.strategy.scope(), precision(train.mixed_precision):
+            self.autoencoder = wrap(load_model(folder / FOLDER / state.last))
+            self._compile(train, self.autoencoder.model.optimizer)
+            set_noise(self.autoencoder.model, state.noise)
         self.state = dataclasses.replace(state, bundle=dataclasses.replace(state.bundle, train=train))
         self._say(f"resuming after epoch {state.epoch}" + (f" and {state.step} steps" if state.step else ""))
 
@@ -146,8 +191,11 @@ class _Run:
             validation = self._held(VALIDATION).batches(self._range, train.batch_size, with_valid_frames=masked)
         speed = Speed(examples.count, train.batch_size)
         progress = Progress(train.epochs, steps, speed, self.state.epoch, self.state.step)
-        with StopSignals() as stop, closing(progress):
-            checkpoints = Checkpoints(self.folder, self.state, steps, stop)
+        # Machines would not stop at the same step, and then wait for each other: they stop at once, and go on from the
+        # last epoch's end. For the same reason none of them saves by its clock.
+        with StopSignals(hold=not is_multi_worker(self.strategy)) as stop, closing(progress):
+            every_seconds = math.inf if is_multi_worker(self.strategy) else train.checkpoint_seconds
+            checkpoints = Checkpoints(self.folder, self.state, steps, stop, every_seconds)
             callbacks = self._callbacks(train, order, checkpoints, progress)
 
             def fit(skip: int, until: int) -> None:
@@ -182,17 +230,17 @@ class _Run:
         self, train: TrainConfig, order: data.Order, checkpoints: Checkpoints, progress: Progress
     ) -> list[keras.callbacks.Callback]:
         """What happens beside the steps. Checkpoints come last: by them a run ends that was asked to."""
-        callbacks: list[keras.callbacks.Callback] = [
+        return [
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: setattr(order, "epoch", epoch)),
             keras.callbacks.LearningRateScheduler(lambda epoch, _: train.learning_rate_at(epoch)),
             KLWarmup(train),
             progress.speed,
+            *self.callbacks,
             *self._watch(),  # it and those before add to the logs, those after record them
-            self.board,
+            *([self.board] if is_chief(self.strategy) else []),
             *([] if self.quiet else [progress]),
             checkpoints,
         ]
-        return callbacks
 
     def _watch(self) -> list[keras.callbacks.Callback]:
         if self.autoencoder.config.kind != VAE.kind:
@@ -224,6 +272,8 @@ class _Run:
 
     def _finish(self) -> None:
         """Write `model.keras`, the best epoch's without its optimiser, and then `bundle.json`."""
+        if not is_chief(self.strategy):
+            return
         best = wrap(load_model(self.folder / FOLDER / self.state.best, compiled=False))
         best.fit_latent_distribution(data.scaled(self._examples(), self._range))
         best.save(self.folder)
@@ -250,7 +300,7 @@ class _Run:
         """A split's records, in memory if they fit; says which."""
         cache_mb = self.state.bundle.train.cache_mb
         limit = default_cache_mb() if cache_mb is None else cache_mb
-        examples = data.Examples(self.dataset, split, limit)
+        examples = data.Examples(self.dataset, split, limit, self.strategy.num_replicas_in_sync)
         size = f"split {split}: {examples.num_bytes / data.MB:,.0f} MB of records"
         if examples.in_memory:
             self._say(f"{size} are held in memory")
