@@ -37,7 +37,8 @@ def limited(limit_mb: int) -> Iterator[Path | None]:
         except OSError:
             continue
         try:
-            (folder / file).write_text(str(limit_mb * MB))
+            with (folder / file).open("r+") as limit:  # which is there if this is one
+                limit.write(str(limit_mb * MB))
         except OSError:
             folder.rmdir()
             continue

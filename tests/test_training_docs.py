@@ -12,9 +12,9 @@ from dataset_writer import noises, write_dataset
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from vae_model import train
+from vae_model.checkpoints import FREE
 from vae_model.config import ModelConfig, TrainConfig
 from vae_model.settings import read_settings, settable
-from vae_model.trainer import FREE
 
 TEXT = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 

@@ -23,9 +23,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from pipelines.dataset import Dataset
 from pipelines.errors import SettingError, WorkError
 from vae_model.autoencoder import save_model
 from vae_model.bundle import Bundle
+from vae_model.config import ModelConfig, TrainConfig
 from vae_model.files import read_json, replacing, write_json
 from vae_model.runtime import StopSignals
 
@@ -34,6 +36,12 @@ STATE_FILE = "state.json"
 HISTORY_FILE = "history.csv"
 
 _VALIDATION_STREAM = 2**31  # a stream counts up from 0: training never comes so far
+
+
+_FREE_FITTING = ("epochs", "patience", "learning_rate", "media_epochs", "checkpoint_seconds")
+_FREE_SPEED = ("cache_mb", "shard_cache_mb", "jit", "steps_per_execution", "strategy")
+FREE = (*_FREE_FITTING, *_FREE_SPEED)
+"""Settings that may change when a run is resumed."""
 
 
 class Interrupted(Exception):
@@ -71,6 +79,26 @@ class RunState:
     def complete(self) -> bool:
         """Whether there is nothing left to train."""
         return self.epoch >= self.bundle.train.epochs or self.exhausted
+
+    def check_goes_on(self, dataset: Dataset, model: ModelConfig, train: TrainConfig) -> None:
+        """SettingError naming a setting that would make the saved weights another model's or another run's.
+
+        Within an epoch the data must be the same too: their order depends on what there is.
+        """
+        saved = dataclasses.replace(self.bundle.train, **{name: getattr(train, name) for name in FREE})
+        for ours, given in ((self.bundle.model, model), (saved, train)):
+            for field in dataclasses.fields(ours):
+                was, wanted = getattr(ours, field.name), getattr(given, field.name)
+                if was != wanted:
+                    raise SettingError(
+                        f"{field.name}={wanted!r} must be {was!r}, as in the run that --resume goes on with"
+                    )
+        was, there = self.bundle.dataset["num_examples"].get("train"), dataset.split("train").num_examples
+        if self.step and was != there:
+            raise SettingError(
+                f"DATASET {dataset.uri} must hold {was} records in its split train, not {there}: "
+                "the run was interrupted within an epoch"
+            )
 
     def save(self, folder: Path) -> None:
         """Write `checkpoints/state.json`, then remove the models that it does not name."""

@@ -34,11 +34,6 @@ from vae_model.vae import VAE, build, wrap
 
 TRAIN, VALIDATION = "train", "validation"
 
-_FREE_FITTING = ("epochs", "patience", "learning_rate", "media_epochs", "checkpoint_seconds")
-_FREE_SPEED = ("cache_mb", "shard_cache_mb", "jit", "steps_per_execution", "strategy")
-FREE = (*_FREE_FITTING, *_FREE_SPEED)
-"""Settings that may change when a run is resumed."""
-
 
 @dataclass(frozen=True)
 class Training:
@@ -154,9 +149,9 @@ class _Run:
         self.autoencoder.model.metrics_as_vectors = is_multi_worker(self.strategy)
 
     def resume(self, folder: Path, state: RunState, model: ModelConfig, train: TrainConfig) -> None:
-        """The model of the run in `folder`, as it stood; the settings in `FREE` may be new."""
+        """The model of the run in `folder`, as it stood; what `FREE` of checkpoints.py names may be new."""
         state.bundle.check_fits(self.dataset, str(self.folder))
-        _check_resumable(state.bundle, self.dataset, model, train, state.step)
+        state.check_goes_on(self.dataset, model, train)
         keras.utils.set_random_seed(train.seed)
         with self.strategy.scope(), precision(train.mixed_precision):
             self.autoencoder = wrap(load_model(folder / FOLDER / state.last))
@@ -342,22 +337,3 @@ def _read_error(dataset: Dataset, error: tf.errors.OpError) -> WorkError:
     except WorkError as found:
         return found
     return WorkError(f"training on DATASET {dataset.uri} failed: {(error.message or repr(error)).splitlines()[0]}")
-
-
-def _check_resumable(bundle: Bundle, dataset: Dataset, model: ModelConfig, train: TrainConfig, step: int) -> None:
-    """SettingError naming a setting that would make the saved weights another model's or another run's.
-
-    Within an epoch the data must be the same too: their order depends on what there is.
-    """
-    saved = dataclasses.replace(bundle.train, **{name: getattr(train, name) for name in FREE})
-    for ours, given in ((bundle.model, model), (saved, train)):
-        for field in dataclasses.fields(ours):
-            was, wanted = getattr(ours, field.name), getattr(given, field.name)
-            if was != wanted:
-                raise SettingError(f"{field.name}={wanted!r} must be {was!r}, as in the run that --resume goes on with")
-    was, there = bundle.dataset["num_examples"].get(TRAIN), dataset.splits[TRAIN].num_examples
-    if step and was != there:
-        raise SettingError(
-            f"DATASET {dataset.uri} must hold {was} records in its split {TRAIN}, not {there}: "
-            "the run was interrupted within an epoch"
-        )
