@@ -9,6 +9,7 @@ EXTRAS = {
     "formats": ["av>=14"],
     # What the tests and checks need.
     "dev": [
+        "aiohttp>=3.9",
         "av>=14",
         "hypothesis>=6.100",
         "jax>=0.4.36",

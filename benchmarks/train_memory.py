@@ -75,7 +75,7 @@ def train(dataset: Path, output: Path, group: Path | None) -> Measured:
 
 def main() -> int:
     parser = options(__doc__, 3_000)
-    parser.add_argument("--limit-mb", type=int, default=1536, help="memory that the command gets (default 1536)")
+    parser.add_argument("--limit-mb", type=int, default=2048, help="memory that the command gets (default 2048)")
     parser.add_argument("--times", type=int, default=10, help="size of the larger dataset in limits (default 10)")
     chosen = parser.parse_args()
     report = Report("train-memory", "Training: memory", chosen.write)

@@ -147,8 +147,9 @@ class Examples:
     def first(self, limit: int = SUMMARY_EXAMPLES) -> dict[str, NDArray[Any]]:
         """Up to `limit` records, taken from the shards in turn: the features of `parse_batch` as arrays."""
         data = self._read(tf.data.Dataset.range(len(self._shards)))
-        batch = next(data.batch(limit).take(1).as_numpy_iterator())
-        return {name: value.numpy() for name, value in parse_batch(batch, self.spec).items()}
+        data = data.take(limit).batch(_PARSED_AT_ONCE).map(lambda batch: parse_batch(batch, self.spec))
+        parts = list(data.as_numpy_iterator())
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _ordered(self, batch_size: int, order: Order | None) -> tf.data.Dataset:
         """Serialized records, or numbers of records in memory, in the order of an epoch."""

@@ -64,7 +64,8 @@ def train_model(
     is not given, or the run in it had other settings.
 
     On the CPU the same seed gives the same weights bit by bit, also when the run was stopped and resumed: TensorFlow's
-    kernels that these models use add up in a fixed order there for a given number of threads.
+    kernels that these models use add up in a fixed order there for a given number of threads. (With its
+    `enable_op_determinism` the weights are the same ones.) On a GPU they may differ in the last digits.
     """
     CACHE.limit_mb = train.shard_cache_mb
     dataset = open_dataset(dataset_uri)
