@@ -6,17 +6,15 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from pipelines.terminal import held_stderr
 
-_CGROUP_FILES = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
-"""A container's memory limit and use, in version 2 and 1."""
+_CGROUP_FILES = {"": ("memory.max", "memory.current"), "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes")}
+"""The files of a memory limit and use, in version 2 of control groups and in version 1."""
 
 
 def prepare() -> None:
@@ -41,11 +39,23 @@ def available_bytes() -> int:
     with contextlib.suppress(OSError, ValueError, StopIteration):  # no Linux: what is installed
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         available = int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
-    for limit, usage in _CGROUP_FILES:
-        with contextlib.suppress(OSError, ValueError):  # no such cgroup, or "max": no limit
-            left = int(Path(limit).read_text(encoding="ascii")) - int(Path(usage).read_text(encoding="ascii"))
+    for limit, usage in _cgroup_files():
+        with contextlib.suppress(OSError, ValueError):  # no such group, or "max": no limit
+            left = int(limit.read_text(encoding="ascii")) - int(usage.read_text(encoding="ascii"))
             available = min(available, max(left, 0))
     return available
+
+
+def _cgroup_files() -> Iterator[tuple[Path, Path]]:
+    """Limit and use of this process's group and of the one that a container sees as its root."""
+    with contextlib.suppress(OSError):  # no Linux
+        for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            controller, path = line.split(":", 2)[1:]
+            if controller in _CGROUP_FILES:
+                limit, usage = _CGROUP_FILES[controller]
+                root = Path("/sys/fs/cgroup", controller)
+                for folder in (root, root / path.lstrip("/")):
+                    yield folder / limit, folder / usage
 
 
 def default_cache_mb() -> int:
