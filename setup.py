@@ -39,6 +39,7 @@ setup(
         "jinja2>=3.1",
         "keras>=3.10",
         "librosa>=0.11,<1",
+        "numba>=0.61",
         "numpy>=1.26",
         "pillow>=11",
         "protobuf>=5",

@@ -17,7 +17,7 @@ from vae_model import generate, reconstruct
 from vae_model.autoencoder import Autoencoder
 from vae_model.bundle import Bundle, ValueRange
 from vae_model.config import ModelConfig, TrainConfig
-from vae_model.sound import SoundGenerator, join_segments, write_wav
+from vae_model.sound import SoundGenerator, write_wav
 from vae_model.vae import build
 
 RATE = 8000
@@ -133,14 +133,6 @@ def test_file_is_resampled_to_the_model_s_rate(tmp_path: Path) -> None:
     output = np.concatenate(list(identity().reconstruct_file(str(tmp_path / "a.wav"))))
     assert len(output) == RATE
     assert pitch_hz(output[:, 0]) == pytest.approx(600, rel=0.005)
-
-
-def test_joined_segments_are_the_signal_that_they_were_cut_from() -> None:
-    signal = np.random.default_rng(0).standard_normal((95, 2)).astype(np.float32)
-    segments = [signal[0:20], signal[15:35], signal[30:50], signal[45:65], signal[60:80], signal[75:95]]
-    np.testing.assert_allclose(np.concatenate(list(join_segments(segments, 5))), signal, atol=1e-6)
-    np.testing.assert_array_equal(np.concatenate(list(join_segments([signal[:9], signal[9:]], 0))), signal)
-    assert list(join_segments([], 5)) == []
 
 
 @pytest.mark.parametrize("level", [0.5, 3.0])

@@ -78,7 +78,7 @@ _NOTHING_HELD_OUT = (
 
 def _colophon(bundle: Bundle, origin: Origin) -> str:
     text = (
-        "Waveforms of reconstructions and new sounds: phases found by Griffin-Lim, an estimate that adds some "
+        "Waveforms of reconstructions and new sounds: phases estimated from magnitudes, which adds some "
         f"roughness of its own. Made by audio-vae {bundle.versions.get('audio-vae', '')}, seed {origin.seed}."
     )
     if origin.synthesised:

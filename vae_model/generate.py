@@ -9,6 +9,7 @@ import sys
 
 from pipelines.config import require
 from vae_model.files import output_folder
+from vae_model.options import add_phase
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--seed", type=int, metavar="S", help="the same seed gives the same sounds (default: a new one)"
     )
+    add_phase(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return result
 
@@ -39,7 +41,7 @@ def main(argv: list[str]) -> int:
     prepare()
     from vae_model.sound import SoundGenerator, write_wav
 
-    generator = SoundGenerator.load(arguments.model, seed)
+    generator = SoundGenerator.load(arguments.model, seed, arguments.phase)
     folder = output_folder(arguments.output)
     sample_rate = generator.bundle.audio.sample_rate
     written = []
@@ -48,5 +50,5 @@ def main(argv: list[str]) -> int:
         written.append({"path": str(path), "num_samples": write_wav(path, [waveform], sample_rate)})
     print(f"{len(written)} sounds in {folder}, seed {seed}", file=sys.stderr)
     if arguments.json:
-        print(json.dumps({"sample_rate": sample_rate, "seed": seed, "written": written}))
+        print(json.dumps({"sample_rate": sample_rate, "seed": seed, "phase": arguments.phase, "written": written}))
     return 0

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from pipelines.errors import SettingError
+from vae_model.config import PHASES
 from vae_model.settings import coerced, hints, rule, settable
 
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
@@ -70,6 +71,16 @@ def _reader(name: str, hint: Any) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"{text!r} must be {rule(hint)}") from None
 
     return read
+
+
+def add_phase(parser: argparse.ArgumentParser, *more: str) -> None:
+    """The flag --phase: one of PHASES, or of `more`."""
+    parser.add_argument(
+        "--phase",
+        choices=(*PHASES, *more),
+        default=PHASES[0],
+        help=f"how the phases are found, docs/sound.md (default: {PHASES[0]})",
+    )
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:

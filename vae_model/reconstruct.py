@@ -11,7 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from pipelines.errors import SettingError, SourceError
 from pipelines.sources import find_audio
+from vae_model.config import ORIGINAL_PHASE
 from vae_model.files import output_folder
+from vae_model.options import add_phase
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("model", metavar="MODEL", help="folder that `audio-vae train` wrote")
     result.add_argument("audio", metavar="AUDIO", nargs="+", help="audio files, or folders of them")
     result.add_argument("--output", required=True, metavar="DIR", help="folder for the WAV files")
+    add_phase(result, ORIGINAL_PHASE)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return result
 
@@ -31,14 +34,14 @@ def main(argv: list[str]) -> int:
     """Run the command: 0, or 1 when some of the files could not be used. Other errors are the caller's to print."""
     arguments = parser().parse_args(argv)
     sources = find_audio(arguments.audio)
-    targets = [Path(arguments.output) / name for name in wav_names(sources)]
+    targets = [Path(arguments.output) / name for name in wav_names(sources, _suffix(arguments.phase))]
     _require_apart(sources, targets)
     from vae_model.runtime import prepare
 
     prepare()
     from vae_model.sound import SoundGenerator, write_wav
 
-    generator = SoundGenerator.load(arguments.model)
+    generator = SoundGenerator.load(arguments.model, phase=arguments.phase)
     output_folder(arguments.output)
     sample_rate = generator.bundle.audio.sample_rate
     written, failed = [], []
@@ -52,22 +55,28 @@ def main(argv: list[str]) -> int:
             written.append({"source": source, "path": str(target), "num_samples": samples})
             print(f"{source} -> {target}", file=sys.stderr)
     if arguments.json:
-        print(json.dumps({"sample_rate": sample_rate, "written": written, "failed": failed}))
+        values = {"sample_rate": sample_rate, "phase": arguments.phase, "written": written, "failed": failed}
+        print(json.dumps(values))
     return 1 if failed else 0
 
 
-def wav_names(sources: list[str]) -> Iterator[str]:
-    """A file name for each source: its own with the suffix .wav, and a number more where that is taken.
+def _suffix(phase: str) -> str:
+    """Of the files' names: phases that no model could find are named."""
+    return ".original-phase.wav" if phase == ORIGINAL_PHASE else ".wav"
+
+
+def wav_names(sources: list[str], suffix: str = ".wav") -> Iterator[str]:
+    """A file name for each source: its own with this suffix, and a number more where that is taken.
 
     Names that differ only in case are one name, as they are to some file systems.
     """
     taken: set[str] = set()
     for source in sources:
         stem, number = PurePosixPath(source).stem, 1
-        name = f"{stem}.wav"
+        name = f"{stem}{suffix}"
         while name.casefold() in taken:
             number += 1
-            name = f"{stem}-{number}.wav"
+            name = f"{stem}-{number}{suffix}"
         taken.add(name.casefold())
         yield name
 

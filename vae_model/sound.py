@@ -1,58 +1,65 @@
-"""From spectrograms to sound: decibels, amplitudes, the Nyquist row, phases by Griffin-Lim, inverse STFT."""
+"""From a model's spectrograms to sound, and sound through a model to sound: one segment, or a file of any length."""
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import librosa
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from pipelines.audio import iter_segments
-from pipelines.config import AudioConfig
 from pipelines.errors import SettingError, WorkError
-from pipelines.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser, to_amplitude
+from pipelines.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
 from vae_model.autoencoder import MODEL_FILE, Autoencoder, load_model
 from vae_model.bundle import Bundle, ValueRange
+from vae_model.config import ORIGINAL_PHASE, PHASES
 from vae_model.files import replacing
+from vae_model.inversion import Frames, invert
+from vae_model.joining import Piece, Segmentation
+from vae_model.phase import transform
 from vae_model.vae import wrap
 
-ITERATIONS = 64
-"""Griffin-Lim steps: on true magnitudes, momentum 0.99, a magnitude error under -25 dB, pitch within 0.3 %."""
-
 _SEGMENTS_AT_ONCE = 32
-_FADE_FRACTION = 16  # neighbouring segments overlap by this part of their length, and are cross-faded over it
 _BLOCK = 65536
+
+_Output = tuple[NDArray[np.float32], ValueRange, "NDArray[np.complex64] | None"]
 
 
 class SoundGenerator:
     """Turns a model's spectrograms into waveforms, and sound through the model into sound.
 
-    autoencoder: a trained Autoencoder or VAE. bundle: the settings that its data was made with. seed: of Griffin-Lim's
-    first phases. A waveform is float32 (n_samples, n_channels) at bundle.audio.sample_rate.
+    autoencoder: a trained Autoencoder or VAE. bundle: the settings that its data was made with. phase: how phases are
+    found, one of vae_model.config.PHASES, or ORIGINAL_PHASE to reconstruct with those of the sound that went in. seed:
+    of the random ones among them. A waveform is float32 (n_samples, n_channels) at bundle.audio.sample_rate.
     """
 
-    def __init__(self, autoencoder: Autoencoder, bundle: Bundle, seed: int = 0) -> None:
+    def __init__(self, autoencoder: Autoencoder, bundle: Bundle, seed: int = 0, phase: str = PHASES[0]) -> None:
         self.autoencoder = autoencoder
         self.bundle = bundle
         self.seed = seed
+        self.phase = phase
         spectrogram = bundle.spectrogram
         self._extractor = LogSpectrogramExtractor(spectrogram.frame_size, spectrogram.hop_length, spectrogram.top_db)
         self._normaliser = MinMaxNormaliser()
 
     @classmethod
-    def load(cls, folder: str, seed: int = 0) -> SoundGenerator:
+    def load(cls, folder: str, seed: int = 0, phase: str = PHASES[0]) -> SoundGenerator:
         """The generator of a MODEL folder. SettingError when it holds no finished model, WorkError when damaged."""
         bundle = Bundle.load(Path(folder))
         model = load_model(Path(folder) / MODEL_FILE, compiled=False)
         if model.settings != bundle.model:
             raise SettingError(f"MODEL {folder}: {MODEL_FILE} and bundle.json must be of one model")
-        return cls(wrap(model), bundle, seed)
+        return cls(wrap(model), bundle, seed, phase)
+
+    @functools.cached_property
+    def segmentation(self) -> Segmentation:
+        """How a sound of any length is cut for the model. SettingError when a segment has not two frames."""
+        return Segmentation(self.bundle.audio, self.bundle.spectrogram)
 
     def normalise(self, waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], ValueRange]:
         """The model's input of one segment, (n_bins, n_frames, n_channels) in [0, 1], and what 0 and 1 stand for in it.
@@ -67,27 +74,37 @@ class SoundGenerator:
         scaled = (log_spectrogram - value_range.min_db) / value_range.span_db
         return np.clip(scaled, 0.0, 1.0).astype(np.float32), value_range
 
-    def to_waveform(
+    def denormalise(
         self, spectrogram: NDArray[np.float32], value_range: ValueRange | None = None
+    ) -> NDArray[np.float32]:
+        """Decibels of a spectrogram in [0, 1]; value_range: what 0 and 1 stand for, the model's unless given."""
+        bounds = value_range or self.bundle.value_range
+        return self._normaliser.denormalise(spectrogram, bounds.min_db, bounds.max_db)
+
+    def to_waveform(
+        self,
+        spectrogram: NDArray[np.float32],
+        value_range: ValueRange | None = None,
+        phasors: NDArray[np.complex64] | None = None,
     ) -> NDArray[np.float32]:
         """The waveform of one segment from a spectrogram (n_bins, n_frames, n_channels) in [0, 1].
 
-        value_range: what 0 and 1 stand for, the model's unless given. Griffin-Lim finds the phases (Griffin and Lim,
-        doi:10.1109/TASSP.1984.1164317; fast variant, Perraudin et al., doi:10.1109/WASPAA.2013.6701851). The result has
-        exactly bundle.audio.segment_samples samples; the same spectrogram gives the same waveform.
+        value_range: what 0 and 1 stand for, the model's unless given. phasors: its phases where they are known, complex
+        of any length but 0 and of its shape; else they are found as `phase` says. The result has exactly
+        bundle.audio.segment_samples samples; the same spectrogram gives the same waveform.
         """
-        bounds = value_range or self.bundle.value_range
-        log_spectrogram = self._normaliser.denormalise(spectrogram, bounds.min_db, bounds.max_db)
-        amplitude = np.moveaxis(to_amplitude(log_spectrogram), -1, 0)  # (n_channels, n_bins + 1, n_frames)
-        waveform = librosa.griffinlim(
-            amplitude,
-            n_iter=ITERATIONS,
-            hop_length=self.bundle.spectrogram.hop_length,
-            n_fft=self.bundle.spectrogram.frame_size,
-            length=self.bundle.audio.segment_samples,
-            random_state=self.seed,
-        )
-        return np.nan_to_num(waveform.T.astype(np.float32), posinf=0.0, neginf=0.0)
+        decibels = np.moveaxis(self.denormalise(spectrogram, value_range), 1, 0)
+        known = None if phasors is None else np.moveaxis(phasors, 1, 0)
+        frames = Frames(self.bundle.audio.segment_samples, decibels, known)
+        return np.concatenate(list(invert([frames], self.bundle.spectrogram, self.phase, self.seed)))
+
+    def to_long_waveform(self, pieces: Iterable[Piece]) -> Iterator[NDArray[np.float32]]:
+        """The waveform of a sound that `segmentation` has cut, in blocks (n_samples, n_channels) as they become ready.
+
+        The log-spectrograms of its pieces become one, and the phases are those of the whole: no seam is heard, and
+        memory does not grow with its length.
+        """
+        return invert(self.segmentation.join(pieces), self.bundle.spectrogram, self.phase, self.seed)
 
     def convert_spectrograms_to_audio(
         self, spectrograms: NDArray[np.float32], value_ranges: Iterable[ValueRange] | None = None
@@ -109,55 +126,42 @@ class SoundGenerator:
 
     def reconstruct(self, waveforms: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Each segment through the model: waveforms of segment_samples in, waveforms of segment_samples out."""
-        waveforms = iter(waveforms)
-        while several := list(islice(waveforms, _SEGMENTS_AT_ONCE)):
-            inputs, ranges = zip(*map(self.normalise, several), strict=True)
-            reconstructions, _ = self.autoencoder.reconstruct(np.stack(inputs))
-            yield from self.convert_spectrograms_to_audio(reconstructions, ranges)
+        for output in self._through(waveforms):
+            yield self.to_waveform(*output)
 
     def reconstruct_file(self, uri: str) -> Iterator[NDArray[np.float32]]:
         """A whole file through the model, in blocks (n_samples, n_channels) as they become ready.
 
-        Together they have the length that the file has at the model's sample rate. A file longer than a segment goes
-        through in overlapping segments that are cross-faded; memory does not grow with its length. SourceError when it
-        can't be used.
+        Together they have the length that the file has at the model's sample rate, however long it is. SourceError when
+        it can't be used.
         """
-        audio = self._overlapping()
         lengths: list[int] = []
 
         def waveforms() -> Iterator[NDArray[np.float32]]:
-            for segment in iter_segments(uri, audio):
+            for segment in iter_segments(uri, self.segmentation.audio):
                 lengths.append(segment.valid_samples)
                 yield segment.samples
 
-        outputs = self.reconstruct(waveforms())
-        valid = (output[: lengths.pop(0)] for output in outputs)
-        return join_segments(valid, audio.segment_samples - audio.segment_hop_samples)
+        return self.to_long_waveform(
+            Piece(self.denormalise(spectrogram, value_range), lengths.pop(0), phasors)
+            for spectrogram, value_range, phasors in self._through(waveforms())
+        )
 
-    def _overlapping(self) -> AudioConfig:
-        """The model's audio settings, cut into all segments of a file with the overlap of a cross-fade."""
-        audio = self.bundle.audio
-        hop = audio.segment_samples - audio.segment_samples // _FADE_FRACTION
-        seconds = (hop + 0.5) / audio.sample_rate if hop < audio.segment_samples else None
-        return dataclasses.replace(audio, segments="all", segment_hop_seconds=seconds)
+    def _through(self, waveforms: Iterable[NDArray[np.float32]]) -> Iterator[_Output]:
+        """What the model makes of each waveform: spectrogram in [0, 1], its range, and the phasors if `phase` asks."""
+        waveforms = iter(waveforms)
+        while several := list(islice(waveforms, _SEGMENTS_AT_ONCE)):
+            inputs, ranges = zip(*map(self.normalise, several), strict=True)
+            reconstructions, _ = self.autoencoder.reconstruct(np.stack(inputs))
+            phasors = map(self._phasors, several)
+            yield from zip(reconstructions, ranges, phasors, strict=True)
 
-
-def join_segments(segments: Iterable[NDArray[np.float32]], overlap: int) -> Iterator[NDArray[np.float32]]:
-    """Waveforms (n_samples, n_channels) put in a row, each over the last `overlap` samples of the one before.
-
-    Over the overlap one fades out as the other fades in, linearly. Each but the last is longer than 2 * overlap, and
-    the last longer than overlap.
-    """
-    fade = (np.arange(overlap, dtype=np.float32) + 0.5)[:, None] / max(overlap, 1)
-    previous: NDArray[np.float32] | None = None
-    for segment in segments:
-        if previous is not None:
-            yield previous[: len(previous) - overlap]
-            mixed = previous[len(previous) - overlap :] * (1 - fade) + segment[:overlap] * fade
-            segment = np.concatenate([mixed, segment[overlap:]])
-        previous = segment
-    if previous is not None:
-        yield previous
+    def _phasors(self, waveform: NDArray[np.float32]) -> NDArray[np.complex64] | None:
+        """The transform (n_bins, n_frames, n_channels) of a waveform when its phases are asked for."""
+        if self.phase != ORIGINAL_PHASE:
+            return None
+        size, hop = self.bundle.spectrogram.frame_size, self.bundle.spectrogram.hop_length
+        return np.stack([transform(channel, size, hop).T[:-1] for channel in waveform.T], axis=-1)
 
 
 def write_wav(path: Path, blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> int:

@@ -35,7 +35,7 @@ NUM_SHOWN = 4
 BUDGET = 0.01
 """The part of the training time that pictures and sounds may take while it lasts."""
 
-_FIRST_SECONDS = 3.0  # what the first pictures and sounds are taken to cost, with librosa's start-up
+_FIRST_SECONDS = 3.0  # what the first pictures and sounds are taken to cost, with numba's start-up
 
 
 class TensorBoard(keras.callbacks.Callback):

@@ -1,0 +1,186 @@
+"""Phases for magnitudes that have none: phase gradient heap integration, and fast Griffin-Lim to refine them.
+
+Here a transform is frames first: (n_frames, n_bins + 1) with librosa's conventions, a periodic Hann window of
+frame_size samples around every multiple of hop_length, its first sample the origin of the phases.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+HANN_GAMMA = 0.25645
+"""A Hann window of N samples is nearest to the Gaussian exp(-pi t² / (gamma N²)) for this gamma."""
+STEPS = 64
+MOMENTUM = 0.99
+"""Steps and momentum of fast Griffin-Lim; docs/sound.md has what they give."""
+
+_LEAST_WEIGHT = 0.01  # of the mean that windows add up to: what only a window's very end sees is not blown up
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as machine code, kept on disk for the next process where numba finds a folder to write to."""
+    try:
+        return numba.njit(cache=True, error_model="numpy")(function)
+    except RuntimeError:  # numba's, when neither the package's folder nor the user's cache can be written
+        return numba.njit(error_model="numpy")(function)
+
+
+def hann(frame_size: int) -> NDArray[np.float32]:
+    """The periodic Hann window, (frame_size,)."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frame_size) / frame_size)).astype(np.float32)
+
+
+def transform(waveform: NDArray[np.float32], frame_size: int, hop_length: int) -> NDArray[np.complex64]:
+    """The transform (1 + n_samples // hop_length, frame_size // 2 + 1) of a waveform (n_samples,), zeros beyond it."""
+    padded = np.pad(waveform, frame_size // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, frame_size)[::hop_length]
+    return scipy.fft.rfft(frames * hann(frame_size), axis=1)
+
+
+def phase_gradients(
+    log_amplitude: NDArray[Any], frame_size: int, hop_length: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How the phase moves, in radians a frame and in radians a bin, each (n_frames, n_bins), at every cell.
+
+    log_amplitude: natural logarithm, (n_frames, n_bins), bins from 0 on. For a Gaussian window a transform is analytic,
+    so that the gradient of its phase is that of its log amplitude turned by a right angle; a Hann window is close to
+    one (Průša, Balazs and Søndergaard 2017, doi:10.1109/TASLP.2017.2678166, equations 12 to 17).
+    """
+    scale = HANN_GAMMA * frame_size / hop_length  # gamma N² / (hop_length N)
+    in_time = _slope(log_amplitude, 1) / scale
+    in_time += 2 * np.pi * hop_length / frame_size * np.arange(log_amplitude.shape[1])
+    # A frame's phases are counted from its first sample, half a frame before its centre: that is pi a bin.
+    in_frequency = -scale * _slope(log_amplitude, 0) - np.pi
+    return in_time, in_frequency
+
+
+def _slope(array: NDArray[Any], axis: int) -> NDArray[np.float64]:
+    """Central differences, one-sided at the ends; zeros along an axis of length 1."""
+    values = np.asarray(array, np.float64)
+    return np.asarray(np.gradient(values, axis=axis)) if array.shape[axis] > 1 else np.zeros_like(values)
+
+
+def heap_integration(
+    log_amplitude: NDArray[Any], frame_size: int, hop_length: int, known: NDArray[Any] | None = None
+) -> NDArray[np.float64]:
+    """Phases in radians, (n_frames, n_bins), from the gradients, along the loudest way to every cell.
+
+    log_amplitude: as of `phase_gradients`. known: the phases (n_known, n_bins) of the first frames, which stay as they
+    are and from which the others follow; without them the loudest cell gets phase 0. The algorithm is that of Průša,
+    Balazs and Søndergaard (see `phase_gradients`), but for cells of little energy, which it gives random phases.
+    """
+    in_time, in_frequency = phase_gradients(log_amplitude, frame_size, hop_length)
+    phases = np.zeros(log_amplitude.shape)
+    done = np.zeros(log_amplitude.shape, dtype=np.bool_)
+    if known is None:
+        done.flat[np.argmax(log_amplitude)] = True
+    else:
+        phases[: len(known)], done[: len(known)] = known, True
+    _integrate(np.asarray(log_amplitude, np.float32), in_time, in_frequency, phases, done)
+    return phases
+
+
+@compiled
+def _integrate(log_amplitude: Any, in_time: Any, in_frequency: Any, phases: Any, done: Any) -> None:
+    """Fill in the phases that are not done, from the loudest cell at the edge of those that are."""
+    n_frames, n_bins = log_amplitude.shape
+    heap = [(np.float32(0.0), 0) for _ in range(0)]
+    for frame in range(n_frames):
+        for row in range(n_bins):
+            if done[frame, row]:
+                heap.append((-log_amplitude[frame, row], frame * n_bins + row))
+    heapq.heapify(heap)
+    while heap:
+        _, cell = heapq.heappop(heap)
+        frame, row = divmod(cell, n_bins)
+        for to_frame, to_row in ((frame + 1, row), (frame - 1, row), (frame, row + 1), (frame, row - 1)):
+            if not (0 <= to_frame < n_frames and 0 <= to_row < n_bins) or done[to_frame, to_row]:
+                continue
+            slope = in_time if to_row == row else in_frequency
+            step = (to_frame - frame) + (to_row - row)
+            mean = (slope[frame, row] + slope[to_frame, to_row]) / 2
+            phases[to_frame, to_row] = phases[frame, row] + step * mean
+            done[to_frame, to_row] = True
+            heapq.heappush(heap, (-log_amplitude[to_frame, to_row], to_frame * n_bins + to_row))
+
+
+def fast_griffin_lim(
+    amplitude: NDArray[np.float32],
+    start: NDArray[np.complex64],
+    frame_size: int,
+    hop_length: int,
+    sounding: tuple[int, int],
+    n_known: int = 0,
+    steps: int = STEPS,
+) -> NDArray[np.complex64]:
+    """A transform (n_frames, n_bins + 1) of this amplitude whose phases agree with each other better than `start`'s.
+
+    sounding: the first sample that may differ from 0 and the one behind the last, counted from the first frame's
+    first. n_known: frames at the beginning that stay as they are in `start`. Perraudin, Balazs and Søndergaard 2013,
+    doi:10.1109/WASPAA.2013.6701851, algorithm 2.
+    """
+    window = hann(frame_size)
+    gain = 1 / window_sum(len(amplitude), frame_size, hop_length)
+    gain[: max(sounding[0], 0)] = 0
+    gain[max(sounding[1], 0) :] = 0
+    current = start.astype(np.complex64)
+    waveform = np.empty(len(gain), np.float32)
+    previous = None
+    for _ in range(steps):
+        frames = scipy.fft.irfft(current, frame_size, axis=1)
+        _overlap_and_cut(frames, window, hop_length, gain, waveform)
+        consistent = scipy.fft.rfft(frames, axis=1)
+        previous = consistent.copy() if previous is None else previous
+        _accelerate(consistent, previous, amplitude, np.float32(MOMENTUM), n_known, current)
+    return current
+
+
+def window_sum(n_frames: int, frame_size: int, hop_length: int) -> NDArray[np.float32]:
+    """What the squared windows of n_frames add up to, ((n_frames - 1) * hop_length + frame_size,), never near 0."""
+    square = hann(frame_size) ** 2
+    total = np.zeros((n_frames - 1) * hop_length + frame_size, np.float32)
+    for frame in range(n_frames):
+        total[frame * hop_length : frame * hop_length + frame_size] += square
+    return np.maximum(total, least_weight(frame_size, hop_length))
+
+
+def least_weight(frame_size: int, hop_length: int) -> np.float32:
+    """The least that a sum of squared windows is divided by."""
+    return np.float32(_LEAST_WEIGHT * 0.375 * frame_size / hop_length)  # 3/8: the mean of a squared Hann window
+
+
+@compiled
+def _overlap_and_cut(frames: Any, window: Any, hop_length: int, gain: Any, waveform: Any) -> None:
+    """Put frames (n_frames, frame_size) together into the waveform times gain, and cut it into them again, in place."""
+    n_frames, frame_size = frames.shape
+    waveform[:] = 0
+    for frame in range(n_frames):
+        start = frame * hop_length
+        for sample in range(frame_size):
+            waveform[start + sample] += frames[frame, sample] * window[sample]
+    waveform *= gain
+    for frame in range(n_frames):
+        start = frame * hop_length
+        for sample in range(frame_size):
+            frames[frame, sample] = waveform[start + sample] * window[sample]
+
+
+@compiled
+def _accelerate(consistent: Any, previous: Any, amplitude: Any, momentum: Any, n_known: int, current: Any) -> None:
+    """current: the amplitude with the phases of the consistent transform, carried on by its last change."""
+    n_frames, n_bins = consistent.shape
+    for frame in range(n_known, n_frames):
+        for row in range(n_bins):
+            new, old = consistent[frame, row], previous[frame, row]
+            real = new.real + momentum * (new.real - old.real)
+            imaginary = new.imag + momentum * (new.imag - old.imag)
+            scale = amplitude[frame, row] / np.sqrt(real * real + imaginary * imaginary + np.float32(1e-30))
+            current[frame, row] = complex(real * scale, imaginary * scale)
+            previous[frame, row] = new
