@@ -7,6 +7,8 @@ from setuptools import find_packages, setup
 EXTRAS = {
     # Containers and codecs that libsndfile does not read: m4a, aac, webm, wma.
     "formats": ["av>=14"],
+    # `audio-vae export --onnx`, and what runs it.
+    "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.17"],
     # What the tests and checks need.
     "dev": [
         "aiohttp>=3.9",
@@ -14,9 +16,12 @@ EXTRAS = {
         "hypothesis>=6.100",
         "jax>=0.4.36",
         "mypy>=1.15",
+        "onnx>=1.17",
+        "onnxruntime>=1.20",
         "pytest>=8.3",
         "pytest-xdist>=3.6",
         "ruff>=0.12",
+        "tf2onnx>=1.17",
         "types-PyYAML",
         "types-protobuf",
     ],

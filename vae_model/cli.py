@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": ("vae_model.evaluate", "measure a model on held-out sounds, beside simple predictors"),
     "reconstruct": ("vae_model.reconstruct", "pass audio through a model and write what comes out"),
     "generate": ("vae_model.generate", "write new sounds from a model"),
+    "export": ("vae_model.export", "write a model that takes waveforms, for TensorFlow alone"),
     "demo": ("vae_model.demo", "all of it, on sounds that it makes itself"),
 }
 
