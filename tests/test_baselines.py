@@ -76,7 +76,7 @@ def test_a_probe_is_the_stated_logistic_regression() -> None:
     labels = rng.choice(list("abcd"), 500)
     features = rng.normal(size=(500, 6)) + 0.8 * rng.normal(size=(4, 6))[["abcd".index(each) for each in labels]]
     mean, deviation = features[:400].mean(axis=0), features[:400].std(axis=0)
-    fitted = LogisticRegression(C=1.0, max_iter=1000).fit((features[:400] - mean) / deviation, labels[:400])
+    fitted = LogisticRegression(C=10.0, max_iter=1000).fit((features[:400] - mean) / deviation, labels[:400])
     expected = fitted.score((features[400:] - mean) / deviation, labels[400:])
     probe = linear_probe(features[:400], labels[:400], features[400:], labels[400:])
     assert probe is not None

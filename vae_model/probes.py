@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-REGULARISATION = 1.0
-"""scikit-learn's C: the inverse strength of the L2 penalty on standardised features. Fixed, so nothing is tuned."""
+REGULARISATION = 10.0
+"""scikit-learn's C, the inverse strength of the L2 penalty on standardised features. Fixed, so nothing is tuned."""
 
 MAX_EXAMPLES = 4096
 """A probe is fitted on at most this many training examples, and tried on at most this many others."""
