@@ -243,8 +243,8 @@ def main() -> int:
     header = ["", "MSE", "of a sampled z", "RMSE dB", "KL", "active units", "digit", "speaker", "epochs", "seconds"]
     report.say(
         "FSDD, takes 0-4 (300 recordings) held out, 2,700 to train on, normalised as `course`: each record to its own",
-        "range. MSE of the decoded mean over all cells, in those units. digit, speaker: accuracy of linear probes on mu.",
-        f"Short rows train for {chosen.short_epochs} epochs with one setting changed. Seconds are wall clock, other",
+        "range. MSE of the decoded mean over all cells, in those units. digit, speaker: accuracy of linear probes on",
+        f"mu. Short rows train for {chosen.short_epochs} epochs with one setting changed. Seconds are wall clock, other",
         "work beside it.",
         "",
         *table(header, lines),

@@ -103,7 +103,7 @@ def output_layer(decoder: keras.Model) -> layers.Layer:
 def _normalised(config: ModelConfig, x: Any, name: str) -> Any:
     """x (batch, bins, frames, filters) through the normalisation that is chosen."""
     if config.norm == "batch":
-        return layers.BatchNormalization(momentum=config.norm_momentum, name=name)(x)
+        return BatchNormalization(momentum=config.norm_momentum, name=name)(x)
     if config.norm == "group":
         filters = x.shape[-1]
         groups = filters // _GROUP_CHANNELS if filters % _GROUP_CHANNELS == 0 else 1
@@ -143,6 +143,25 @@ def _upsampled(config: ModelConfig, x: Any, index: int, filters: int, name: str)
         return transposed(x)
     x = layers.UpSampling2D(stride, name=f"{name}_resize")(x)
     return layers.Conv2D(filters, kernel, padding="same", kernel_initializer=first, dtype=dtype, name=name)(x)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class BatchNormalization(layers.BatchNormalization):
+    """Keras's own, of images, with TensorFlow's fused kernel while training: the same numbers in fewer passes."""
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """inputs: (batch, bins, frames, filters)."""
+        if not (training and self.trainable and keras.backend.backend() == "tensorflow"):
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        scale, offset = ops.cast(self.gamma, "float32"), ops.cast(self.beta, "float32")
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, scale, offset, epsilon=self.epsilon)
+        count = ops.cast(ops.size(inputs) // ops.shape(inputs)[-1], "float32")
+        variance = variance * (count - 1.0) / count  # the kernel's is the unbiased one, Keras keeps the other
+        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + ops.cast(now, moving.dtype) * (1.0 - self.momentum))
+        return outputs
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
