@@ -212,7 +212,7 @@ class Preset:
 
 _BEST = Preset(
     ModelConfig(conv_kernels=(5, 3, 3, 3, 3), conv_strides=((4, 2), 2, 2, 2, 1), norm="none", linear_path=True),
-    TrainConfig(epochs=40, batch_size=32, schedule="cosine", time_shift_frames=2),
+    TrainConfig(epochs=40, batch_size=32, schedule="cosine", time_shift_frames=2, mixed_precision="auto"),
 )
 
 PRESETS: dict[str, Preset] = {
