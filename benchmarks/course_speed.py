@@ -108,8 +108,8 @@ def main() -> int:
         rows.append([name, f"{steps.speed:.2f}", f"{steps.speed / base:.2f}", *curve])
     report.say(
         f"{chosen.files:,} recordings, one epoch of {total} steps of {BATCH}; speed by the median step. The last",
-        "columns are the mean reconstruction loss of the epoch up to a step: runs of the plain port that differ by their seed",
-        "alone show what noise there is.",
+        "columns are the mean reconstruction loss of the epoch up to a step: runs of the plain port that differ by",
+        "their seed alone show what noise there is.",
         "",
         *table(["", "examples/s", "of the plain port", *(f"loss to step {step + 1}" for step in picked)], rows),
     )
