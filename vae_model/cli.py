@@ -16,6 +16,8 @@ COMMANDS = {
     "evaluate": ("vae_model.evaluate", "measure a model on held-out sounds, beside simple predictors"),
     "reconstruct": ("vae_model.reconstruct", "pass audio through a model and write what comes out"),
     "generate": ("vae_model.generate", "write new sounds from a model"),
+    "interpolate": ("vae_model.interpolate", "write sounds on the way from one to another"),
+    "decode": ("vae_model.decode", "write the sounds of latents in a Parquet file"),
     "export": ("vae_model.export", "write a model that takes waveforms, for TensorFlow alone"),
     "demo": ("vae_model.demo", "all of it, on sounds that it makes itself"),
 }

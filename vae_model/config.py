@@ -238,6 +238,11 @@ PRESETS: dict[str, Preset] = {
 what measured best on held-out speech, in docs/results.md."""
 
 
+def latent_names(config: ModelConfig) -> tuple[str, ...]:
+    """The latents that describe a sound without chance, the one to decode first: mu and log_variance, or z."""
+    return ("mu", "log_variance") if config.kind == "vae" else ("z",)
+
+
 def to_dict(config: ModelConfig | TrainConfig) -> dict[str, Any]:
     """The settings as JSON values."""
     return dataclasses.asdict(config)

@@ -17,8 +17,8 @@ from pipelines.config import AudioConfig, SpectrogramConfig
 from pipelines.spectrogram import MIN_POWER
 from vae_model.autoencoder import Autoencoder
 from vae_model.bundle import Bundle
+from vae_model.config import latent_names
 
-LATENTS = ("mu", "log_variance")
 _SEED = (0, 0)
 
 
@@ -104,8 +104,8 @@ class WaveformModel:
 def latents_only(autoencoder: Autoencoder) -> keras.Model:
     """The encoder without sampling: mu and log_variance of a VAE, the z of an autoencoder, by name."""
     outputs = autoencoder.encoder.output
-    names = [name for name in LATENTS if name in outputs] or ["z"]
-    return keras.Model(autoencoder.encoder.input, {name: outputs[name] for name in names}, name="latents")
+    wanted = {name: outputs[name] for name in latent_names(autoencoder.config)}
+    return keras.Model(autoencoder.encoder.input, wanted, name="latents")
 
 
 def log_spectrogram(waveform: Any, config: SpectrogramConfig) -> Any:

@@ -119,10 +119,19 @@ class SoundGenerator:
         The same seed gives the same sounds. A model with a range per record gives them the typical one of its training
         records.
         """
-        latents = self.autoencoder.sample_latents(count, seed)
-        for start in range(0, count, _SEGMENTS_AT_ONCE):
-            spectrograms = self.autoencoder.decode(latents[start : start + _SEGMENTS_AT_ONCE])
-            yield from self.convert_spectrograms_to_audio(spectrograms)
+        return self.decode(self.autoencoder.sample_latents(count, seed))
+
+    def decode(
+        self, latents: NDArray[np.float32], value_ranges: list[ValueRange] | None = None
+    ) -> Iterator[NDArray[np.float32]]:
+        """A waveform of one segment for each of the latents (count, latent_space_dim).
+
+        value_ranges: what 0 and 1 stand for in each, the model's unless given.
+        """
+        for start in range(0, len(latents), _SEGMENTS_AT_ONCE):
+            part = slice(start, start + _SEGMENTS_AT_ONCE)
+            ranges = None if value_ranges is None else value_ranges[part]
+            yield from self.convert_spectrograms_to_audio(self.autoencoder.decode(latents[part]), ranges)
 
     def reconstruct(self, waveforms: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Each segment through the model: waveforms of segment_samples in, waveforms of segment_samples out."""
