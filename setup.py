@@ -35,7 +35,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["pipelines*", "vae_model*"]),
-    package_data={"vae_model": ["report/*.html", "report/*.css", "report/*.js"]},
+    package_data={"vae_model": ["report/blocks/*.html", "report/*.html", "report/*.css", "report/*.js"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "apache-beam>=2.70,<3",
@@ -58,6 +58,7 @@ setup(
         "tensorflow>=2.20",
         "tensorflow-metadata>=1.17",
         "tfx-bsl>=1.17",
+        "threadpoolctl>=3",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["audio-vae=vae_model.cli:main"]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 import re
 from html.parser import HTMLParser
@@ -17,22 +18,31 @@ from PIL import Image
 from vae_model.report import (
     Bars,
     Chart,
+    Charts,
     Comparison,
+    Comparisons,
     Curve,
     Fact,
+    Facts,
     Figure,
+    Figures,
+    Layout,
     Page,
+    Point,
+    Rows,
     Section,
     Sound,
+    SoundMap,
     axes,
     media,
     render_page,
     write_page,
 )
+from vae_model.report.sound_map import legend
 
 RATE, HOP, BINS = 8000, 128, 128
 HOSTILE = "<script>alert(\"x\")</script> & 'quoted'"
-_VOID = {"meta", "img", "line", "circle", "polyline", "br"}
+_VOID = {"meta", "img", "br"}
 
 
 class Elements(HTMLParser):
@@ -80,31 +90,49 @@ def _sound(caption: str = "Original", seconds: float = 0.5, channels: int = 1, l
     return Sound(caption, waveform, RATE, spectrogram, HOP)
 
 
+def _chart() -> Chart:
+    return Chart("Loss", "Falls.", [Curve("train", [3, 2, 1]), Curve("validation", [4, 3, 2.5])], log_scale=True)
+
+
+def _map(labels: list[dict[str, str]], title: str = "Tone") -> SoundMap:
+    points = [Point(f"{title} {i}", each, _sound(level_db=-i)) for i, each in enumerate(labels)]
+    corners = np.array([[0, 0], [4, 0], [4, 2], [0, 2]] * len(labels), float)[: len(labels)]
+    layouts = [Layout("components", "Most variance.", corners), Layout("t-SNE", "Neighbours.", corners[::-1])]
+    return SoundMap("Latent map", layouts, points)
+
+
 def _page(**changes: object) -> Page:
     pair = Comparison("Pluck, C4", [_sound(), _sound("Reconstruction", level_db=-20)], "error 0.0040")
     values: dict[str, object] = {
         "title": "What it heard",
         "lead": "Trained on 320 sounds.",
-        "sections": [Section("Held-out sounds", "Never seen.", [pair] * 2), Section("Generated", "", [pair])],
-        "charts": [
-            Chart("Loss", "Falls.", [Curve("train", [3, 2, 1]), Curve("validation", [4, 3, 2.5])], log_scale=True)
+        "sections": [
+            Section("Held-out sounds", "Never seen.", [Comparisons([pair] * 2)]),
+            Section("Generated", "", [Comparisons([pair])]),
+            Section("Training", "After each epoch.", [Charts([_chart()])]),
+            Section(
+                "Numbers",
+                "",
+                [
+                    Figures([Figure("Reconstruction error", "0.0041", "Mean squared error.")]),
+                    Facts([Fact("Sounds", "320 train")]),
+                ],
+            ),
         ],
-        "figures": [Figure("Reconstruction error", "0.0041", "Mean squared error.")],
-        "facts": [Fact("Sounds", "320 train")],
         "colophon": "Made with seed 0.",
     }
     return Page(**(values | changes))  # type: ignore[arg-type]
 
 
-def test_every_player_is_a_16_bit_wav_of_the_right_length() -> None:
+def test_every_player_is_a_16_bit_flac_of_the_right_length() -> None:
     sounds = [_sound(seconds=0.25), _sound(seconds=1.5, channels=2)]
-    document = Elements(render_page(_page(sections=[Section("All", "", [Comparison("Two", sounds)])])))
+    document = Elements(render_page(_page(sections=[Section("All", "", [Comparisons([Comparison("Two", sounds)])])])))
     players = document.all("audio")
     assert len(players) == 2
     for sound, player in zip(sounds, players, strict=True):
         assert "controls" in player
         assert player["aria-label"] == "Two, Original"
-        content = _content(player["src"], "audio/wav")
+        content = _content(player["src"], "audio/flac")
         info = soundfile.info(content)
         assert (info.subtype, info.samplerate, info.channels) == ("PCM_16", RATE, sound.waveform.shape[1])
         assert info.duration == pytest.approx(sound.seconds)
@@ -115,8 +143,8 @@ def test_every_player_is_a_16_bit_wav_of_the_right_length() -> None:
 
 def test_a_waveform_over_full_scale_is_clipped_not_wrapped() -> None:
     loud = np.array([[0.0], [1.7], [-1.7]], np.float32)
-    decoded = soundfile.read(_content(media.wav(loud, RATE), "audio/wav"))[0]
-    np.testing.assert_allclose(decoded, [0, 1, -1], atol=1 / 32767)
+    for file in (_content(media.flac(loud, RATE), "audio/flac"), io.BytesIO(media.wav_bytes(loud, RATE))):
+        np.testing.assert_allclose(soundfile.read(file)[0], [0, 1, -1], atol=1 / 32767)
 
 
 def test_every_picture_is_a_pixel_a_value_with_low_frequencies_at_the_bottom() -> None:
@@ -132,8 +160,8 @@ def test_every_picture_is_a_pixel_a_value_with_low_frequencies_at_the_bottom() -
 
 
 def test_all_pictures_share_one_colour_scale() -> None:
-    original, reconstruction = _page().sections[0].comparisons[0].sounds
     page = _page()
+    original, reconstruction = page.sections[0].sounds[:2]
     assert page.range_db == (-80, 0)
     indices = [
         np.asarray(Image.open(_content(page.picture_uri(sound), "image/png"))) for sound in (original, reconstruction)
@@ -167,17 +195,28 @@ def test_text_is_escaped_everywhere() -> None:
         title=HOSTILE,
         lead=HOSTILE,
         notice=HOSTILE,
-        sections=[Section(HOSTILE, HOSTILE, [Comparison(HOSTILE, [sound], HOSTILE)])],
-        charts=[Chart(HOSTILE, HOSTILE, [Curve(HOSTILE, [1.0])])],
-        figures=[Figure(HOSTILE, HOSTILE, HOSTILE)],
-        facts=[Fact(HOSTILE, HOSTILE)],
+        sections=[
+            Section(HOSTILE, HOSTILE, [Comparisons([Comparison(HOSTILE, [sound], HOSTILE)])]),
+            Section(
+                f"Others {HOSTILE}",
+                HOSTILE,
+                [
+                    Charts([Chart(HOSTILE, HOSTILE, [Curve(HOSTILE, [1.0]), Curve(HOSTILE, [1.0])])]),
+                    Bars(HOSTILE, [1.0]),
+                    Figures([Figure(HOSTILE, HOSTILE, HOSTILE)]),
+                    Facts([Fact(HOSTILE, HOSTILE)]),
+                    Rows([HOSTILE], [[HOSTILE]]),
+                    _map([{HOSTILE: HOSTILE}], HOSTILE),
+                ],
+            ),
+        ],
         colophon=HOSTILE,
     )
     text = render_page(page)
     assert "<script>alert" not in text
     document = Elements(text)
-    assert len(document.all("script")) == 1
-    assert document.text.count(HOSTILE) >= 14
+    assert len(document.all("script")) == 2  # the map's data and the page's own
+    assert document.text.count(HOSTILE) >= 26
     assert document.all("audio")[0]["aria-label"] == f"{HOSTILE}, {HOSTILE}"
 
 
@@ -212,8 +251,8 @@ def test_curves_are_drawn_and_told() -> None:
 
 
 def test_bars_are_as_high_as_their_values() -> None:
-    bars = Bars("Posterior health", "Fine.", "KL of each dimension.", [4.0, 2.0, 1.0, 0.0])
-    document = Elements(render_page(_page(bars=bars)))
+    bars = Bars("KL of each dimension.", [4.0, 2.0, 1.0, 0.0])
+    document = Elements(render_page(_page(sections=[Section("Posterior health", "Fine.", [bars])])))
     heights = [float(bar["height"]) for bar in document.all("rect")]
     assert heights[0] > 0
     np.testing.assert_allclose(heights, np.array([1, 0.5, 0.25, 0]) * heights[0], atol=0.01)
@@ -223,10 +262,50 @@ def test_bars_are_as_high_as_their_values() -> None:
     assert document.all("rect") != Elements(render_page(_page())).all("rect") == []
 
 
+def test_a_map_has_every_sound_at_its_place_in_its_colour() -> None:
+    labels = [{"digit": "10", "split": "train"}, {"digit": "2", "split": "test"}, {"digit": "", "split": "train"}]
+    sounds = _map(labels)
+    text = render_page(_page(sections=[Section("Latent map", "", [sounds])]))
+    document = Elements(text)
+    places = [(float(c["cx"]), float(c["cy"])) for c in document.all("circle")]
+    (left, bottom), (right, also_bottom), (also_right, top) = places
+    assert left < right == also_right
+    assert top < bottom == also_bottom  # y grows downwards
+    assert [c["class"] for c in document.all("circle")] == ["class-1", "class-0", "class-10"]  # 2, 10, none
+    content = re.search(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)
+    assert content is not None
+    data = json.loads(content[1])
+    assert [point["title"] for point in data["points"]] == ["Tone 0", "Tone 1", "Tone 2"]
+    assert data["classes"] == [[1, 0, 10], [1, 0, 1]]
+    assert data["placed"][0][0] == [left, bottom]
+    for point in data["points"]:
+        assert soundfile.info(_content(point["audio"], "audio/flac")).duration == pytest.approx(0.5)
+        assert Image.open(_content(point["picture"], "image/png")).size == (32, BINS)
+
+
+def test_of_many_classes_the_rarest_share_a_colour() -> None:
+    values = [str(i % 13) for i in range(13 * 4)] + ["7", "0", "12"]
+    of = legend("digit", values)
+    assert len(of.classes) == 11
+    assert of.classes[10] == "other"
+    assert {"0", "7", "12"} < set(of.classes.values())
+    shown = [value for number, value in of.classes.items() if number < 10]
+    assert shown == sorted(shown, key=int)
+    assert [of.classes[number] for number in of.class_of_point[:1]] == ["0"]
+
+
+def test_a_picture_of_a_long_sound_has_fewer_pixels() -> None:
+    log_spectrogram = np.repeat(np.linspace(-80, 0, 2000)[None, :, None], 700, axis=0)
+    image = Image.open(_content(media.spectrogram_png(log_spectrogram, (-80, 0)), "image/png"))
+    assert image.size == (512, 512)
+    assert np.all(np.diff(np.asarray(image)[0].astype(int)) >= 0)
+
+
 def test_an_almost_empty_page_and_a_page_of_one_epoch() -> None:
     assert "<h1>Title</h1>" in render_page(Page("Title", "Lead."))
     curves = [Curve("train", [0.5]), Curve("validation", [math.nan])]
-    document = Elements(render_page(Page("Title", "Lead.", charts=[Chart("Loss", "", curves, log_scale=True)])))
+    charts = Charts([Chart("Loss", "", curves, log_scale=True)])
+    document = Elements(render_page(Page("Title", "Lead.", sections=[Section("Training", "", [charts])])))
     assert len(document.all("circle")) == 1
     assert "nan" not in document.text.lower()
 
@@ -238,8 +317,9 @@ def test_size_of_a_page_with_twelve_pairs_and_six_sounds(tmp_path: Path) -> None
         waveform = rng.uniform(-1, 1, (16000, 1)).astype(np.float32)
         return Sound("Noise", waveform, 16000, rng.normal(-40, 6, (256, 64, 1)).astype(np.float32), 256)
 
-    pairs = [Comparison(str(number), [noise(), noise()]) for number in range(12)]
-    page = Page("Noise", "", sections=[Section("A", "", pairs), Section("B", "", [Comparison("", [noise()])] * 6)])
+    pairs = Comparisons([Comparison(str(number), [noise(), noise()]) for number in range(12)])
+    singles = Comparisons([Comparison("", [noise()])] * 6)
+    page = Page("Noise", "", sections=[Section("A", "", [pairs]), Section("B", "", [singles])])
     assert write_page(page, tmp_path / "page.html").stat().st_size < 3_000_000
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "generate": ("vae_model.generate", "write new sounds from a model"),
     "interpolate": ("vae_model.interpolate", "write sounds on the way from one to another"),
     "decode": ("vae_model.decode", "write the sounds of latents in a Parquet file"),
+    "report": ("vae_model.reporting", "write a page to see and hear what a model learned"),
     "export": ("vae_model.export", "write a model that takes waveforms, for TensorFlow alone"),
     "demo": ("vae_model.demo", "all of it, on sounds that it makes itself"),
 }

@@ -20,7 +20,7 @@ from vae_model.autoencoder import Autoencoder
 from vae_model.baselines import COMPONENTS, LabelMeans, PrincipalComponents
 from vae_model.bundle import Bundle, ValueRange
 from vae_model.frechet import LogMelStatistics, frechet_distance
-from vae_model.listening import model_input, record_range
+from vae_model.inputs import model_input, record_range
 from vae_model.metrics import Batch, ErrorSums, Moments, PosteriorSums
 from vae_model.probes import MAX_EXAMPLES, REGULARISATION, linear_probe
 

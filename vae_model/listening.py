@@ -1,7 +1,8 @@
-"""What a trained model makes of a dataset's sounds: its error beside a baseline's, and sounds to see and hear."""
+"""Sounds of a dataset and of a model, to see and hear on a page."""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -9,135 +10,148 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.audio import iter_segments
 from pipelines.dataset import Dataset
-from pipelines.errors import WorkError
 from pipelines.records import Record
-from vae_model.autoencoder import Autoencoder
 from vae_model.bundle import ValueRange
+from vae_model.inputs import log_spectrogram, model_input, record_range
+from vae_model.recordings import Recordings
 from vae_model.report import Comparison, Sound
 from vae_model.sound import SoundGenerator
 
-_RECORDS_AT_ONCE = 64
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class Errors:
-    """Mean squared errors over all cells of num_records spectrograms, scaled to [0, 1] as the model has them.
+class Reconstructed:
+    """A record and the mean squared error of its reconstruction, in the model's units."""
 
-    reconstruction: the model's. mean_spectrogram: of always answering with the training set's mean spectrogram.
-    """
-
-    num_records: int
-    reconstruction: float
-    mean_spectrogram: float
+    record: Record
+    error: float
 
     @property
-    def ratio(self) -> float | None:
-        """reconstruction / mean_spectrogram; None where all sounds are the mean."""
-        return self.reconstruction / self.mean_spectrogram if self.mean_spectrogram else None
+    def order(self) -> tuple[str, int]:
+        """By source and segment."""
+        return self.record.source, self.record.segment
 
 
-def record_range(record: Record, value_range: ValueRange) -> ValueRange:
-    """The decibels that 0 and 1 stand for when a model of `value_range` is given this record."""
-    return ValueRange(record.min_db, record.max_db, per_record=True) if value_range.per_record else value_range
-
-
-def log_spectrogram(record: Record) -> NDArray[np.float32]:
-    """The record's spectrogram in dB, (n_bins, n_frames, n_channels)."""
-    return record.spectrogram * np.float32(record.max_db - record.min_db) + np.float32(record.min_db)
-
-
-def model_input(record: Record, value_range: ValueRange) -> NDArray[np.float32]:
-    """The record's spectrogram in [0, 1] as a model of `value_range` is given it, (n_bins, n_frames, n_channels)."""
-    own = record_range(record, value_range)
-    scaled: NDArray[np.float32] = (log_spectrogram(record) - np.float32(own.min_db)) / np.float32(own.span_db)
-    return scaled
-
-
-def mean_spectrogram(records: Iterable[Record], value_range: ValueRange) -> NDArray[np.float64]:
-    """The mean of the records as a model is given them, (n_bins, n_frames, n_channels). WorkError if there are none."""
-    count, total = 0, np.zeros(())
-    for record in records:
-        total = total + model_input(record, value_range)
-        count += 1
-    if not count:
-        raise WorkError("a mean spectrogram must be of at least one record, there are 0")
-    return total / count
-
-
-def measure(
-    autoencoder: Autoencoder, value_range: ValueRange, records: Iterable[Record], mean: NDArray[np.float64]
-) -> Errors:
-    """The errors of the model and of answering `mean`, (n_bins, n_frames, n_channels), over at least one record."""
-    count, of_model, of_mean = 0, 0.0, 0.0
+def survey(
+    generator: SoundGenerator, records: Iterable[Record], total: int, even: int, worst: int
+) -> tuple[list[Reconstructed], list[Reconstructed]]:
+    """Reconstruct `total` records and keep a few: up to `even` evenly spaced ones, in order, and the `worst` ones."""
+    wanted = set(np.linspace(0, total - 1, min(even, total)).round().astype(int).tolist())
+    evenly: list[Reconstructed] = []
+    worst_so_far: list[tuple[float, int, Reconstructed]] = []
+    number = 0
     for several in _chunks(records):
-        inputs = np.stack([model_input(record, value_range) for record in several])
-        reconstructions, _ = autoencoder.reconstruct(inputs)
-        of_model += float(np.square(inputs - reconstructions, dtype=np.float64).mean()) * len(several)
-        of_mean += float(np.square(inputs - mean).mean()) * len(several)
-        count += len(several)
-    if not count:
-        raise WorkError("errors must be over at least one record, there are 0")
-    return Errors(count, of_model / count, of_mean / count)
+        inputs = np.stack([model_input(record, generator.bundle.value_range) for record in several])
+        errors = np.square(inputs - generator.autoencoder.reconstruct(inputs)[0]).mean(axis=(1, 2, 3))
+        for record, error in zip(several, errors, strict=True):
+            one = Reconstructed(record, float(error))
+            evenly += [one] if number in wanted else []
+            worst_so_far = heapq.nlargest(worst, [*worst_so_far, (one.error, -number, one)])
+            number += 1
+    return sorted(evenly, key=lambda one: one.order), [one for _, _, one in worst_so_far]
 
 
-def spread_over(dataset: Dataset, split: str, count: int) -> list[Record]:
-    """Up to `count` records of a split, evenly spaced among all, in the order of their sources."""
-    total = dataset.split(split).num_examples
-    wanted = set(np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist())
-    picked = [record for index, record in enumerate(dataset.records(split)) if index in wanted]
-    return sorted(picked, key=lambda record: (record.source, record.segment))
+class Listener:
+    """Makes a page's sounds.
 
-
-def compare(
-    generator: SoundGenerator, records: list[Record], root: str, title: Callable[[Record], str]
-) -> list[Comparison]:
-    """Each record's own sound, read from under `root`, beside what the model makes of it.
-
-    SourceError when a source can't be read any more.
+    title: names a record for people. max_seconds: of longer sounds the page gets the beginning.
     """
-    bundle = generator.bundle
-    comparisons = []
-    for record in records:
-        value_range = record_range(record, bundle.value_range)
-        given = model_input(record, bundle.value_range)
-        reconstruction = generator.autoencoder.reconstruct(given[None])[0][0]
-        original = next(
-            islice(iter_segments(f"{root.rstrip('/')}/{record.source}", bundle.audio), record.segment, None)
-        )
-        sounds = [
-            _sound(generator, "Original", original.samples, log_spectrogram(record)),
-            _model_sound(generator, "Reconstruction", reconstruction, value_range),
-        ]
-        error = float(np.square(given - reconstruction).mean())
-        comparisons.append(Comparison(title(record), sounds, f"error {error:.4f}"))
-    return comparisons
+
+    def __init__(
+        self, generator: SoundGenerator, dataset: Dataset, title: Callable[[Record], str], max_seconds: float
+    ) -> None:
+        self.generator = generator
+        self.title = title
+        self._recordings = Recordings(dataset)
+        self._max_seconds = max_seconds
+
+    def compare(self, chosen: Iterable[Reconstructed]) -> list[Comparison]:
+        """Each one's recording, if it can still be read, its inversion, and what the model makes of it."""
+        comparisons = []
+        for one in chosen:
+            record = one.record
+            original = self.original(record)
+            sounds = [] if original is None else [original]
+            sounds += [self.inversion(record), self.reconstruction(record)]
+            comparisons.append(Comparison(self.title(record), sounds, f"error {one.error:.4f}"))
+        return comparisons
+
+    def original(self, record: Record) -> Sound | None:
+        """The record's own sound; None when its recording can't be read any more."""
+        waveform = self._recordings.segment(record)
+        return None if waveform is None else self._sound("Original", waveform, log_spectrogram(record))
+
+    def inversion(self, record: Record, caption: str = "Original magnitudes, our phase") -> Sound:
+        """The record's spectrogram made sound: the best that a model's sounds can get."""
+        own = ValueRange(record.min_db, record.max_db, per_record=True)
+        waveform = self.generator.to_waveform(record.spectrogram, own)
+        return self._sound(caption, waveform, log_spectrogram(record))
+
+    def reconstruction(self, record: Record) -> Sound:
+        """What the model makes of the record."""
+        value_range = self.generator.bundle.value_range
+        given = model_input(record, value_range)
+        spectrogram = self.generator.autoencoder.reconstruct(given[None])[0][0]
+        return self.decoded("Reconstruction", spectrogram, record_range(record, value_range))
+
+    def new_sounds(self, count: int, seed: int) -> list[Comparison]:
+        """Sounds decoded from latents drawn as the training data's are distributed; the same for the same seed."""
+        autoencoder, value_range = self.generator.autoencoder, self.generator.bundle.value_range
+        spectrograms = autoencoder.decode(autoencoder.sample_latents(count, seed))
+        sounds = [self.decoded("", spectrogram, value_range) for spectrogram in spectrograms]
+        return [Comparison(f"Number {number}", [sound]) for number, sound in enumerate(sounds, start=1)]
+
+    def interpolation(self, records: list[Record], steps: int) -> Comparison:
+        """From one to another of the records, the two whose latents are farthest apart, in `steps` with both ends."""
+        autoencoder, bundle = self.generator.autoencoder, self.generator.bundle
+        encoded = autoencoder.encode(np.stack([model_input(record, bundle.value_range) for record in records]))
+        latents = encoded["mu" if "mu" in encoded else "z"]
+        distances = np.linalg.norm(latents[:, None] - latents[None], axis=-1)
+        first, last = sorted(map(int, np.unravel_index(int(distances.argmax()), distances.shape)))
+        spectrograms = autoencoder.decode(slerp(latents[first], latents[last], steps))
+        ends = [record_range(records[index], bundle.value_range) for index in (first, last)]
+        sounds = []
+        for step, spectrogram in enumerate(spectrograms):
+            part = step / (steps - 1)
+            value_range = ValueRange(
+                ends[0].min_db + part * (ends[1].min_db - ends[0].min_db),
+                ends[0].max_db + part * (ends[1].max_db - ends[0].max_db),
+            )
+            sounds.append(self.decoded(f"{part:.0%}", spectrogram, value_range))
+        return Comparison(f"From {self.title(records[first])} to {self.title(records[last])}", sounds)
+
+    def decoded(self, caption: str, spectrogram: NDArray[np.float32], value_range: ValueRange) -> Sound:
+        """A spectrogram in [0, 1] that the model put out."""
+        in_db = spectrogram * np.float32(value_range.span_db) + np.float32(value_range.min_db)
+        return self._sound(caption, self.generator.to_waveform(spectrogram, value_range), in_db)
+
+    def _sound(self, caption: str, waveform: NDArray[np.float32], in_db: NDArray[np.float32]) -> Sound:
+        """A waveform, made quieter where it is beyond full scale, and its log-spectrogram."""
+        settings = self.generator.bundle
+        rate, hop = settings.audio.sample_rate, settings.spectrogram.hop_length
+        waveform = waveform[: max(1, round(self._max_seconds * rate))]
+        peak = max(float(np.abs(waveform).max()), 1.0)
+        return Sound(caption, waveform / np.float32(peak), rate, in_db[:, : 1 + len(waveform) // hop], hop)
 
 
-def new_sounds(generator: SoundGenerator, count: int, seed: int) -> list[Comparison]:
-    """`count` sounds decoded from latents drawn as the training data's are distributed; the same for the same seed."""
-    spectrograms = generator.autoencoder.decode(generator.autoencoder.sample_latents(count, seed))
-    sounds = [_model_sound(generator, "", spectrogram, generator.bundle.value_range) for spectrogram in spectrograms]
-    return [Comparison(f"Number {number}", [sound]) for number, sound in enumerate(sounds, start=1)]
+def slerp(start: NDArray[np.float32], end: NDArray[np.float32], steps: int) -> NDArray[np.float32]:
+    """`steps` latents (steps, dim) from start to end along the arc between them, or the line where there is no arc.
 
-
-def _model_sound(
-    generator: SoundGenerator, caption: str, spectrogram: NDArray[np.float32], value_range: ValueRange
-) -> Sound:
-    """A spectrogram in [0, 1] that the model put out, seen and heard."""
-    in_db = spectrogram * np.float32(value_range.span_db) + np.float32(value_range.min_db)
-    return _sound(generator, caption, generator.to_waveform(spectrogram, value_range), in_db)
-
-
-def _sound(generator: SoundGenerator, caption: str, waveform: NDArray[np.float32], in_db: NDArray[np.float32]) -> Sound:
-    """A waveform, made quieter where it is beyond full scale, and its log-spectrogram."""
-    peak = max(float(np.abs(waveform).max()), 1.0)
-    bundle = generator.bundle
-    return Sound(caption, waveform / np.float32(peak), bundle.audio.sample_rate, in_db, bundle.spectrogram.hop_length)
+    Shoemake, doi:10.1145/325165.325242: latents of many dimensions lie near a sphere, and so do these.
+    """
+    part = np.linspace(0, 1, steps)[:, None]
+    cosine = start @ end / max(float(np.linalg.norm(start) * np.linalg.norm(end)), 1e-12)
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    if np.sin(angle) < 1e-4:
+        between = (1 - part) * start + part * end
+    else:
+        between = (np.sin((1 - part) * angle) * start + np.sin(part * angle) * end) / np.sin(angle)
+    return between.astype(np.float32)
 
 
 def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
     iterator = iter(records)
-    while chunk := list(islice(iterator, _RECORDS_AT_ONCE)):
+    while chunk := list(islice(iterator, _AT_ONCE)):
         yield chunk

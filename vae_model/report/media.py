@@ -1,4 +1,4 @@
-"""Sounds as data URIs: a player's WAV and a spectrogram's PNG, on a colour scale that all pictures share."""
+"""Sounds as data URIs: a player's FLAC and a spectrogram's PNG, on a colour scale that all pictures share."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from PIL import Image
 
 # Nine equally spaced colours of magma (van der Walt and Smith): even steps in lightness, legible without hue.
 _MAGMA = ("000004", "1d1147", "51127c", "832681", "b73779", "e75263", "fc8961", "fec488", "fcfdbf")
+
+MAX_PIXELS = 512
+"""A picture is at most so many pixels wide and high: of larger spectrograms it shows means."""
 
 
 @cache
@@ -31,15 +34,22 @@ def palette_css() -> str:
 def spectrogram_png(log_spectrogram: np.ndarray, range_db: tuple[float, float]) -> str:
     """A log-spectrogram in dB, (n_bins, n_frames, n_channels), as the data URI of a PNG.
 
-    A pixel a value, low frequencies at the bottom, the loudest channel; values are clipped to range_db (min, max).
+    A pixel a value, up to MAX_PIXELS each way, low frequencies at the bottom, the loudest channel; values are clipped
+    to range_db (min, max).
     """
+    image = spectrogram_image(log_spectrogram, range_db)
+    if max(image.size) > MAX_PIXELS:
+        size = (min(image.width, MAX_PIXELS), min(image.height, MAX_PIXELS))
+        levels = Image.fromarray(np.asarray(image)).resize(size, Image.Resampling.BOX)
+        levels.putpalette(palette().tobytes())
+        image = levels
     buffer = io.BytesIO()
-    spectrogram_image(log_spectrogram, range_db).save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG", optimize=True)
     return _data_uri("image/png", buffer.getvalue())
 
 
 def spectrogram_image(log_spectrogram: np.ndarray, range_db: tuple[float, float]) -> Image.Image:
-    """The picture of `spectrogram_png`, in colours of the palette."""
+    """The picture of `spectrogram_png` at a pixel a value, in colours of the palette."""
     min_db, max_db = range_db
     loudest = log_spectrogram.max(axis=2)[::-1]
     scaled = (loudest - min_db) / max(max_db - min_db, 1e-6)
@@ -48,15 +58,19 @@ def spectrogram_image(log_spectrogram: np.ndarray, range_db: tuple[float, float]
     return image
 
 
-def wav(waveform: np.ndarray, sample_rate: int) -> str:
-    """A waveform (n_samples, n_channels), full scale ±1 and clipped there, as the data URI of a 16-bit WAV file."""
-    return _data_uri("audio/wav", wav_bytes(waveform, sample_rate))
+def flac(waveform: np.ndarray, sample_rate: int) -> str:
+    """A waveform (n_samples, n_channels), full scale ±1 and clipped there, as the data URI of a 16-bit FLAC file."""
+    return _data_uri("audio/flac", _file_bytes(waveform, sample_rate, "FLAC"))
 
 
 def wav_bytes(waveform: np.ndarray, sample_rate: int) -> bytes:
-    """The file of `wav`."""
+    """The same as a 16-bit WAV file."""
+    return _file_bytes(waveform, sample_rate, "WAV")
+
+
+def _file_bytes(waveform: np.ndarray, sample_rate: int, container: str) -> bytes:
     buffer = io.BytesIO()
-    soundfile.write(buffer, np.clip(waveform, -1, 1), sample_rate, format="WAV", subtype="PCM_16")
+    soundfile.write(buffer, np.clip(waveform, -1, 1), sample_rate, format=container, subtype="PCM_16")
     return buffer.getvalue()
 
 

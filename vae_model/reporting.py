@@ -1,0 +1,120 @@
+"""The command `audio-vae report`: a page on which to see and hear what a model learned."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from pipelines.config import require
+from pipelines.dataset import open_dataset
+from pipelines.errors import SettingError
+from pipelines.records import Record
+from vae_model.bundle import Bundle
+from vae_model.evaluate import default_split
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    result = argparse.ArgumentParser(
+        prog="audio-vae report",
+        description="Write a page, one HTML file that needs no network, on which to see and hear what a model learned: "
+        "originals and reconstructions, the worst of them, new sounds, an interpolation, a map of the latents, curves "
+        "and figures. It holds up to 250 sounds and is under 30 MB.",
+    )
+    result.add_argument("model", metavar="MODEL", help="folder that `audio-vae train` wrote")
+    result.add_argument("dataset", metavar="DATASET", help="dataset folder made with the model's settings")
+    result.add_argument("--output", required=True, metavar="HTML", help="the file to write")
+    result.add_argument("--split", metavar="S", help="which split (default: test if there is one, else validation)")
+    result.add_argument("--seed", type=int, default=0, metavar="N", help="of new sounds and the map (0)")
+    result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    return result
+
+
+def main(argv: list[str]) -> int:
+    """Run the command. SettingError and WorkError are the caller's to print."""
+    arguments = parser().parse_args(argv)
+    require(0 <= arguments.seed < 2**31, "--seed", arguments.seed, "at least 0 and below 2**31")
+    output = page_path(arguments.output)
+    bundle = Bundle.load(Path(arguments.model))  # mistakes show before TensorFlow's seconds of loading
+    dataset = open_dataset(arguments.dataset)
+    bundle.check_fits(dataset, arguments.model)
+    split = arguments.split or default_split(dataset)
+    dataset.split(split)
+    from vae_model.runtime import prepare
+
+    prepare()
+    from vae_model.evaluation import TRAIN, evaluate
+    from vae_model.model_page import Story, model_page
+    from vae_model.report import write_page
+    from vae_model.sound import SoundGenerator
+
+    generator = SoundGenerator.load(arguments.model, arguments.seed)
+    figures = evaluate(generator.autoencoder, bundle, dataset, split, arguments.seed)
+    story = Story(
+        title=f"What {'a VAE' if bundle.model.kind == 'vae' else 'an autoencoder'} learned from {_name(dataset.uri)}",
+        opening=opening(bundle),
+        colophon=colophon(bundle, arguments.seed),
+        sound_title=sound_title,
+        notice=TRAINED_ON if split == TRAIN else "",
+    )
+    page = model_page(generator, dataset, split, Path(arguments.model), figures, story, arguments.seed, _say)
+    write_page(page, output)
+    if arguments.json:
+        values = {"page": str(output.resolve()), "num_bytes": output.stat().st_size, "split": split}
+        print(json.dumps(values | {"num_sounds": sum(len(section.sounds) for section in page.sections)}))
+    else:
+        print(output.resolve())
+    return 0
+
+
+TRAINED_ON = "These are sounds that the model was trained on: what is on this page says nothing about others."
+
+
+def page_path(name: str) -> Path:
+    """The local file of an `--output`. SettingError when it is a URI, a folder, or in a folder that is not there."""
+    path = Path(name)
+    if "://" in name:
+        raise SettingError(f"--output {name} must be a local file")
+    if path.is_dir():
+        raise SettingError(f"--output {name} must be a file, it is a folder")
+    if not path.resolve().parent.is_dir():
+        raise SettingError(f"--output {name} must lie in a folder that is there, {path.parent} is not")
+    return path
+
+
+def sound_title(record: Record) -> str:
+    """A name for people: the source, and where in it a later segment starts."""
+    return record.source if record.segment == 0 else f"{record.source}, from {record.start_seconds:.1f} s"
+
+
+def opening(bundle: Bundle) -> str:
+    """What was trained on what, in a sentence."""
+    kind = "variational autoencoder" if bundle.model.kind == "vae" else "autoencoder"
+    count, epochs = bundle.dataset["num_examples"].get("train", 0), bundle.metrics.get("epochs")
+    trained = f"A {kind} of {bundle.model.latent_space_dim} latent dimensions was trained"
+    trained += "" if epochs is None else f" for {counted(epochs, 'epoch')}"
+    return f"{trained} on {counted(count, 'segment')} of {bundle.audio.segment_seconds:.3g} s."
+
+
+def colophon(bundle: Bundle, seed: int) -> str:
+    """How the page was made."""
+    return (
+        "Waveforms of reconstructions and new sounds: phases estimated from magnitudes, which adds some "
+        f"roughness of its own. Made by audio-vae {bundle.versions.get('audio-vae', '')}, seed {seed}."
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _name(uri: str) -> str:
+    """The last part of a path or URI."""
+    return uri.rsplit("/", 1)[-1] if "://" in uri else Path(uri).resolve().name
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
