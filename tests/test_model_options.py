@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
+from pipelines.config import AudioConfig, SpectrogramConfig
 from vae_model.autoencoder import Autoencoder
-from vae_model.config import TrainConfig
+from vae_model.bundle import Bundle, ValueRange
+from vae_model.checkpoints import RunState
+from vae_model.config import ModelConfig, TrainConfig
 from vae_model.linear_path import fit_linear_vae
 from vae_model.losses import kl_loss, learned_weight, reconstruction_loss, with_free_bits
 from vae_model.vae import VAE
@@ -148,3 +152,17 @@ def test_kl_grows_to_its_whole_weight_and_validation_counts_it_whole() -> None:
     kl = np.array(kl_loss(outputs["mu"], outputs["log_variance"]))
     np.testing.assert_allclose(vae.model.sample_losses(x, outputs, training=True)[0], 10 * mse + 0.5 * kl, rtol=1e-5)
     np.testing.assert_allclose(vae.model.sample_losses(x, outputs)[0], 10 * mse + kl, rtol=1e-5)
+
+
+def test_epochs_before_the_kl_has_its_whole_weight_are_never_the_best_for_long() -> None:
+    train = TrainConfig(kl_warmup_epochs=2)
+    bundle = Bundle(ModelConfig(), train, AudioConfig(), SpectrogramConfig(), ValueRange(-80, 0), (), {})
+
+    def state(epoch: int) -> RunState:
+        return RunState(bundle, epoch, 0, "", best="model", best_epoch=epoch, best_metrics={"loss": 5.0})
+
+    assert state(2).is_bettered_by({"loss": 9.0})
+    assert not state(3).is_bettered_by({"loss": 9.0})
+    assert state(3).is_bettered_by({"loss": 4.0})
+    validated = dataclasses.replace(state(1), best_metrics={"loss": 1.0, "val_loss": 5.0})
+    assert not validated.is_bettered_by({"loss": 0.5, "val_loss": 6.0})

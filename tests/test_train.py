@@ -155,7 +155,7 @@ def test_interrupted_run_is_saved_and_goes_on(dataset: str, tmp_path: Path, caps
     process = subprocess.Popen([*command, "--epochs", "100000"], stderr=subprocess.PIPE, text=True, env=environment)
     state = folder / "checkpoints" / "state.json"
     deadline = time.monotonic() + 120
-    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not (folder / "history.csv").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)

@@ -69,6 +69,14 @@ class RunState:
     totals: list[list[float]] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
 
+    def is_bettered_by(self, metrics: dict[str, float]) -> bool:
+        """Whether an epoch of these losses is the best so far.
+
+        Training losses from before the KL had its whole weight are too low to compare with: any later epoch is better.
+        """
+        warming = "val_loss" not in metrics and self.best_epoch <= self.bundle.train.kl_warmup_epochs
+        return not self.best or warming or score(metrics) < score(self.best_metrics)
+
     @property
     def exhausted(self) -> bool:
         """Whether the patience is used up: no better epoch for that long."""
@@ -204,7 +212,7 @@ class Checkpoints(keras.callbacks.Callback):
         state = dataclasses.replace(
             self.state, epoch=epoch + 1, step=0, last=name, noise=_noise(self.model), totals=[], seconds=seconds
         )
-        if not state.best or score(metrics) < score(state.best_metrics):
+        if state.is_bettered_by(metrics):
             state = dataclasses.replace(state, best=name, best_epoch=epoch + 1, best_metrics=metrics)
         self._save(state)
         if state.exhausted:
