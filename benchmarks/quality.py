@@ -222,7 +222,7 @@ def curve(folder: Path) -> str:
 
 def main() -> int:
     parser = options(__doc__, 3_000)
-    parser.add_argument("--short-epochs", type=int, default=3, help="epochs of the rows that compare one setting")
+    parser.add_argument("--short-epochs", type=int, default=2, help="epochs of the rows that compare one setting")
     parser.add_argument("--only-long", action="store_true", help="leave the short rows out that are not trained yet")
     chosen = parser.parse_args()
     prepare()
