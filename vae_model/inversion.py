@@ -19,7 +19,7 @@ from vae_model.phase import fast_griffin_lim, hann, heap_integration, least_weig
 BLOCK_FRAMES = 512
 """Frames whose phases are settled at once; bounds memory however long the sound."""
 
-_AHEAD_FRAMES = 32  # behind a block, looked at but not settled yet
+_AHEAD = 16  # window lengths behind a block that are estimated with it, for its last frames' sake, but not settled
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,14 @@ def invert(
     """The waveform (n_samples, n_channels) in blocks, together as long as the last stretch says.
 
     stretches: at least one, in a row, together 1 + n_samples // hop_length frames. method: one of PHASES, or
-    ORIGINAL_PHASE where the stretches bring phasors. seed: of the random phases that `griffinlim` starts at.
+    ORIGINAL_PHASE where the stretches bring phasors. seed: of random phases.
     A sound of more than BLOCK_FRAMES is done in blocks, each going on from the settled phases of the one before.
     """
     methods = (*PHASES, ORIGINAL_PHASE)
     require(method in methods, "phase", method, f"one of {', '.join(methods)}")
     channels: list[_Channel] = []
     pending: Frames | None = None
+    n_seen = BLOCK_FRAMES + _AHEAD * -(-config.frame_size // config.hop_length)
 
     def settle(frames: Frames, count: int, last: bool) -> NDArray[np.float32]:
         if not channels:
@@ -71,8 +72,8 @@ def invert(
 
     for stretch in stretches:
         pending = stretch if pending is None else pending + stretch
-        while len(pending) > BLOCK_FRAMES + _AHEAD_FRAMES:
-            yield settle(pending[: BLOCK_FRAMES + _AHEAD_FRAMES], BLOCK_FRAMES, last=False)
+        while len(pending) > n_seen:
+            yield settle(pending[:n_seen], BLOCK_FRAMES, last=False)
             pending = pending[BLOCK_FRAMES:]
     if pending is not None:
         yield settle(pending, len(pending), last=True)
@@ -117,7 +118,7 @@ class _Channel:
         phases = np.zeros(amplitude.shape)
         if "pghi" in self.method:
             known = np.angle(self._settled[:, :-1]) if n_known else None
-            phases[:, :-1] = heap_integration(log_spectrogram * (math.log(10) / 20), size, hop, known)
+            phases[:, :-1] = heap_integration(log_spectrogram * (math.log(10) / 20), size, hop, self.rng, known)
         elif "griffinlim" in self.method:
             phases = self.rng.uniform(-math.pi, math.pi, amplitude.shape)
         spectrum = (amplitude * np.exp(1j * phases)).astype(np.complex64)

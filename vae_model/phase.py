@@ -21,7 +21,8 @@ STEPS = 64
 MOMENTUM = 0.99
 """Steps and momentum of fast Griffin-Lim; docs/sound.md has what they give."""
 
-_LEAST_WEIGHT = 0.01  # of the mean that windows add up to: what only a window's very end sees is not blown up
+_LEVEL = 0.5 * np.log(10) / 20  # half a decibel
+_LEAST_WEIGHT = 0.05  # of the mean that windows add up to: what only a window's very end sees is not blown up
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,41 +50,98 @@ def phase_gradients(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """How the phase moves, in radians a frame and in radians a bin, each (n_frames, n_bins), at every cell.
 
-    log_amplitude: natural logarithm, (n_frames, n_bins), bins from 0 on. For a Gaussian window a transform is analytic,
-    so that the gradient of its phase is that of its log amplitude turned by a right angle; a Hann window is close to
-    one (Průša, Balazs and Søndergaard 2017, doi:10.1109/TASLP.2017.2678166, equations 12 to 17).
+    log_amplitude: natural logarithm, (n_frames, n_bins), bins from 0 on. For a Gaussian window the gradient of the
+    phase is that of the log amplitude turned by a right angle (Průša, Balazs and Søndergaard 2017,
+    doi:10.1109/TASLP.2017.2678166, equations 12 to 17), and a Hann window is close to one. Where it can be told what
+    the slope of a Hann window itself says, of a tone at peaks of a frame and of an impulse everywhere, that is taken:
+    a tone then keeps its pitch to a thousandth of a hertz.
     """
     scale = HANN_GAMMA * frame_size / hop_length  # gamma N² / (hop_length N)
-    in_time = _slope(log_amplitude, 1) / scale
-    in_time += 2 * np.pi * hop_length / frame_size * np.arange(log_amplitude.shape[1])
+    slope = _central(log_amplitude, 1)
+    inner = slice(1, -1)
+    peak = np.zeros(slope.shape, np.bool_)
+    peak[:, inner] = (log_amplitude[:, inner] >= log_amplitude[:, :-2]) & (
+        log_amplitude[:, inner] >= log_amplitude[:, 2:]
+    )
+    turn = 2 * np.pi * hop_length / frame_size
+    in_time = np.where(peak, turn * _bins_to_tone(slope), slope / scale)
+    in_time += turn * np.arange(log_amplitude.shape[1])
+    if 2 * hop_length <= frame_size:
+        in_frequency = -2 * np.pi / frame_size * _samples_to_impulse(log_amplitude, frame_size, hop_length)
+    else:
+        in_frequency = -scale * _central(log_amplitude, 0)
     # A frame's phases are counted from its first sample, half a frame before its centre: that is pi a bin.
-    in_frequency = -scale * _slope(log_amplitude, 0) - np.pi
-    return in_time, in_frequency
+    return in_time, in_frequency - np.pi
 
 
-def _slope(array: NDArray[Any], axis: int) -> NDArray[np.float64]:
+def _central(array: NDArray[Any], axis: int) -> NDArray[np.float64]:
     """Central differences, one-sided at the ends; zeros along an axis of length 1."""
     values = np.asarray(array, np.float64)
     return np.asarray(np.gradient(values, axis=axis)) if array.shape[axis] > 1 else np.zeros_like(values)
 
 
+def _bins_to_tone(slope: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How many bins above a cell a tone is that makes this central difference along the bins, within ±1.
+
+    The transform of a Hann window is sin(pi x) / (pi x (1 - x²)) at x bins from a tone. Its values at x + 1 and x - 1
+    have the ratio exp(2 slope) = (1 + x)(2 + x) / ((1 - x)(2 - x)), which is solved for x.
+    """
+    t = np.tanh(slope)
+    return 4 * t / (3 + np.sqrt(9 - 8 * t**2))
+
+
+def _samples_to_impulse(log_amplitude: NDArray[Any], frame_size: int, hop_length: int) -> NDArray[np.float64]:
+    """How many samples behind a frame's centre an impulse is that makes the steps to the frames before and behind.
+
+    At x samples from its centre a Hann window is cos²(pi x / N). From its ratio to the value a hop further x follows;
+    the result is the mean over both neighbours, at the ends what the only one says.
+    """
+    if len(log_amplitude) < 2:
+        return np.zeros(log_amplitude.shape)
+    angle = np.pi * hop_length / frame_size
+    root = np.exp(np.clip(np.diff(np.asarray(log_amplitude, np.float64), axis=0), -40, 40) / 2)
+
+    def samples(roots: NDArray[np.float64]) -> NDArray[np.float64]:
+        return frame_size / np.pi * np.arctan((roots - np.cos(angle)) / np.sin(angle))
+
+    ahead, back = samples(root), -samples(1 / root)
+    return np.concatenate([ahead[:1], (ahead[1:] + back[:-1]) / 2, back[-1:]])
+
+
+def level(log_amplitude: NDArray[Any]) -> NDArray[np.bool_]:
+    """Cells (n_frames, n_bins) that differ from all their neighbours by less than half a decibel: noise, or a floor."""
+    small = np.abs(np.diff(log_amplitude, axis=0, prepend=log_amplitude[:1], append=log_amplitude[-1:])) < _LEVEL
+    result = small[:-1] & small[1:]
+    small = np.abs(np.diff(log_amplitude, axis=1, prepend=log_amplitude[:, :1], append=log_amplitude[:, -1:])) < _LEVEL
+    return np.asarray(result & small[:, :-1] & small[:, 1:])
+
+
 def heap_integration(
-    log_amplitude: NDArray[Any], frame_size: int, hop_length: int, known: NDArray[Any] | None = None
+    log_amplitude: NDArray[Any],
+    frame_size: int,
+    hop_length: int,
+    rng: np.random.Generator,
+    known: NDArray[Any] | None = None,
 ) -> NDArray[np.float64]:
     """Phases in radians, (n_frames, n_bins), from the gradients, along the loudest way to every cell.
 
     log_amplitude: as of `phase_gradients`. known: the phases (n_known, n_bins) of the first frames, which stay as they
-    are and from which the others follow; without them the loudest cell gets phase 0. The algorithm is that of Průša,
-    Balazs and Søndergaard (see `phase_gradients`), but for cells of little energy, which it gives random phases.
+    are and from which the others follow; without them the loudest cell gets phase 0. Where the log amplitude is level
+    it tells nothing, and phases in step would buzz: those cells get random ones from rng, as the paper's (see
+    `phase_gradients`) cells of little energy do.
     """
     in_time, in_frequency = phase_gradients(log_amplitude, frame_size, hop_length)
     phases = np.zeros(log_amplitude.shape)
     done = np.zeros(log_amplitude.shape, dtype=np.bool_)
+    n_known = 0 if known is None else len(known)
     if known is None:
         done.flat[np.argmax(log_amplitude)] = True
     else:
-        phases[: len(known)], done[: len(known)] = known, True
+        phases[:n_known], done[:n_known] = known, True
     _integrate(np.asarray(log_amplitude, np.float32), in_time, in_frequency, phases, done)
+    random = level(log_amplitude)
+    random[:n_known] = False
+    phases[random] = rng.uniform(-np.pi, np.pi, np.count_nonzero(random))
     return phases
 
 
