@@ -23,7 +23,7 @@ from vae_model import model_page, reporting
 from vae_model.bundle import Bundle, ValueRange
 from vae_model.config import ModelConfig, TrainConfig
 from vae_model.latent_map import layouts
-from vae_model.listening import slerp, survey
+from vae_model.listening import survey
 from vae_model.recordings import Recordings
 from vae_model.sound import SoundGenerator
 from vae_model.vae import build
@@ -147,14 +147,6 @@ def test_long_sounds_are_fewer_and_cut(model: str) -> None:
     heard_bytes = 2 * 2 * 48000 * 4 / 3 * (in_lists * model_page.MAX_SECONDS + numbers.points * model_page.MAP_SECONDS)
     assert heard_bytes < 40e6
     assert numbers.comparisons >= 2
-
-
-def test_slerp_keeps_to_the_arc() -> None:
-    between = slerp(np.array([2.0, 0, 0], np.float32), np.array([0, 2.0, 0], np.float32), 5)
-    np.testing.assert_allclose(np.linalg.norm(between, axis=1), 2, rtol=1e-6)
-    np.testing.assert_allclose(between[2], [2**0.5, 2**0.5, 0], rtol=1e-6)
-    same = slerp(np.ones(3, np.float32), np.ones(3, np.float32), 3)
-    np.testing.assert_allclose(same, np.ones((3, 3)))
 
 
 def test_groups_of_latents_stay_groups_on_the_map() -> None:

@@ -11,6 +11,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from pipelines.records import Record
+from vae_model.config import latent_names
 from vae_model.inputs import model_input
 from vae_model.listening import Listener
 from vae_model.report import Layout, Point, SoundMap
@@ -33,7 +34,7 @@ def latent_map(listener: Listener, records: Sequence[tuple[str, Record]], seed: 
         )
         for split, record in records
     ]
-    return SoundMap("Latent map", layouts(encoded["mu" if "mu" in encoded else "z"], seed), points)
+    return SoundMap("Latent map", layouts(encoded[latent_names(autoencoder.config)[0]], seed), points)
 
 
 def layouts(latents: NDArray[np.float32], seed: int) -> list[Layout]:

@@ -13,7 +13,7 @@ from pipelines.records import Record
 from vae_model.autoencoder import Autoencoder
 from vae_model.bundle import ValueRange
 from vae_model.config import latent_names
-from vae_model.listening import model_input, record_range
+from vae_model.inputs import model_input, record_range
 from vae_model.sound import SoundGenerator
 
 LERP = "lerp"

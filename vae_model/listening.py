@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from pipelines.dataset import Dataset
 from pipelines.records import Record
+from vae_model import latents
 from vae_model.bundle import ValueRange
+from vae_model.config import latent_names
 from vae_model.inputs import log_spectrogram, model_input, record_range
 from vae_model.recordings import Recordings
 from vae_model.report import Comparison, Sound
@@ -107,19 +109,17 @@ class Listener:
         """From one to another of the records, the two whose latents are farthest apart, in `steps` with both ends."""
         autoencoder, bundle = self.generator.autoencoder, self.generator.bundle
         encoded = autoencoder.encode(np.stack([model_input(record, bundle.value_range) for record in records]))
-        latents = encoded["mu" if "mu" in encoded else "z"]
-        distances = np.linalg.norm(latents[:, None] - latents[None], axis=-1)
+        points = encoded[latent_names(autoencoder.config)[0]]
+        distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
         first, last = sorted(map(int, np.unravel_index(int(distances.argmax()), distances.shape)))
-        spectrograms = autoencoder.decode(slerp(latents[first], latents[last], steps))
-        ends = [record_range(records[index], bundle.value_range) for index in (first, last)]
-        sounds = []
-        for step, spectrogram in enumerate(spectrograms):
-            part = step / (steps - 1)
-            value_range = ValueRange(
-                ends[0].min_db + part * (ends[1].min_db - ends[0].min_db),
-                ends[0].max_db + part * (ends[1].max_db - ends[0].max_db),
-            )
-            sounds.append(self.decoded(f"{part:.0%}", spectrogram, value_range))
+        parts = np.linspace(0, 1, steps)
+        way = latents.SLERP if autoencoder.config.kind == "vae" else latents.LERP
+        spectrograms = autoencoder.decode(latents.between(points[first], points[last], parts, way))
+        start, end = (record_range(records[index], bundle.value_range) for index in (first, last))
+        sounds = [
+            self.decoded(f"{part:.0%}", spectrogram, latents.range_between(start, end, part))
+            for part, spectrogram in zip(parts.tolist(), spectrograms, strict=True)
+        ]
         return Comparison(f"From {self.title(records[first])} to {self.title(records[last])}", sounds)
 
     def decoded(self, caption: str, spectrogram: NDArray[np.float32], value_range: ValueRange) -> Sound:
@@ -134,21 +134,6 @@ class Listener:
         waveform = waveform[: max(1, round(self._max_seconds * rate))]
         peak = max(float(np.abs(waveform).max()), 1.0)
         return Sound(caption, waveform / np.float32(peak), rate, in_db[:, : 1 + len(waveform) // hop], hop)
-
-
-def slerp(start: NDArray[np.float32], end: NDArray[np.float32], steps: int) -> NDArray[np.float32]:
-    """`steps` latents (steps, dim) from start to end along the arc between them, or the line where there is no arc.
-
-    Shoemake, doi:10.1145/325165.325242: latents of many dimensions lie near a sphere, and so do these.
-    """
-    part = np.linspace(0, 1, steps)[:, None]
-    cosine = start @ end / max(float(np.linalg.norm(start) * np.linalg.norm(end)), 1e-12)
-    angle = np.arccos(np.clip(cosine, -1, 1))
-    if np.sin(angle) < 1e-4:
-        between = (1 - part) * start + part * end
-    else:
-        between = (np.sin((1 - part) * angle) * start + np.sin(part * angle) * end) / np.sin(angle)
-    return between.astype(np.float32)
 
 
 def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:

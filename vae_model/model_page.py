@@ -103,7 +103,7 @@ def model_page(
     ]
     if len(evenly) > 1:
         between = listener.interpolation([one.record for one in evenly], numbers.steps)
-        text = "Along the arc between the latents of two of the sounds above, each step decoded."
+        text = "From the latent of one of the sounds above to that of another, each step decoded."
         sections.append(Section("Interpolation", text, [Comparisons([between])]))
     sections += _map(generator, dataset, split, story, numbers.points, seed, say)
     sections += training_sections(model, generator.bundle)
