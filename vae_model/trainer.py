@@ -241,7 +241,8 @@ class _Run:
     def _watch(self) -> list[keras.callbacks.Callback]:
         if self.autoencoder.config.kind != VAE.kind:
             return []
-        return [health.PosteriorWatch(health.examples(self.dataset, self._range), self._say)]
+        examples = health.examples(self.dataset, self._range)
+        return [health.PosteriorWatch(examples, self._say, first_epoch=self.state.bundle.train.kl_warmup_epochs)]
 
     def _end_epoch(self, callbacks: list[keras.callbacks.Callback], validation: tf.data.Dataset | None) -> None:
         """Validate and record an epoch whose steps are all done, as `fit` does."""
