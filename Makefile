@@ -36,7 +36,7 @@ requirements:
 		--custom-compile-command "make requirements" -o requirements.txt
 
 bench: $(INSTALLED_DEV)
-	for script in preprocess_speed preprocess_memory rerun_speed profile_preprocess train_input_speed train_memory; do \
+	for script in preprocess_speed preprocess_memory rerun_speed profile_preprocess train_input_speed train_memory inversion; do \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:
