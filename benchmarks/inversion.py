@@ -154,10 +154,10 @@ def main() -> int:
     arguments = parser.parse_args()
     report = common.Report("inversion", "From spectrogram to waveform", arguments.write)
     report.say(
-        f"{arguments.files} sounds of each kind. Spectral convergence: the norm of the error of the magnitudes over their",
-        "norm. Multi-resolution distance: convergence plus mean absolute log difference, over three other transforms.",
-        "Log-spectral distance: of the log-spectrograms that a dataset would have. Speed: seconds of sound in a second of",
-        f"one core. Our Griffin-Lim takes {STEPS} steps. docs/sound.md says what each method does.",
+        f"{arguments.files} sounds of each kind. Spectral convergence: the norm of the magnitudes' error over theirs.",
+        "Multi-resolution distance: convergence plus mean absolute log difference, over three other transforms.",
+        "Log-spectral distance: of the log-spectrograms that a dataset would have. Speed: seconds of sound in a",
+        f"second of one core. Our Griffin-Lim takes {STEPS} steps. docs/sound.md says what each method does.",
     )
     materials = [recordings(arguments.recordings, preset, arguments.files) for preset in ("course", "speech")]
     for material in [*materials, music(arguments.files)]:
