@@ -24,6 +24,7 @@ from vae_model.bundle import Bundle, ValueRange
 from vae_model.config import ModelConfig, TrainConfig
 from vae_model.latent_map import layouts
 from vae_model.listening import survey
+from vae_model.page_size import MAP_SECONDS, MAX_SECONDS
 from vae_model.recordings import Recordings
 from vae_model.sound import SoundGenerator
 from vae_model.vae import build
@@ -144,7 +145,7 @@ def test_long_sounds_are_fewer_and_cut(model: str) -> None:
     audio = dataclasses.replace(bundle.audio, sample_rate=48000, segment_seconds=30.0, channels=2)
     numbers = model_page.numbers_for(dataclasses.replace(bundle, audio=audio))
     in_lists = 3 * (numbers.comparisons + numbers.worst) + numbers.new + numbers.steps
-    heard_bytes = 2 * 2 * 48000 * 4 / 3 * (in_lists * model_page.MAX_SECONDS + numbers.points * model_page.MAP_SECONDS)
+    heard_bytes = 2 * 2 * 48000 * 4 / 3 * (in_lists * MAX_SECONDS + numbers.points * MAP_SECONDS)
     assert heard_bytes < 40e6
     assert numbers.comparisons >= 2
 

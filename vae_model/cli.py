@@ -10,6 +10,7 @@ from pipelines.errors import AudioVaeError
 COMMANDS = {
     "preprocess": ("pipelines.preprocess", "turn folders of audio into a dataset, or bring one up to date"),
     "info": ("pipelines.info", "show what is in a dataset"),
+    "browse": ("vae_model.browse", "write a page to see and hear what is in a dataset"),
     "verify": ("pipelines.verify", "read every record of a dataset back and check it"),
     "prune": ("pipelines.prune", "remove the folders of runs that a dataset no longer uses"),
     "train": ("vae_model.train", "learn a model from a dataset"),

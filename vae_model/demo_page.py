@@ -11,8 +11,9 @@ from vae_model.bundle import Bundle
 from vae_model.evaluation import TRAIN, evaluate
 from vae_model.model_page import Story, model_page
 from vae_model.report import write_page
+from vae_model.report_facts import counted
 from vae_model.report_figures import ratio
-from vae_model.reporting import colophon, counted, sound_title
+from vae_model.reporting import colophon, sound_title
 from vae_model.sound import SoundGenerator
 
 _NOTES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")

@@ -128,12 +128,9 @@ class Listener:
         return self._sound(caption, self.generator.to_waveform(spectrogram, value_range), in_db)
 
     def _sound(self, caption: str, waveform: NDArray[np.float32], in_db: NDArray[np.float32]) -> Sound:
-        """A waveform, made quieter where it is beyond full scale, and its log-spectrogram."""
         settings = self.generator.bundle
         rate, hop = settings.audio.sample_rate, settings.spectrogram.hop_length
-        waveform = waveform[: max(1, round(self._max_seconds * rate))]
-        peak = max(float(np.abs(waveform).max()), 1.0)
-        return Sound(caption, waveform / np.float32(peak), rate, in_db[:, : 1 + len(waveform) // hop], hop)
+        return Sound.excerpt(caption, waveform, rate, in_db, hop, self._max_seconds)
 
 
 def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:

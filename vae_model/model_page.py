@@ -13,20 +13,13 @@ from vae_model.bundle import Bundle
 from vae_model.evaluation import TRAIN, sample
 from vae_model.latent_map import MIN_POINTS, latent_map
 from vae_model.listening import Listener, Reconstructed, survey
+from vae_model.page_size import LIST_BYTES, MAP_BYTES, MAP_SECONDS, MAX_SECONDS, sound_bytes
 from vae_model.report import Comparisons, Page, Section
 from vae_model.report_figures import circumstances, measures, ratio, training_sections
 from vae_model.sound import SoundGenerator
 
 MAX_SURVEYED = 2048
 """The sounds of the page, the worst among them, are chosen among so many records of the split, evenly picked."""
-
-MAX_SECONDS, MAP_SECONDS = 6.0, 1.5
-"""Of longer segments the page has the beginning, the map a shorter one."""
-
-LIST_BYTES, MAP_BYTES = 16_000_000, 12_000_000
-"""What the sounds of the lists and of the map may come to at most; there are fewer where they are long."""
-
-_PICTURE_BYTES = 512 * 512
 
 
 @dataclass(frozen=True)
@@ -54,23 +47,16 @@ class Story:
 def numbers_for(bundle: Bundle) -> Numbers:
     """As many sounds as LIST_BYTES and MAP_BYTES allow, up to the usual numbers."""
     usual = Numbers()
+    in_list, on_map = (sound_bytes(bundle.audio, bundle.spectrogram, each) for each in (MAX_SECONDS, MAP_SECONDS))
     in_lists = 3 * (usual.comparisons + usual.worst) + usual.new + usual.steps
-    share = min(1.0, LIST_BYTES / (in_lists * _sound_bytes(bundle, MAX_SECONDS)))
+    share = min(1.0, LIST_BYTES / (in_lists * in_list))
     return Numbers(
         max(2, int(usual.comparisons * share)),
         max(1, int(usual.worst * share)),
         max(1, int(usual.new * share)),
         max(3, int(usual.steps * share)),
-        min(usual.points, int(MAP_BYTES / _sound_bytes(bundle, MAP_SECONDS))),
+        min(usual.points, int(MAP_BYTES / on_map)),
     )
-
-
-def _sound_bytes(bundle: Bundle, max_seconds: float) -> float:
-    """The most that a player and its picture take, as base64: 16 bits a sample, 8 a pixel."""
-    audio, spectrogram = bundle.audio, bundle.spectrogram
-    samples = min(audio.segment_seconds, max_seconds) * audio.sample_rate
-    pixels = min(spectrogram.n_bins * samples / spectrogram.hop_length, _PICTURE_BYTES)
-    return (2 * samples * audio.channels + pixels) * 4 / 3
 
 
 def model_page(

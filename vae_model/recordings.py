@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from itertools import islice
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pipelines import store
 from pipelines.audio import iter_segments
 from pipelines.dataset import Dataset
+from pipelines.decoding import open_audio
 from pipelines.errors import SourceError
 from pipelines.formats import AUDIO_SUFFIXES, local_path, suffix_of
 from pipelines.records import Record
@@ -18,6 +20,9 @@ from pipelines.spectrogram import LogSpectrogramExtractor
 
 _SAME_DB = 1.0
 """The coarsest records (uint8) are within 0.3 dB of their spectrogram; another sound's is tens of dB away."""
+
+_FULL_SCALE = 0.999
+_CLIPPED_RUN = 3
 
 
 class Recordings:
@@ -42,10 +47,29 @@ class Recordings:
                 return found.samples
         return None
 
+    def clipped_samples(self, source: str) -> int:
+        """Samples of a source's recording, of any channel, in runs of three or more at full scale; 0 if it has gone."""
+        for root in self._roots:
+            with contextlib.suppress(SourceError), open_audio(store.join(root, source)) as stream:
+                return sum(_clipped(block) for block in stream.blocks)
+        return 0
+
     def _is_of(self, record: Record, waveform: NDArray[np.float32]) -> bool:
         wanted = record.spectrogram * (record.max_db - record.min_db) + record.min_db
         found = self._extractor.extract(waveform)
         return found.shape == wanted.shape and bool(np.abs(found - wanted).mean() < _SAME_DB)
+
+
+def _clipped(block: NDArray[np.float32]) -> int:
+    """Samples (n_samples, n_channels) in runs of at least _CLIPPED_RUN at full scale, which 16 bits just miss."""
+    at_full_scale = np.abs(block) >= _FULL_SCALE
+    padded = np.pad(at_full_scale, [(1, 1), (0, 0)]).astype(np.int8)
+    total = 0
+    for channel in padded.T:
+        edges = np.flatnonzero(np.diff(channel))
+        lengths = edges[1::2] - edges[::2]
+        total += int(lengths[lengths >= _CLIPPED_RUN].sum())
+    return total
 
 
 def _root(uri: str) -> str:

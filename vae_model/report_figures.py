@@ -11,6 +11,7 @@ from pipelines.dataset import Dataset
 from vae_model.bundle import Bundle
 from vae_model.checkpoints import read_history
 from vae_model.report import Bars, Chart, Charts, Curve, Fact, Facts, Figure, Figures, Section
+from vae_model.report_facts import data_facts
 
 
 def training_sections(model: Path, bundle: Bundle) -> list[Section]:
@@ -144,19 +145,3 @@ def circumstances(dataset: Dataset, bundle: Bundle, num_parameters: int) -> Fact
         facts.append(Fact("Epochs", f"{metrics['epochs']}, the best was {metrics['best_epoch']}"))
         facts.append(Fact("Time to train", f"{metrics['train_seconds']:,.0f} s"))
     return Facts(facts)
-
-
-def data_facts(dataset: Dataset) -> list[Fact]:
-    """What a dataset holds, and how it was made."""
-    audio, spectrogram = dataset.config.audio, dataset.config.spectrogram
-    shape = " × ".join(map(str, dataset.record.shape))
-    channels = "mono" if audio.channels == 1 else f"{audio.channels} channels"
-    facts = [
-        Fact("Recordings", f"{dataset.sources.written:,}"),
-        Fact("Segments", ", ".join(f"{split.num_examples:,} {name}" for name, split in dataset.splits.items())),
-        Fact("Waveform", f"{audio.segment_seconds:g} s at {audio.sample_rate:,} Hz, {channels}"),
-        Fact("Spectrogram", f"{shape}, frame {spectrogram.frame_size}, hop {spectrogram.hop_length}"),
-    ]
-    if dataset.sources.failed:
-        facts.append(Fact("Unreadable files", f"{dataset.sources.failed:,}, left out"))
-    return facts

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pipelines.config import require
 from pipelines.dataset import open_dataset
-from pipelines.errors import SettingError
 from pipelines.records import Record
 from vae_model.bundle import Bundle
 from vae_model.evaluate import default_split
+from vae_model.report_facts import counted, name_of, page_path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     generator = SoundGenerator.load(arguments.model, arguments.seed)
     figures = evaluate(generator.autoencoder, bundle, dataset, split, arguments.seed)
     story = Story(
-        title=f"What {'a VAE' if bundle.model.kind == 'vae' else 'an autoencoder'} learned from {_name(dataset.uri)}",
+        title=f"What {'a VAE' if bundle.model.kind == 'vae' else 'an autoencoder'} learned from {name_of(dataset.uri)}",
         opening=opening(bundle),
         colophon=colophon(bundle, arguments.seed),
         sound_title=sound_title,
@@ -70,18 +70,6 @@ def main(argv: list[str]) -> int:
 
 
 TRAINED_ON = "These are sounds that the model was trained on: what is on this page says nothing about others."
-
-
-def page_path(name: str) -> Path:
-    """The local file of an `--output`. SettingError when it is a URI, a folder, or in a folder that is not there."""
-    path = Path(name)
-    if "://" in name:
-        raise SettingError(f"--output {name} must be a local file")
-    if path.is_dir():
-        raise SettingError(f"--output {name} must be a file, it is a folder")
-    if not path.resolve().parent.is_dir():
-        raise SettingError(f"--output {name} must lie in a folder that is there, {path.parent} is not")
-    return path
 
 
 def sound_title(record: Record) -> str:
@@ -104,16 +92,6 @@ def colophon(bundle: Bundle, seed: int) -> str:
         "Waveforms of reconstructions and new sounds: phases estimated from magnitudes, which adds some "
         f"roughness of its own. Made by audio-vae {bundle.versions.get('audio-vae', '')}, seed {seed}."
     )
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _name(uri: str) -> str:
-    """The last part of a path or URI."""
-    return uri.rsplit("/", 1)[-1] if "://" in uri else Path(uri).resolve().name
 
 
 def _say(line: str) -> None:

@@ -37,6 +37,22 @@ class Sound:
         if not (np.isfinite(self.waveform).all() and np.isfinite(self.log_spectrogram).all()):
             raise ValueError(f"{self.caption}: waveform and log_spectrogram must be finite")
 
+    @classmethod
+    def excerpt(
+        cls,
+        caption: str,
+        waveform: np.ndarray,
+        sample_rate: int,
+        log_spectrogram: np.ndarray,
+        hop_length: int,
+        max_seconds: float,
+    ) -> Sound:
+        """The first max_seconds of a sound, made quieter where it is beyond full scale."""
+        waveform = waveform[: max(1, round(max_seconds * sample_rate))]
+        peak = max(float(np.abs(waveform).max()), 1.0)
+        frames = 1 + len(waveform) // hop_length
+        return cls(caption, waveform / np.float32(peak), sample_rate, log_spectrogram[:, :frames], hop_length)
+
     @property
     def seconds(self) -> float:
         """Length of the waveform."""
