@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Callable
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
@@ -13,8 +14,6 @@ from apache_beam.runners.worker import sdk_worker
 from pipelines import errors
 from pipelines.errors import AudioVaeError, SettingError, TooManyFailures, WorkError
 from pipelines.options import add_arguments
-from pipelines.runs import PlannedRun
-from pipelines.transforms import BuildOptions, build_pipeline
 
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 """Named, because Beam's DirectRunner chooses between three runners by graph and network."""
@@ -50,18 +49,22 @@ def split_beam_flags(argv: list[str], parser: argparse.ArgumentParser) -> tuple[
     return ours, beams
 
 
-def job_options(options: argparse.Namespace, beam_flags: list[str]) -> PreprocessOptions:
+def preprocess_options(options: argparse.Namespace, beam_flags: list[str]) -> PipelineOptions:
+    """`job_options` with the options of `preprocess` among them."""
+    given = {name: value for name, value in vars(options).items() if name not in ("inputs", "output")}
+    return job_options(PreprocessOptions(beam_flags, **given), beam_flags, options.workers)
+
+
+def job_options(job: PipelineOptions, beam_flags: list[str], workers: int | None) -> PipelineOptions:
     """Beam's options; without --runner the local runner is named, with a thread for each worker.
 
     Each thread leads a builder process, so threads are enough to use all cores.
     """
-    given = {name: value for name, value in vars(options).items() if name not in ("inputs", "output")}
-    job = PreprocessOptions(beam_flags, **given)
     standard, direct = job.view_as(StandardOptions), job.view_as(DirectOptions)
     if standard.runner is None:
         standard.runner = LOCAL_RUNNER
         if not any(flag.startswith("--direct_num_workers") for flag in beam_flags):
-            direct.direct_num_workers = options.workers or os.cpu_count() or 1
+            direct.direct_num_workers = workers or os.cpu_count() or 1
         if not any(flag.startswith("--direct_running_mode") for flag in beam_flags):
             direct.direct_running_mode = "multi_threading" if direct.direct_num_workers > 1 else "in_memory"
     return job
@@ -75,16 +78,19 @@ def quieten_workers() -> None:
     vars(sdk_worker)["print"] = lambda *words, **options: None
 
 
-def is_local(job: PreprocessOptions) -> bool:
+def is_local(job: PipelineOptions) -> bool:
     """Whether the job runs on this machine under the local runner."""
     return str(job.view_as(StandardOptions).runner).rsplit(".", 1)[-1] == "FnApiRunner"
 
 
-def run_job(run: PlannedRun, job: PreprocessOptions, timeout_seconds: float, progress_folder: str | None) -> None:
-    """Run the job to its end. Raises the error that a worker raised, or a WorkError with what the runner said."""
+def run_job(job: PipelineOptions, build: Callable[[beam.Pipeline], object]) -> None:
+    """Run the job that `build` puts into a pipeline to its end.
+
+    Raises the error that a worker raised, or a WorkError with what the runner said.
+    """
     try:
         pipeline = beam.Pipeline(options=job)
-        build_pipeline(pipeline, run, BuildOptions(timeout_seconds, progress_folder))
+        build(pipeline)
         result = pipeline.run()
         try:
             result.wait_until_finish()

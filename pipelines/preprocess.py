@@ -8,7 +8,6 @@ import dataclasses
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,6 +24,7 @@ from pipelines.options import add_arguments, settings
 from pipelines.planning import Changes, Policy, compare, tasks
 from pipelines.runs import MaxFailures, PlannedRun
 from pipelines.sources import Listing, list_sources
+from pipelines.terminal import terminable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ def main(argv: list[str]) -> int:
     require(options.workers is None or options.workers > 0, "--workers", options.workers, "a positive number")
     path = local_path(output)
     require(path is None or not os.path.isfile(path), "--output", output, "a folder")
-    with _terminable(), runs.lock(output) if not options.dry_run_plan else contextlib.nullcontext():
+    with terminable(), runs.lock(output) if not options.dry_run_plan else contextlib.nullcontext():
         base = runs.open_base(output)
         request = _request(inputs, output, options, base)
         if options.dry_run_plan:
@@ -170,33 +170,16 @@ def _execute(run: PlannedRun, options: argparse.Namespace, beam_flags: list[str]
             direct.run_directly(run, options.workers, timeout, folder)
         return
     from pipelines import launch
+    from pipelines.transforms import BuildOptions, build_pipeline
 
-    job = launch.job_options(options, beam_flags)
+    job = launch.preprocess_options(options, beam_flags)
     with contextlib.ExitStack() as stack:
         progress_folder = None
         if launch.is_local(job):
             progress_folder = stack.enter_context(show_progress(run.num_sources, run.num_tasks))
             if not options.verbose:
                 launch.quieten_workers()
-        launch.run_job(run, job, timeout, progress_folder)
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does, so that it can clean up after itself."""
-
-    def interrupt(signum: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread: somebody else handles signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+        launch.run_job(job, lambda pipeline: build_pipeline(pipeline, run, BuildOptions(timeout, progress_folder)))
 
 
 def with_checksums(listing: Listing) -> Listing:

@@ -39,8 +39,12 @@ def progress_text(done: dict[str, float], num_sources: int, num_shards: int, ela
 
 
 @contextlib.contextmanager
-def show_progress(num_sources: int, num_shards: int, stream: TextIO = sys.stderr) -> Iterator[str]:
-    """Show what builders of this machine count in the folder that is yielded, until the block ends."""
+def show_progress(num_sources: int, num_shards: int, stream: TextIO | None = None) -> Iterator[str]:
+    """Show what builders of this machine count in the folder that is yielded, until the block ends.
+
+    stream: where to, standard error unless given.
+    """
+    stream = stream or sys.stderr
     live = stream.isatty()
     ended = threading.Event()
     # The builders make this folder, and the last of them removes it should this process be killed.

@@ -1,12 +1,14 @@
-"""Keeps what native libraries write on their own off the user's terminal."""
+"""A command and its terminal: what native libraries write on their own is held back, SIGTERM ends it as Ctrl-C does."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -28,3 +30,21 @@ def held_stderr() -> Iterator[None]:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does, so that it can clean up after itself."""
+
+    def interrupt(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: somebody else handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -44,7 +44,8 @@ class Bundle:
     """A trained model's settings and origin.
 
     audio, spectrogram: how its input is made from sound. labels: names of the dataset's labels. metrics: of the epoch
-    that was kept. dataset: `uri`, `fingerprint` and `num_examples` a split. versions: of the packages it was made with.
+    that was kept. dataset: `uri`, `fingerprint`, `label_pattern` and `num_examples` a split. versions: of the packages
+    it was made with.
     """
 
     model: ModelConfig
@@ -64,6 +65,7 @@ class Bundle:
             "uri": dataset.uri,
             "fingerprint": dataset.fingerprint,
             "num_examples": {name: split.num_examples for name, split in dataset.splits.items()},
+            "label_pattern": dataset.config.label_pattern,
         }
         config = dataset.config
         labels = tuple(dataset.record.labels)

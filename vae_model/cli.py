@@ -18,6 +18,7 @@ COMMANDS = {
     "reconstruct": ("vae_model.reconstruct", "pass audio through a model and write what comes out"),
     "generate": ("vae_model.generate", "write new sounds from a model"),
     "interpolate": ("vae_model.interpolate", "write sounds on the way from one to another"),
+    "encode": ("vae_model.encode", "write the latents of audio files into a Parquet file"),
     "decode": ("vae_model.decode", "write the sounds of latents in a Parquet file"),
     "report": ("vae_model.reporting", "write a page to see and hear what a model learned"),
     "export": ("vae_model.export", "write a model that takes waveforms, for TensorFlow alone"),
