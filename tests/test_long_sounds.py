@@ -23,7 +23,7 @@ from vae_model.joining import Piece, Segmentation
 from vae_model.sound import SoundGenerator, write_wav
 
 RATE = 8000
-DENSE = SpectrogramConfig(512, 93, top_db=140.0)
+COARSE, DENSE = SpectrogramConfig(512, 256, top_db=140.0), SpectrogramConfig(512, 93, top_db=140.0)
 
 
 def identity(spectrogram: SpectrogramConfig, seconds: float = 0.74, phase: str = PHASES[0]) -> SoundGenerator:
@@ -70,7 +70,7 @@ def noise_under(frequency_hz: float, waveform: np.ndarray, window: int = 2048) -
     time = np.arange(window) / RATE
     tones = np.stack([np.sin(2 * np.pi * frequency_hz * time), np.cos(2 * np.pi * frequency_hz * time)], axis=1)
     weight = np.hanning(window)
-    starts = np.arange(RATE, len(waveform) - RATE - window, window // 8)  # but for the tone's two ends
+    starts = np.arange(2 * RATE, len(waveform) - 2 * RATE - window, window // 8)  # but for the tone's two ends
     cut = np.stack([waveform[start : start + window] for start in starts], axis=1) * weight[:, None]
     weighted = tones * weight[:, None]
     rest = cut - weighted @ np.linalg.lstsq(weighted, cut, rcond=None)[0]
@@ -78,12 +78,12 @@ def noise_under(frequency_hz: float, waveform: np.ndarray, window: int = 2048) -
 
 
 @pytest.mark.parametrize("frequency_hz", [440.0, 1234.5])
-@pytest.mark.parametrize("spectrogram", [DENSE, SpectrogramConfig(512, 256)])
+@pytest.mark.parametrize("spectrogram", [COARSE, DENSE, SpectrogramConfig(512, 256)])
 def test_no_seam_of_a_steady_tone_is_louder_than_what_is_around_it(
     frequency_hz: float, spectrogram: SpectrogramConfig, tmp_path: Path
 ) -> None:
     generator, hop = identity(spectrogram), spectrogram.hop_length
-    soundfile.write(tmp_path / "tone.wav", tone(frequency_hz, 30, RATE), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "tone.wav", tone(frequency_hz, 40, RATE), RATE, subtype="FLOAT")
     output = np.concatenate(list(generator.reconstruct_file(str(tmp_path / "tone.wav"))))[:, 0]
     noise_db, middles = noise_under(frequency_hz, output)
     seams = np.concatenate(
@@ -92,10 +92,10 @@ def test_no_seam_of_a_steady_tone_is_louder_than_what_is_around_it(
     at_seam = (np.abs(middles[:, None] - seams) < 512).any(axis=1)
     assert at_seam.any()
     assert not at_seam.all()
-    assert noise_db[at_seam].max() < noise_db[~at_seam].max() + 1
-    if spectrogram is DENSE:  # at half a frame's overlap the phases themselves leave -25 dB, everywhere alike
+    assert noise_db[at_seam].max() < max(noise_db[~at_seam].max() + 1, -60)
+    if spectrogram.top_db > 80:  # else what a dataset does not tell, 80 dB down in every cell, is -58 dB of noise
         assert noise_db.max() < -60
-    assert np.abs(output[RATE:-RATE]).max() == pytest.approx(0.5, rel=0.05)
+    assert np.abs(output[RATE:-RATE]).max() == pytest.approx(0.5, rel=0.005)
 
 
 def test_original_phases_of_a_long_file_give_it_back(tmp_path: Path) -> None:

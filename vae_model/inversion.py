@@ -19,7 +19,7 @@ from vae_model.phase import fast_griffin_lim, hann, heap_integration, least_weig
 BLOCK_FRAMES = 512
 """Frames whose phases are settled at once; bounds memory however long the sound."""
 
-_AHEAD = 16  # window lengths behind a block that are estimated with it, for its last frames' sake, but not settled
+_AHEAD_FRAMES = 64  # behind a block, estimated with it for its last frames' sake, but not settled
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def invert(
     require(method in methods, "phase", method, f"one of {', '.join(methods)}")
     channels: list[_Channel] = []
     pending: Frames | None = None
-    n_seen = BLOCK_FRAMES + _AHEAD * -(-config.frame_size // config.hop_length)
+    n_seen = BLOCK_FRAMES + _AHEAD_FRAMES
 
     def settle(frames: Frames, count: int, last: bool) -> NDArray[np.float32]:
         if not channels:

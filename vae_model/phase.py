@@ -22,6 +22,8 @@ MOMENTUM = 0.99
 """Steps and momentum of fast Griffin-Lim; docs/sound.md has what they give."""
 
 _LEVEL = 0.5 * np.log(10) / 20  # half a decibel
+_LOBES = 14  # bins on both sides of a tone: those farther off are 80 dB under it
+_LIKENESS = 10 ** (3 / 20)  # a cell within 3 dB of a lobe is that lobe
 _LEAST_WEIGHT = 0.05  # of the mean that windows add up to: what only a window's very end sees is not blown up
 
 
@@ -58,13 +60,8 @@ def phase_gradients(
     """
     scale = HANN_GAMMA * frame_size / hop_length  # gamma N² / (hop_length N)
     slope = _central(log_amplitude, 1)
-    inner = slice(1, -1)
-    peak = np.zeros(slope.shape, np.bool_)
-    peak[:, inner] = (log_amplitude[:, inner] >= log_amplitude[:, :-2]) & (
-        log_amplitude[:, inner] >= log_amplitude[:, 2:]
-    )
     turn = 2 * np.pi * hop_length / frame_size
-    in_time = np.where(peak, turn * _bins_to_tone(slope), slope / scale)
+    in_time = np.where(peaks(log_amplitude), turn * _bins_to_tone(slope), slope / scale)
     in_time += turn * np.arange(log_amplitude.shape[1])
     if 2 * hop_length <= frame_size:
         in_frequency = -2 * np.pi / frame_size * _samples_to_impulse(log_amplitude, frame_size, hop_length)
@@ -80,14 +77,15 @@ def _central(array: NDArray[Any], axis: int) -> NDArray[np.float64]:
     return np.asarray(np.gradient(values, axis=axis)) if array.shape[axis] > 1 else np.zeros_like(values)
 
 
-def _bins_to_tone(slope: NDArray[np.float64]) -> NDArray[np.float64]:
+@compiled
+def _bins_to_tone(slope: Any) -> Any:
     """How many bins above a cell a tone is that makes this central difference along the bins, within ±1.
 
     The transform of a Hann window is sin(pi x) / (pi x (1 - x²)) at x bins from a tone. Its values at x + 1 and x - 1
     have the ratio exp(2 slope) = (1 + x)(2 + x) / ((1 - x)(2 - x)), which is solved for x.
     """
     t = np.tanh(slope)
-    return 4 * t / (3 + np.sqrt(9 - 8 * t**2))
+    return 4 * t / (3 + np.sqrt(9 - 8 * t * t))
 
 
 def _samples_to_impulse(log_amplitude: NDArray[Any], frame_size: int, hop_length: int) -> NDArray[np.float64]:
@@ -106,6 +104,14 @@ def _samples_to_impulse(log_amplitude: NDArray[Any], frame_size: int, hop_length
 
     ahead, back = samples(root), -samples(1 / root)
     return np.concatenate([ahead[:1], (ahead[1:] + back[:-1]) / 2, back[-1:]])
+
+
+def peaks(log_amplitude: NDArray[Any]) -> NDArray[np.bool_]:
+    """Cells (n_frames, n_bins) that are no quieter than the bins above and below, which both must be there."""
+    inner = log_amplitude[:, 1:-1]
+    found = np.zeros(log_amplitude.shape, np.bool_)
+    found[:, 1:-1] = (inner >= log_amplitude[:, :-2]) & (inner >= log_amplitude[:, 2:])
+    return found
 
 
 def level(log_amplitude: NDArray[Any]) -> NDArray[np.bool_]:
@@ -142,6 +148,7 @@ def heap_integration(
     random = level(log_amplitude)
     random[:n_known] = False
     phases[random] = rng.uniform(-np.pi, np.pi, np.count_nonzero(random))
+    _settle_lobes(np.asarray(log_amplitude, np.float64), peaks(log_amplitude), n_known, phases)
     return phases
 
 
@@ -169,6 +176,35 @@ def _integrate(log_amplitude: Any, in_time: Any, in_frequency: Any, phases: Any,
             heapq.heappush(heap, (-log_amplitude[to_frame, to_row], to_frame * n_bins + to_row))
 
 
+@compiled
+def _settle_lobes(log_amplitude: Any, is_peak: Any, n_known: int, phases: Any) -> None:
+    """Give the side lobes of steady tones the phases that a Hann window's have.
+
+    A slope from frame to frame tells nothing of them: from lobe to lobe the sign changes, at a zero between two bins.
+    Beside a peak whose tone is d bins above it, the transform k bins above the peak is, with x = k - d, the peak's
+    times (-1)^k d (1 - d²) / (x (x² - 1)), see `_bins_to_tone`, and turned by -pi k. A cell of about that level is
+    taken for a lobe, of the peak of which the louder one is expected there.
+    """
+    n_frames, n_bins = phases.shape
+    expected = np.empty(n_bins)
+    for frame in range(n_known, n_frames):
+        expected[:] = 0.0
+        for row in range(1, n_bins - 1):
+            if not is_peak[frame, row]:
+                continue
+            offset = _bins_to_tone((log_amplitude[frame, row + 1] - log_amplitude[frame, row - 1]) / 2)
+            scale = np.exp(log_amplitude[frame, row]) * offset * (1 - offset * offset)
+            for k in range(max(-_LOBES, -row), min(_LOBES, n_bins - 1 - row) + 1):
+                if abs(k) < 2 or is_peak[frame, row + k]:
+                    continue
+                x = k - offset
+                lobe = scale / (x * (x * x - 1)) * (1 - 2 * (k % 2))
+                ratio = abs(lobe) / np.exp(log_amplitude[frame, row + k])
+                if 1 / _LIKENESS < ratio < _LIKENESS and abs(lobe) > expected[row + k]:
+                    expected[row + k] = abs(lobe)
+                    phases[frame, row + k] = phases[frame, row] - np.pi * k + (np.pi if lobe < 0 else 0.0)
+
+
 def fast_griffin_lim(
     amplitude: NDArray[np.float32],
     start: NDArray[np.complex64],
@@ -185,7 +221,7 @@ def fast_griffin_lim(
     doi:10.1109/WASPAA.2013.6701851, algorithm 2.
     """
     window = hann(frame_size)
-    gain = 1 / window_sum(len(amplitude), frame_size, hop_length)
+    gain = 1 / window_sum(len(amplitude), frame_size, hop_length)  # large at the ends, where windows are small
     gain[: max(sounding[0], 0)] = 0
     gain[max(sounding[1], 0) :] = 0
     current = start.astype(np.complex64)
@@ -201,12 +237,12 @@ def fast_griffin_lim(
 
 
 def window_sum(n_frames: int, frame_size: int, hop_length: int) -> NDArray[np.float32]:
-    """What the squared windows of n_frames add up to, ((n_frames - 1) * hop_length + frame_size,), never near 0."""
+    """What the squared windows of n_frames add up to, ((n_frames - 1) * hop_length + frame_size,), but above 0."""
     square = hann(frame_size) ** 2
     total = np.zeros((n_frames - 1) * hop_length + frame_size, np.float32)
     for frame in range(n_frames):
         total[frame * hop_length : frame * hop_length + frame_size] += square
-    return np.maximum(total, least_weight(frame_size, hop_length))
+    return np.maximum(total, np.float32(1e-12))
 
 
 def least_weight(frame_size: int, hop_length: int) -> np.float32:
