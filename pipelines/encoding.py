@@ -12,7 +12,9 @@ import contextlib
 import dataclasses
 import json
 import os
+import secrets
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -27,7 +29,7 @@ from apache_beam.pvalue import AsIter, TaggedOutput
 from pipelines import runs, store
 from pipelines.config import DatasetConfig
 from pipelines.dataset import MANIFEST, read_parquet, read_records
-from pipelines.errors import SettingError, TooManyFailures
+from pipelines.errors import SettingError, TooManyFailures, WorkError
 from pipelines.estimating import Estimator
 from pipelines.planning import Policy, compare, tasks
 from pipelines.records import Record, RecordSpec
@@ -45,6 +47,7 @@ Part = tuple[int, int]
 OF_SOURCES = -1
 _UNLISTABLE = (-1, OF_SOURCES)  # sources that no shard has
 _ROW_GROUP = 1 << 14
+_LAST_CALL_SECONDS = 60.0
 
 Model = Callable[[Sequence[Record]], pa.Table]
 """From records in float32 to the rows of the output that they become, in their order."""
@@ -144,6 +147,41 @@ class ReadShard(beam.DoFn):
         self.builder.close()
 
 
+class _Calls:
+    """The calls of models in this process, so that a run that is over waits for its own.
+
+    A thread that comes back from a library's own code after the interpreter's end aborts the process.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running: list[str] = []
+        self._ended: set[str] = set()
+
+    @contextlib.contextmanager
+    def of(self, work: str) -> Iterator[None]:
+        """A call for the run of this work folder. WorkError when that run is over."""
+        with self._changed:
+            if work in self._ended:
+                raise WorkError("the run has ended")
+            self._running.append(work)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running.remove(work)
+                self._changed.notify_all()
+
+    def end(self, work: str) -> None:
+        """Let no further call of a run begin, and wait for those that have, a minute at most."""
+        with self._changed:
+            self._ended.add(work)
+            self._changed.wait_for(lambda: work not in self._running, _LAST_CALL_SECONDS)
+
+
+_calls = _Calls()
+
+
 class PartHandler(ModelHandler[RecordBatch, Part, Model]):
     """Runs the model on a batch and writes what it gives into the batch's part file."""
 
@@ -152,12 +190,14 @@ class PartHandler(ModelHandler[RecordBatch, Part, Model]):
         self.run = run
 
     def load_model(self) -> Model:
-        return self.run.load()
+        with _calls.of(self.run.work):
+            return self.run.load()
 
     def run_inference(
         self, batch: RecordBatch, model: Model, inference_args: dict[str, Any] | None = None
     ) -> Iterable[Part]:
-        _write(self.run.part_uri(batch.part), model(batch.records))
+        with _calls.of(self.run.work):
+            _write(self.run.part_uri(batch.part), model(batch.records))
         return [batch.part]
 
     def get_num_bytes(self, batch: RecordBatch) -> int:
@@ -210,10 +250,11 @@ def build_pipeline(pipeline: beam.Pipeline, run: EncodingRun, progress_folder: s
 @contextlib.contextmanager
 def work_folder(output: str) -> Iterator[str]:
     """A folder beside the output, on the same store, that is gone when the block ends."""
-    folder = f"{output}.work-{os.getpid()}"
+    folder = f"{output}.work-{os.getpid()}-{secrets.token_hex(4)}"
     store.make_folder(folder)
     try:
         yield folder
     finally:
         end_children()
+        _calls.end(folder)
         store.remove_folder(folder)

@@ -45,8 +45,8 @@ def load_encoder(folder: str, schema: pa.Schema) -> Callable[[Sequence[Record]],
     prepare()
     import numpy as np
 
+    from vae_model.inputs import model_input
     from vae_model.latent_table import to_table
-    from vae_model.listening import model_input
     from vae_model.sound import SoundGenerator
 
     with tempfile.TemporaryDirectory(prefix="audio-vae-") as local:
