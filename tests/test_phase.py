@@ -103,6 +103,20 @@ def test_gradients_of_a_chirp_are_those_of_its_real_phases() -> None:
         assert errors.max() < 0.12
 
 
+@pytest.mark.parametrize("frequency_hz", [1234.5, 3000.3])
+def test_phases_of_a_tone_are_the_real_ones_down_to_its_side_lobes(frequency_hz: float) -> None:
+    waveform = tone(frequency_hz, 1.0, RATE)
+    spectrum = librosa.stft(waveform, n_fft=512, hop_length=256).T[5:-5, :-1]
+    log = log_amplitude(waveform, SpectrogramConfig(512, 256, top_db=140.0))[5:-5]  # not its beginning and end
+    phases = phase.heap_integration(log, 512, 256, np.random.default_rng(0))
+    amplitude = np.abs(spectrum)
+    told = np.abs(np.arange(256) - frequency_hz / RATE * 512) < 12  # beyond, lobes are 70 dB down
+    errors = phases - np.angle(spectrum)
+    errors = wrapped(errors - errors.flat[amplitude.argmax()])[1:-1, told]  # but for the phase of the whole
+    assert amplitude[:, told].min() < 1e-3 * amplitude.max()
+    assert np.abs(errors).max() < 0.1
+
+
 def test_known_frames_stay_and_the_others_go_on_from_them() -> None:
     config = SpectrogramConfig(512, 64)
     waveform = chirp()
