@@ -9,15 +9,19 @@ EXTRAS = {
     "formats": ["av>=14"],
     # `audio-vae export --onnx`, and what runs it.
     "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.17"],
+    # The web page of `audio-vae app`.
+    "app": ["gradio>=6"],
     # What the tests and checks need.
     "dev": [
         "aiohttp>=3.9",
         "av>=14",
+        "gradio>=6",
         "hypothesis>=6.100",
         "jax>=0.4.36",
         "mypy>=1.15",
         "onnx>=1.17",
         "onnxruntime>=1.20",
+        "playwright>=1.50",
         "pytest>=8.3",
         "pytest-xdist>=3.6",
         "ruff>=0.12",

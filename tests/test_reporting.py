@@ -89,7 +89,7 @@ def test_the_page_has_every_part(model: str, dataset: str, tmp_path: Path) -> No
     assert len(document.all("circle")) == 52 + 2 * 3  # the points, and the curves' ends
     assert len(document.all("rect")) == 3
     for player in document.all("audio"):
-        assert soundfile.info(_content(player["src"], "audio/flac")).frames == 1000
+        assert soundfile.info(_content(player["src"], "audio/wav")).frames == 1000
 
     figures = audio_vae_json("evaluate", model, dataset)
     for value in (figures["reconstruction"]["mean_z"]["mse"], figures["baselines"]["pca_8"]["mse"]):

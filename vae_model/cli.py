@@ -22,6 +22,7 @@ COMMANDS = {
     "decode": ("vae_model.decode", "write the sounds of latents in a Parquet file"),
     "report": ("vae_model.reporting", "write a page to see and hear what a model learned"),
     "export": ("vae_model.export", "write a model that takes waveforms, for TensorFlow alone"),
+    "app": ("vae_model.app", "open a local web page to play with a model"),
     "demo": ("vae_model.demo", "all of it, on sounds that it makes itself"),
 }
 

@@ -83,8 +83,8 @@ class Sound:
 
     @cached_property
     def audio_uri(self) -> str:
-        """A 16-bit FLAC file as a data URI: half of WAV's size, without loss, and every browser plays it."""
-        return media.flac(self.waveform, self.sample_rate)
+        """A 16-bit WAV file as a data URI."""
+        return media.wav(self.waveform, self.sample_rate)
 
 
 @dataclass(frozen=True)
