@@ -18,6 +18,7 @@ from pipelines.config import require
 from pipelines.dataset import RUNS, Dataset, open_dataset, read_records
 from pipelines.records import Record
 from vae_model.config import PHASES
+from vae_model.inputs import log_spectrogram
 from vae_model.inversion import Frames, invert
 from vae_model.page_size import LIST_BYTES, MAX_SECONDS, sound_bytes
 from vae_model.recordings import Recordings
@@ -166,7 +167,7 @@ def _loudest_records(dataset: Dataset, table: pa.Table, rows: list[int]) -> Iter
 def _sound(dataset: Dataset, record: Record) -> Sound:
     """A record made sound."""
     audio, spectrogram = dataset.config.audio, dataset.config.spectrogram
-    in_db = record.spectrogram * np.float32(record.max_db - record.min_db) + np.float32(record.min_db)
+    in_db = log_spectrogram(record)
     frames = Frames(audio.segment_samples, np.moveaxis(in_db, 1, 0))
     waveform = np.concatenate(list(invert([frames], spectrogram, PHASES[0])))
     where = "" if record.segment == 0 else f"From {record.start_seconds:.1f} s, b"

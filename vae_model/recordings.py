@@ -17,6 +17,7 @@ from pipelines.errors import SourceError
 from pipelines.formats import AUDIO_SUFFIXES, local_path, suffix_of
 from pipelines.records import Record
 from pipelines.spectrogram import LogSpectrogramExtractor
+from vae_model.inputs import log_spectrogram
 
 _SAME_DB = 1.0
 """The coarsest records (uint8) are within 0.3 dB of their spectrogram; another sound's is tens of dB away."""
@@ -55,7 +56,7 @@ class Recordings:
         return 0
 
     def _is_of(self, record: Record, waveform: NDArray[np.float32]) -> bool:
-        wanted = record.spectrogram * (record.max_db - record.min_db) + record.min_db
+        wanted = log_spectrogram(record)
         found = self._extractor.extract(waveform)
         return found.shape == wanted.shape and bool(np.abs(found - wanted).mean() < _SAME_DB)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import signal
 from collections.abc import Mapping
 from typing import Any
 
 from pipelines.dataset import open_dataset
 from pipelines.errors import SettingError
+from pipelines.terminal import terminable
 from vae_model.config import FITTING, LOSS, OUTPUT, PRESETS, SPEED, TRAINED, Preset
 from vae_model.options import add_settings, parse
 from vae_model.settings import read_settings, settable, with_values
@@ -59,11 +59,8 @@ def main(argv: list[str]) -> int:
     if arguments.resume and not arguments.preset and PRESET_KEY not in file:
         saved = saved_settings(arguments.output)
         preset = settings_of(arguments, file, Preset(*saved) if saved else None)
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job saves it, as Ctrl-C does
-    try:
+    with terminable():  # what ends a job saves it, as Ctrl-C does
         result = train_model(arguments.dataset, arguments.output, preset.model, preset.train, resume=arguments.resume)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
     _report(dataclasses.asdict(result), arguments.json)
     return 0
 
