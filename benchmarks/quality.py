@@ -113,10 +113,11 @@ def _changed(config: Any, changes: dict[str, Any]) -> Any:
 def measured(folder: Path, dataset_folder: Path, probes: bool) -> dict[str, Any]:
     """Held-out figures of a trained model."""
     from pipelines.dataset import open_dataset
-    from vae_model.autoencoder import MODEL_FILE, load_model
+    from vae_model.autoencoder import load_model
     from vae_model.bundle import Bundle
     from vae_model.evaluation import batches, training_sample
     from vae_model.metrics import ErrorSums, PosteriorSums
+    from vae_model.model_folder import MODEL_FILE
     from vae_model.vae import wrap
 
     autoencoder = wrap(load_model(folder / MODEL_FILE, compiled=False))

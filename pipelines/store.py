@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 from pipelines.errors import SettingError, WorkError
 from pipelines.formats import local_path
 
 _REMOVALS = 5
+_COPIED_BYTES = 8 * 2**20
 
 
 def join(folder: str, *parts: str) -> str:
@@ -54,6 +57,12 @@ def read_range(uri: str, offset: int, length: int) -> bytes:
     with open_read(uri) as file:
         file.seek(offset)
         return file.read(length)
+
+
+def get_file(uri: str, path: Path) -> None:
+    """Copy a file to a local path."""
+    with open_read(uri) as source, path.open("wb") as target:
+        shutil.copyfileobj(source, target, _COPIED_BYTES)
 
 
 @contextlib.contextmanager
@@ -99,6 +108,12 @@ def write_bytes(uri: str, data: bytes) -> None:
     """Write a file atomically."""
     with open_atomic(uri) as file:
         file.write(data)
+
+
+def put_file(path: Path, uri: str) -> None:
+    """Copy a local file to a place where it appears whole, or not at all."""
+    with path.open("rb") as source, open_atomic(uri) as target:
+        shutil.copyfileobj(source, target, _COPIED_BYTES)
 
 
 def exists(uri: str) -> bool:

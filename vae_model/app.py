@@ -10,7 +10,6 @@ import socket
 import sys
 import tempfile
 import threading
-from pathlib import Path
 from typing import Any
 
 from pipelines.config import require
@@ -46,7 +45,7 @@ def main(argv: list[str]) -> int:
     require(0 < arguments.port < 65536, "--port", arguments.port, "from 1 to 65535")
     if importlib.util.find_spec("gradio") is None:
         raise SettingError("audio-vae app needs Gradio: pip install 'audio-vae[app]'")
-    Bundle.load(Path(arguments.model))  # mistakes show before TensorFlow's seconds of loading
+    Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
     _require_free(arguments.host, arguments.port)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -68,12 +67,13 @@ def _launch(model: str, host: str, port: int, folder: str) -> Any:
     os.environ["GRADIO_TEMP_DIR"] = folder
     os.environ["HF_HUB_OFFLINE"] = "1"
     from vae_model.app_page import build, theme
+    from vae_model.report_facts import name_of
     from vae_model.sound import SoundGenerator
     from vae_model.studio import Studio
 
     studio = Studio(SoundGenerator.load(model))
     studio.move([0.0])  # compiles what the first sound would wait for
-    page = build(studio, f"Sounds of {Path(model).resolve().name}")
+    page = build(studio, f"Sounds of {name_of(model)}")
     page.queue(default_concurrency_limit=1, api_open=False)
     page.launch(
         server_name=host,

@@ -18,8 +18,8 @@ from vae_model.files import replacing
 from vae_model.layers import PACKAGE, LatentDistribution, build_decoder, conv_stack, fixed_linear, output_layer
 from vae_model.linear_path import assign, fit_linear_vae, noise_variance
 from vae_model.losses import PerSampleLoss, reconstruction_loss
+from vae_model.model_folder import MODEL_FILE
 
-MODEL_FILE = "model.keras"
 _BATCH = 64
 
 
@@ -267,18 +267,22 @@ def save_model(model: keras.Model, path: Path) -> None:
         model.save(partial)
 
 
-def load_model(path: Path, compiled: bool = True) -> AutoencoderModel:
-    """Read a .keras file in safe mode; compiled=False leaves the optimiser out. SettingError, WorkError by name."""
+def load_model(path: Path, compiled: bool = True, name: str | None = None) -> AutoencoderModel:
+    """Read a .keras file in safe mode; compiled=False leaves the optimiser out. SettingError, WorkError by name.
+
+    name: what errors call the file, where `path` is a copy of it.
+    """
     import vae_model.vae  # noqa: F401  its registration is what a saved VAE is found by
 
+    name = name or str(path)
     if not path.is_file():
-        raise SettingError(f"{path} must be a trained model: no such file")
+        raise SettingError(f"{name} must be a trained model: no such file")
     if not zipfile.is_zipfile(path):
-        raise WorkError(f"{path} is damaged, or no .keras file")
+        raise WorkError(f"{name} is damaged, or no .keras file")
     try:
         model = keras.saving.load_model(path, compile=compiled, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise WorkError(f"{path} cannot be read as a Keras model: {str(error).splitlines()[0]}") from error
+        raise WorkError(f"{name} cannot be read as a Keras model: {str(error).splitlines()[0]}") from error
     if not isinstance(model, AutoencoderModel):
-        raise SettingError(f"{path} must be a model of audio-vae, not a {type(model).__name__}")
+        raise SettingError(f"{name} must be a model of audio-vae, not a {type(model).__name__}")
     return model

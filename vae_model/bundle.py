@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines import store
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.dataset import Dataset
 from pipelines.errors import SettingError
 from vae_model.config import ModelConfig, TrainConfig, model_config, to_dict, train_config
 from vae_model.files import read_json, replacing, write_json
+from vae_model.model_folder import BUNDLE_FILE, CONFIG_FILE, file_in
 from vae_model.settings import settings_text
 
 FORMAT_VERSION = 1
-BUNDLE_FILE = "bundle.json"
-CONFIG_FILE = "config.yaml"
 _PACKAGES = ("audio-vae", "keras", "tensorflow", "numpy", "librosa")
 
 
@@ -130,11 +130,15 @@ class Bundle:
             partial.write_text(text + settings_text((self.model, self.train)), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Bundle:
-        """Read a MODEL folder's bundle. SettingError when the folder holds no trained model that this version reads."""
-        path = folder / BUNDLE_FILE
-        if not path.is_file():
-            unfinished = "training has not finished" if (folder / "checkpoints").is_dir() else f"no {BUNDLE_FILE}"
+    def load(cls, folder: Path | str) -> Bundle:
+        """Read the bundle of the MODEL folder at a path or URI.
+
+        SettingError when the folder holds no trained model that this version reads.
+        """
+        path = file_in(folder, BUNDLE_FILE)
+        if not store.exists(path):
+            begun = store.exists(file_in(folder, "checkpoints"))
+            unfinished = "training has not finished" if begun else f"no {BUNDLE_FILE}"
             raise SettingError(f"MODEL {folder} must be the folder of a trained model: {unfinished}")
         values = read_json(path)
         version = values.get("format_version")

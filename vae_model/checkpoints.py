@@ -23,12 +23,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from pipelines import store
 from pipelines.dataset import Dataset
 from pipelines.errors import SettingError, WorkError
 from vae_model.autoencoder import save_model
 from vae_model.bundle import Bundle
 from vae_model.config import ModelConfig, TrainConfig
 from vae_model.files import read_json, replacing, write_json
+from vae_model.model_folder import file_in
 from vae_model.runtime import StopSignals
 
 FOLDER = "checkpoints"
@@ -117,10 +119,13 @@ class RunState:
                 path.unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, folder: Path) -> RunState | None:
-        """The state of the run in a MODEL folder; None when it has no checkpoint. SettingError when it's not whole."""
-        path = folder / FOLDER / STATE_FILE
-        if not path.exists():
+    def load(cls, folder: Path | str) -> RunState | None:
+        """The state of the run in the MODEL folder at a path or URI; None when it has no checkpoint.
+
+        SettingError when it's not whole.
+        """
+        path = file_in(folder, FOLDER, STATE_FILE)
+        if not store.exists(path):
             return None
         values = read_json(path)
         if "epoch" in values and "step" not in values:
@@ -250,13 +255,12 @@ def _noise(model: keras.Model) -> list[list[int]]:
     return [[int(number) for number in stream.numpy()] for stream in noise_streams(model)]
 
 
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """The rows of `history.csv`, values as numbers; none when there is no such file."""
-    path = folder / HISTORY_FILE
-    if not path.exists():
+def read_history(folder: Path | str) -> list[dict[str, Any]]:
+    """The rows of a MODEL folder's `history.csv`, values as numbers; none when there is no such file."""
+    path = file_in(folder, HISTORY_FILE)
+    if not store.exists(path):
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv.DictReader(store.read_bytes(path).decode("utf-8").splitlines())
     return [{name: int(v) if name == "epoch" else float(v) for name, v in row.items() if v} for row in rows]
 
 

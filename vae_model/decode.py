@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import SettingError
@@ -46,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
-    bundle = Bundle.load(Path(arguments.model))  # mistakes show before TensorFlow's seconds of loading
+    bundle = Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
     from vae_model.latent_table import LatentFile
 
     column = arguments.column or latent_names(bundle.model)[0]

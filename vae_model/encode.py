@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
     path = local_path(arguments.output)
     is_file = path is None or (not Path(path).is_dir() and Path(path).absolute().parent.is_dir())
     require(is_file, "--output", arguments.output, "a file in a folder that exists")
-    bundle = Bundle.load(Path(arguments.model))  # mistakes show before Beam's seconds of loading
+    bundle = Bundle.load(arguments.model)  # mistakes show before Beam's seconds of loading
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.ERROR, stream=sys.stderr)
     if not arguments.verbose:
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)
@@ -101,7 +101,7 @@ def _run(arguments: argparse.Namespace, bundle: Bundle, beam_flags: list[str]) -
             max_failures=limit,
         )
         run = encoding.plan(run, arguments.inputs, arguments.shard_mb)
-        copy_model(Path(arguments.model), work)
+        copy_model(arguments.model, work)
         job = launch.job_options(PipelineOptions(beam_flags), beam_flags, arguments.workers)
         progress_folder = None
         if launch.is_local(job):

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines import store
 from pipelines.records import Record
-from vae_model.bundle import BUNDLE_FILE
 from vae_model.config import ModelConfig, latent_names
+from vae_model.model_folder import MODEL_FILES, local_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MODEL_FILES = ("model.keras", BUNDLE_FILE)
 _ACTIVATION_BYTES = 64 * 2**20
 _MOST_RECORDS = 256
 
@@ -31,11 +27,11 @@ def batch_size_of(config: ModelConfig) -> int:
     return max(1, min(_MOST_RECORDS, _ACTIVATION_BYTES // (4 * largest)))
 
 
-def copy_model(model: Path, folder: str) -> None:
-    """Put what a worker needs of a MODEL folder into a folder that all workers can read."""
-    for name in MODEL_FILES:
-        with (model / name).open("rb") as source, store.open_atomic(store.join(folder, name)) as target:
-            shutil.copyfileobj(source, target)
+def copy_model(model: str, folder: str) -> None:
+    """Put what a worker needs of the MODEL folder at a path or URI into a folder that all workers can read."""
+    with local_model(model) as local:
+        for name in MODEL_FILES:
+            store.put_file(local / name, store.join(folder, name))
 
 
 def load_encoder(folder: str, schema: pa.Schema) -> Callable[[Sequence[Record]], pa.Table]:
@@ -49,10 +45,7 @@ def load_encoder(folder: str, schema: pa.Schema) -> Callable[[Sequence[Record]],
     from vae_model.latent_table import to_table
     from vae_model.sound import SoundGenerator
 
-    with tempfile.TemporaryDirectory(prefix="audio-vae-") as local:
-        for name in MODEL_FILES:
-            (Path(local) / name).write_bytes(store.read_bytes(store.join(folder, name)))
-        generator = SoundGenerator.load(local)
+    generator = SoundGenerator.load(folder)
     names = latent_names(generator.autoencoder.config)
 
     def encode(records: Sequence[Record]) -> pa.Table:

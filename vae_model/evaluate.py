@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 from pipelines.config import require
@@ -37,7 +36,7 @@ def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
     require(0 <= arguments.seed < 2**31, "--seed", arguments.seed, "at least 0 and below 2**31")
-    bundle = Bundle.load(Path(arguments.model))  # mistakes show before TensorFlow's seconds of loading
+    bundle = Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
     dataset = open_dataset(arguments.dataset)
     bundle.check_fits(dataset, arguments.model)
     split = arguments.split or default_split(dataset)

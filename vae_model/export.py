@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     if arguments.onnx and importlib.util.find_spec(_CONVERTER) is None:
         raise SettingError(f"--onnx needs {_CONVERTER}: pip install 'audio-vae[onnx]'")
-    bundle = Bundle.load(Path(arguments.model))  # mistakes show before TensorFlow's seconds of loading
+    bundle = Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
     with _new_folder(arguments.output) as folder:
         print(f"reading {arguments.model}", file=sys.stderr, flush=True)
         from vae_model.runtime import prepare

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipelines import store
 from pipelines.errors import SettingError, WorkError
 
 
@@ -31,10 +32,10 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
         partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file's object; SettingError when it can't be read as one."""
+def read_json(path: Path | str) -> dict[str, Any]:
+    """The object in the JSON file at a path or URI; SettingError when it can't be read as one."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(store.read_bytes(str(path)).decode("utf-8"))
     except (OSError, ValueError) as error:
         raise SettingError(f"{path} must be a readable JSON file: {error}") from error
     if not isinstance(values, dict):

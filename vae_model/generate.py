@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from pipelines.config import TRAIN, require
@@ -59,7 +58,7 @@ def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     seed = settled_seed(arguments.seed)
     require(arguments.count > 0, "--count", arguments.count, "a positive number of sounds")
-    bundle = Bundle.load(Path(arguments.model))  # mistakes show before TensorFlow's seconds of loading
+    bundle = Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
     dataset = _dataset(arguments, bundle)
     folder = output_folder(arguments.output)
     from vae_model.runtime import prepare

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -41,7 +40,7 @@ def main(argv: list[str]) -> int:
     """Run the command. SettingError, SourceError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
     require(arguments.steps > 1, "--steps", arguments.steps, "at least 2, the sounds at both ends")
-    bundle = Bundle.load(Path(arguments.model))  # mistakes show before TensorFlow's seconds of loading
+    bundle = Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
     from vae_model.runtime import prepare
 
     prepare()

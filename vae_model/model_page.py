@@ -63,7 +63,7 @@ def model_page(
     generator: SoundGenerator,
     dataset: Dataset,
     split: str,
-    model: Path,
+    model: str | Path,
     figures: dict[str, Any],
     story: Story,
     seed: int,

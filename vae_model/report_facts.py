@@ -28,7 +28,7 @@ def counted(number: int, noun: str) -> str:
 
 def name_of(uri: str) -> str:
     """The last part of a path or URI."""
-    return uri.rsplit("/", 1)[-1] if "://" in uri else Path(uri).resolve().name
+    return uri.rstrip("/").rsplit("/", 1)[-1] if "://" in uri else Path(uri).resolve().name
 
 
 def data_facts(dataset: Dataset) -> list[Fact]:

@@ -14,7 +14,7 @@ from vae_model.report import Bars, Chart, Charts, Curve, Fact, Facts, Figure, Fi
 from vae_model.report_facts import data_facts
 
 
-def training_sections(model: Path, bundle: Bundle) -> list[Section]:
+def training_sections(model: str | Path, bundle: Bundle) -> list[Section]:
     """Curves over the epochs, and the posterior's health; of either only what the model has."""
     sections = []
     if drawn := charts(model, bundle):
@@ -26,7 +26,7 @@ def training_sections(model: Path, bundle: Bundle) -> list[Section]:
     return sections
 
 
-def charts(model: Path, bundle: Bundle) -> list[Chart]:
+def charts(model: str | Path, bundle: Bundle) -> list[Chart]:
     """The loss and its terms over the epochs; none when there is no history."""
     history = read_history(model)
     weight = f"{bundle.model.reconstruction_weight:,.0f}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from pipelines.config import require
 from pipelines.dataset import open_dataset
@@ -37,7 +36,7 @@ def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     require(0 <= arguments.seed < 2**31, "--seed", arguments.seed, "at least 0 and below 2**31")
     output = page_path(arguments.output)
-    bundle = Bundle.load(Path(arguments.model))  # mistakes show before TensorFlow's seconds of loading
+    bundle = Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
     dataset = open_dataset(arguments.dataset)
     bundle.check_fits(dataset, arguments.model)
     split = arguments.split or default_split(dataset)
@@ -59,7 +58,7 @@ def main(argv: list[str]) -> int:
         sound_title=sound_title,
         notice=TRAINED_ON if split == TRAIN else "",
     )
-    page = model_page(generator, dataset, split, Path(arguments.model), figures, story, arguments.seed, _say)
+    page = model_page(generator, dataset, split, arguments.model, figures, story, arguments.seed, _say)
     write_page(page, output)
     if arguments.json:
         values = {"page": str(output.resolve()), "num_bytes": output.stat().st_size, "split": split}

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from pipelines.audio import iter_segments
 from pipelines.errors import SettingError, WorkError
 from pipelines.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
-from vae_model.autoencoder import MODEL_FILE, Autoencoder, load_model
+from vae_model.autoencoder import Autoencoder, load_model
 from vae_model.bundle import Bundle, ValueRange
 from vae_model.config import ORIGINAL_PHASE, PHASES
 from vae_model.files import replacing
 from vae_model.inversion import Frames, invert
 from vae_model.joining import Piece, Segmentation
+from vae_model.model_folder import MODEL_FILE, file_in, local_model
 from vae_model.phase import transform
 from vae_model.vae import wrap
 
@@ -49,9 +50,13 @@ class SoundGenerator:
 
     @classmethod
     def load(cls, folder: str, seed: int = 0, phase: str = PHASES[0]) -> SoundGenerator:
-        """The generator of a MODEL folder. SettingError when it holds no finished model, WorkError when damaged."""
-        bundle = Bundle.load(Path(folder))
-        model = load_model(Path(folder) / MODEL_FILE, compiled=False)
+        """The generator of the MODEL folder at a path or URI.
+
+        SettingError when it holds no finished model, WorkError when damaged.
+        """
+        bundle = Bundle.load(folder)
+        with local_model(folder, [MODEL_FILE]) as local:
+            model = load_model(local / MODEL_FILE, compiled=False, name=file_in(folder, MODEL_FILE))
         if model.settings != bundle.model:
             raise SettingError(f"MODEL {folder}: {MODEL_FILE} and bundle.json must be of one model")
         return cls(wrap(model), bundle, seed, phase)

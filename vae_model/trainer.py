@@ -21,11 +21,12 @@ from pipelines.dataset import Dataset, open_dataset
 from pipelines.errors import SettingError, WorkError
 from vae_model import data, health
 from vae_model.autoencoder import Autoencoder, load_model
-from vae_model.bundle import BUNDLE_FILE, Bundle, ValueRange, package_versions
+from vae_model.bundle import Bundle, ValueRange, package_versions
 from vae_model.checkpoints import FOLDER, Checkpoints, Interrupted, RunState, score, set_noise
 from vae_model.config import ModelConfig, TrainConfig
 from vae_model.devices import is_chief, is_multi_worker, make_strategy, precision
 from vae_model.files import output_folder
+from vae_model.model_folder import BUNDLE_FILE
 from vae_model.progress import Progress, Speed
 from vae_model.remote import CACHE
 from vae_model.runtime import StopSignals, default_cache_mb
