@@ -39,6 +39,15 @@ class Request:
     max_failures: MaxFailures
 
 
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """What bringing a dataset up to date came to. committed: whether there was a run, the last of dataset.runs."""
+
+    dataset: Dataset
+    changes: Changes
+    committed: bool
+
+
 def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """Our options, and Beam's as they were given."""
     parser = argparse.ArgumentParser(
@@ -63,27 +72,43 @@ def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 def main(argv: list[str]) -> int:
     """Run the command; 0 also when there was nothing to do."""
     options, beam_flags = parse_options(argv)
-    inputs, output = options.inputs, options.output
+    with terminable():
+        if options.dry_run_plan:
+            check_options(options)
+            base = runs.open_base(options.output)
+            return _print_plan(_request(options, base), base)
+        update = bring_up_to_date(options, beam_flags)
+    if update.committed:
+        _print_summary(options.json, update)
+    else:
+        _say_nothing_new(options.json, update)
+    return 0
+
+
+def bring_up_to_date(options: argparse.Namespace, beam_flags: list[str]) -> Update:
+    """Build and commit what is new in options.inputs into the dataset options.output; what failed is said."""
+    check_options(options)
+    with runs.lock(options.output):
+        base = runs.open_base(options.output)
+        request = _request(options, base)
+        run, changes = _plan(request, base)
+        if run is None:
+            assert base is not None
+            return Update(base, changes, committed=False)
+        dataset = _run(request, run, beam_flags)
+    _report_failures(dataset)
+    return Update(dataset, changes, committed=True)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """SettingError when an option has no sense. Sets up the log as the options ask for it."""
     _set_up_logging(options.verbose)
     require(options.shard_mb > 0, "--shard-mb", options.shard_mb, "a positive number of megabytes")
     timeout = options.decode_timeout_seconds
     require(timeout > 0, "--decode-timeout-seconds", timeout, "a positive number of seconds")
     require(options.workers is None or options.workers > 0, "--workers", options.workers, "a positive number")
-    path = local_path(output)
-    require(path is None or not os.path.isfile(path), "--output", output, "a folder")
-    with terminable(), runs.lock(output) if not options.dry_run_plan else contextlib.nullcontext():
-        base = runs.open_base(output)
-        request = _request(inputs, output, options, base)
-        if options.dry_run_plan:
-            return _print_plan(request, base)
-        run, changes = _plan(request, base)
-        if run is None:
-            assert base is not None
-            _say_nothing_new(options.json, base, changes)
-            return 0
-        dataset = _run(request, run, beam_flags)
-    _print_summary(options.json, dataset, changes)
-    return 0
+    path = local_path(options.output)
+    require(path is None or not os.path.isfile(path), "--output", options.output, "a folder")
 
 
 def _set_up_logging(verbose: bool) -> None:
@@ -96,13 +121,13 @@ def _set_up_logging(verbose: bool) -> None:
     logging.getLogger("pipelines").setLevel(logging.ERROR)
 
 
-def _request(inputs: list[str], output: str, options: argparse.Namespace, base: Dataset | None) -> Request:
+def _request(options: argparse.Namespace, base: Dataset | None) -> Request:
     config = settings(options, base.config if base else None)
     if base is not None and (differences := base.config.differences(config)):
-        raise SettingError(f"--output {output}: was made with other settings: {'; '.join(differences)}")
+        raise SettingError(f"--output {options.output}: was made with other settings: {'; '.join(differences)}")
     policy = Policy(options.checksum, options.keep_removed, options.retry_failed)
     limit = MaxFailures() if options.max_failures is None else MaxFailures.parse(options.max_failures)
-    return Request(inputs, output, options, config, policy, limit)
+    return Request(options.inputs, options.output, options, config, policy, limit)
 
 
 def _compare(request: Request, base: Dataset | None) -> tuple[Listing, Changes]:
@@ -196,7 +221,8 @@ def _emit(as_json: bool, values: dict[str, Any], say: Callable[[], None]) -> Non
         say()
 
 
-def _say_nothing_new(as_json: bool, dataset: Dataset, changes: Changes) -> None:
+def _say_nothing_new(as_json: bool, update: Update) -> None:
+    dataset, changes = update.dataset, update.changes
     values = {"status": "unchanged", "dataset": dataset.uri, "sources": dataclasses.asdict(dataset.sources)}
 
     def say() -> None:
@@ -205,8 +231,9 @@ def _say_nothing_new(as_json: bool, dataset: Dataset, changes: Changes) -> None:
     _emit(as_json, values, say)
 
 
-def _print_summary(as_json: bool, dataset: Dataset, changes: Changes) -> None:
-    """What the run did, and each source that failed with its reason (the first few)."""
+def _print_summary(as_json: bool, update: Update) -> None:
+    """What the run did."""
+    dataset, changes = update.dataset, update.changes
     run = dataset.runs[-1]
     values = {"status": "committed", "dataset": dataset.uri, "run": run.name, "num_examples": dataset.num_examples}
     values |= {"sources": dataclasses.asdict(dataset.sources), "this_run": dataclasses.asdict(run.sources)}
@@ -220,7 +247,6 @@ def _print_summary(as_json: bool, dataset: Dataset, changes: Changes) -> None:
         text += f"; {dataset.num_examples:,} records, {dataset.min_db:.2f} to {dataset.max_db:.2f} dB"
         print(text, file=sys.stderr)
 
-    _report_failures(dataset)
     _emit(as_json, values, say)
 
 
@@ -228,6 +254,7 @@ _FAILURES_SHOWN = 10
 
 
 def _report_failures(dataset: Dataset) -> None:
+    """Each source that failed with its reason, the first few."""
     run = dataset.runs[-1]
     if run.sources.failed == 0:
         return

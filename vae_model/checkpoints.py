@@ -28,7 +28,7 @@ from pipelines.dataset import Dataset
 from pipelines.errors import SettingError, WorkError
 from vae_model.autoencoder import save_model
 from vae_model.bundle import Bundle
-from vae_model.config import ModelConfig, TrainConfig
+from vae_model.config import FREE, ModelConfig, TrainConfig
 from vae_model.files import read_json, replacing, write_json
 from vae_model.model_folder import file_in
 from vae_model.runtime import StopSignals
@@ -40,14 +40,16 @@ HISTORY_FILE = "history.csv"
 _VALIDATION_STREAM = 2**31  # a stream counts up from 0: training never comes so far
 
 
-_FREE_FITTING = ("epochs", "patience", "learning_rate", "media_epochs", "checkpoint_seconds")
-_FREE_SPEED = ("cache_mb", "shard_cache_mb", "jit", "steps_per_execution", "strategy")
-FREE = (*_FREE_FITTING, *_FREE_SPEED)
-"""Settings that may change when a run is resumed."""
-
-
 class Interrupted(Exception):
     """The run was asked to stop, and is saved."""
+
+
+class TrainingInterrupted(WorkError):
+    """A training that was asked to stop and is saved. place: how far it came, in words."""
+
+    def __init__(self, message: str, place: str) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,11 @@ FITTING = "how it is trained"
 SPEED = "speed and memory"
 OUTPUT = "where things go"
 
+_FREE_FITTING = ("epochs", "patience", "learning_rate", "media_epochs", "checkpoint_seconds")
+_FREE_SPEED = ("cache_mb", "shard_cache_mb", "jit", "steps_per_execution", "strategy")
+FREE = (*_FREE_FITTING, *_FREE_SPEED)
+"""Settings of a training that may change when it is resumed."""
+
 Stride = int | tuple[int, int]
 _Settings = TypeVar("_Settings", "ModelConfig", "TrainConfig")
 
@@ -241,6 +246,17 @@ what measured best on held-out speech, in docs/results.md."""
 def latent_names(config: ModelConfig) -> tuple[str, ...]:
     """The latents that describe a sound without chance, the one to decode first: mu and log_variance, or z."""
     return ("mu", "log_variance") if config.kind == "vae" else ("z",)
+
+
+_SAME_WEIGHTS = ("reconstruction_weight", "free_bits", "log_variance_range", "norm_momentum", "decode")
+"""Model settings that leave the weights what they are; all others make another architecture."""
+
+
+def architecture_differences(ours: ModelConfig, theirs: ModelConfig) -> list[str]:
+    """`name: ours != theirs` for each setting by which the weights of two models cannot be exchanged."""
+    names = [field.name for field in dataclasses.fields(ModelConfig) if field.name not in _SAME_WEIGHTS]
+    pairs = [(name, getattr(ours, name), getattr(theirs, name)) for name in names]
+    return [f"{name}: {mine!r} != {other!r}" for name, mine, other in pairs if mine != other]
 
 
 def to_dict(config: ModelConfig | TrainConfig) -> dict[str, Any]:

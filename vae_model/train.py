@@ -6,11 +6,13 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipelines.dataset import open_dataset
 from pipelines.errors import SettingError
 from pipelines.terminal import terminable
+from vae_model.bundle import Bundle
 from vae_model.config import FITTING, LOSS, OUTPUT, PRESETS, SPEED, TRAINED, Preset
 from vae_model.options import add_settings, parse
 from vae_model.settings import read_settings, settable, with_values
@@ -40,6 +42,12 @@ def parser(preset: str = DEFAULT) -> argparse.ArgumentParser:
     trained.add_argument("--config", metavar="FILE", help="YAML file of settings, such as another model's config.yaml")
     output.add_argument("--output", required=True, metavar="MODEL", help="folder for the model; new or empty")
     output.add_argument("--resume", action="store_true", help="go on with the run in MODEL, or begin if there is none")
+    trained.add_argument(
+        "--from",
+        dest="start",
+        metavar="MODEL",
+        help="begin at this model's weights, with its settings and value range; its architecture stays",
+    )
     chosen = PRESETS[preset]
     add_settings(result, (chosen.model, chosen.train), places)
     return result
@@ -50,32 +58,48 @@ def main(argv: list[str]) -> int:
     arguments = parse(parser(_preset_named(argv)), argv)
     file = read_settings(arguments.config) if arguments.config else {}
     preset = settings_of(arguments, file)
-    open_dataset(arguments.dataset)  # these two first: a mistake shows before TensorFlow's seconds of loading
+    open_dataset(arguments.dataset)  # these first: a mistake shows before TensorFlow's seconds of loading
+    origin = Bundle.load(Path(arguments.start)) if arguments.start else None
+    base = Preset(origin.model, origin.train) if origin else None
     from vae_model.runtime import prepare
 
     prepare()
     from vae_model.trainer import saved_settings, train_model
 
-    if arguments.resume and not arguments.preset and PRESET_KEY not in file:
-        saved = saved_settings(arguments.output)
-        preset = settings_of(arguments, file, Preset(*saved) if saved else None)
+    if not arguments.preset and PRESET_KEY not in file:
+        saved = saved_settings(arguments.output) if arguments.resume else None
+        preset = settings_of(arguments, file, Preset(*saved) if saved else base)
     with terminable():  # what ends a job saves it, as Ctrl-C does
-        result = train_model(arguments.dataset, arguments.output, preset.model, preset.train, resume=arguments.resume)
+        result = train_model(
+            *(arguments.dataset, arguments.output, preset.model, preset.train),
+            resume=arguments.resume,
+            start=arguments.start,
+        )
     _report(dataclasses.asdict(result), arguments.json)
     return 0
 
 
 def settings_of(arguments: argparse.Namespace, file: Mapping[str, Any], base: Preset | None = None) -> Preset:
     """The settings of the preset, or of `base`, with those of the file over them, and those of the flags over all."""
-    named = file.get(PRESET_KEY, DEFAULT)
-    if not isinstance(named, str) or named not in PRESETS:
-        raise SettingError(f"{arguments.config}: {PRESET_KEY}={named!r} must be one of {', '.join(PRESETS)}")
-    preset = base or PRESETS[arguments.preset or named]
-    in_file = {name: value for name, value in file.items() if name != PRESET_KEY}
-    configs = with_values((preset.model, preset.train), in_file, arguments.config or "")
+    configs = file_settings(
+        file, arguments.config or "", base or (PRESETS[arguments.preset] if arguments.preset else None)
+    )
     known = [name for config in configs for name in settable(config)]
     given = {name: value for name in known if (value := getattr(arguments, name)) is not None}
     return Preset(*with_values(configs, given))
+
+
+def file_settings(file: Mapping[str, Any], where: str, base: Preset | None = None) -> list[Any]:
+    """ModelConfig and TrainConfig of `base`, else of the preset that a file names, with the file's settings over them.
+
+    where: the file, for errors.
+    """
+    named = file.get(PRESET_KEY, DEFAULT)
+    if not isinstance(named, str) or named not in PRESETS:
+        raise SettingError(f"{where}: {PRESET_KEY}={named!r} must be one of {', '.join(PRESETS)}")
+    preset = base or PRESETS[named]
+    in_file = {name: value for name, value in file.items() if name != PRESET_KEY}
+    return with_values((preset.model, preset.train), in_file, where)
 
 
 def _preset_named(argv: list[str]) -> str:

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from pipelines.dataset import Dataset, open_dataset
 from pipelines.errors import SettingError, WorkError
 from vae_model import data, health
 from vae_model.autoencoder import Autoencoder, load_model
+from vae_model.beginning import at_data, at_model
 from vae_model.bundle import Bundle, ValueRange, package_versions
-from vae_model.checkpoints import FOLDER, Checkpoints, Interrupted, RunState, score, set_noise
+from vae_model.checkpoints import FOLDER, Checkpoints, Interrupted, RunState, TrainingInterrupted, score, set_noise
 from vae_model.config import ModelConfig, TrainConfig
 from vae_model.devices import is_chief, is_multi_worker, make_strategy, precision
 from vae_model.files import output_folder
@@ -54,12 +54,14 @@ def train_model(
     train: TrainConfig,
     *,
     resume: bool = False,
+    start: str | None = None,
     quiet: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Training:
     """Train a model on the dataset folder at a path or URI and leave it in the MODEL folder.
 
     model: its input_shape is taken from the dataset. resume: go on where the run in `folder` stopped, else begin.
+    start: a MODEL folder at whose weights and value range to begin; its architecture must be the same.
     quiet: no progress on standard error. callbacks: more of Keras's, before the trainer's own. On Ctrl-C all is saved
     and a WorkError says how to go on. SettingError when the dataset is none, or `folder` holds something and `resume`
     is not given, or the run in it had other settings.
@@ -81,7 +83,7 @@ def train_model(
         state = RunState.load(Path(folder)) if resume else None
         try:
             if state is None:
-                run.begin(model, train)
+                run.begin(model, train, start)
             else:
                 run.resume(Path(folder), state, model, train)
             return dataclasses.replace(run.fit(), folder=str(Path(folder)))
@@ -128,18 +130,16 @@ class _Run:
         if TRAIN not in dataset.splits or not dataset.splits[TRAIN].num_examples:
             raise WorkError(f"DATASET {dataset.uri} must hold records in its split {TRAIN}, it has none")
 
-    def begin(self, model: ModelConfig, train: TrainConfig) -> None:
-        """A new model."""
+    def begin(self, model: ModelConfig, train: TrainConfig, start: str | None) -> None:
+        """A new model, or one at the weights of the model in `start`."""
+        beginning = at_model(start, self.dataset, model, train) if start else at_data(self.dataset, train)
         keras.utils.set_random_seed(train.seed)
-        examples = self._examples()
-        value_range = ValueRange(self.dataset.min_db, self.dataset.max_db)
-        if train.value_range == "record":
-            value_range = data.record_range(examples)
         with self.strategy.scope(), precision(train.mixed_precision):
             self.autoencoder: Autoencoder = build(model)
-            self.autoencoder.start_from(_shown_first(examples, value_range, train), train.output_bias)
+            beginning.give_to(self.autoencoder, train.output_bias)
             self._compile(train)
-        self.state = RunState(Bundle.of(self.dataset, model, train, value_range), epoch=0, step=0, last="")
+        bundle = Bundle.of(self.dataset, model, train, beginning.value_range)
+        self.state = RunState(bundle, epoch=0, step=0, last="")
 
     def _compile(self, train: TrainConfig, optimizer: keras.optimizers.Optimizer | None = None) -> None:
         self.autoencoder.compile(
@@ -263,10 +263,9 @@ class _Run:
             self._finish()
         state = self.state
         within = f" and {state.step} of {steps} steps" if state.step else ""
-        raise WorkError(
-            f"interrupted after epoch {state.epoch} of {state.bundle.train.epochs}{within}; all is saved, go on with: "
-            f"audio-vae train {self.dataset.uri} --output {self.folder} --resume"
-        )
+        place = f"after epoch {state.epoch} of {state.bundle.train.epochs}{within}"
+        way_on = f"audio-vae train {self.dataset.uri} --output {self.folder} --resume"
+        raise TrainingInterrupted(f"interrupted {place}; all is saved, go on with: {way_on}", place)
 
     def _finish(self) -> None:
         """Write `model.keras`, the best epoch's without its optimiser, and then `bundle.json`."""
@@ -310,14 +309,6 @@ class _Run:
         if not self.quiet:
             clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # a line of Progress may stand there
             print(clear + line, file=sys.stderr, flush=True)
-
-
-def _shown_first(examples: dict[str, Any], value_range: ValueRange, train: TrainConfig) -> np.ndarray:
-    """What a new model learns of the data before it trains: examples, and one frame later if training moves them."""
-    whole = np.asarray(data.scaled(examples, value_range))
-    if not train.time_shift_frames:
-        return whole
-    return np.concatenate([whole, data.scaled(data.shifted(examples, 1, 1), value_range)])
 
 
 def _output_path(folder: str, resume: bool) -> Path:
