@@ -23,6 +23,7 @@ COMMANDS = {
     "report": ("vae_model.reporting", "write a page to see and hear what a model learned"),
     "export": ("vae_model.export", "write a model that takes waveforms, for TensorFlow alone"),
     "app": ("vae_model.app", "open a local web page to play with a model"),
+    "rerun": ("vae_model.rerun", "all of it again as far as audio is new: for schedules"),
     "demo": ("vae_model.demo", "all of it, on sounds that it makes itself"),
 }
 
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     if argv[0] not in COMMANDS:
         print(f"audio-vae: COMMAND={argv[0]!r} must be one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    if is_own_process and argv[0] == "preprocess":
+    if is_own_process and argv[0] in ("preprocess", "rerun"):
         from pipelines import without_pandas
 
         without_pandas.settle()
