@@ -12,8 +12,7 @@ from dataset_writer import noises, write_dataset
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from vae_model import train
-from vae_model.checkpoints import FREE
-from vae_model.config import ModelConfig, TrainConfig
+from vae_model.config import FREE, ModelConfig, TrainConfig
 from vae_model.settings import read_settings, settable
 
 TEXT = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
@@ -26,7 +25,7 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     for name, text in re.findall(r"<!-- file: (\S+) -->\n```yaml\n(.*?)```", TEXT, re.DOTALL):
         Path(name).write_text(text, encoding="utf-8")
     commands = re.findall(r"^audio-vae train (.*)$", TEXT, re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         if "--help" in command:
             with pytest.raises(SystemExit, match="0"):

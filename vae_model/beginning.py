@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 from pipelines.dataset import Dataset
 from pipelines.errors import SettingError
 from vae_model import data
-from vae_model.autoencoder import MODEL_FILE, Autoencoder, load_model
+from vae_model.autoencoder import Autoencoder
 from vae_model.bundle import Bundle, ValueRange
 from vae_model.config import ModelConfig, TrainConfig, architecture_differences
+from vae_model.sound import SoundGenerator
 
 _SPLIT = "train"
 
@@ -57,12 +57,11 @@ def at_model(folder: str, dataset: Dataset, model: ModelConfig, train: TrainConf
     Of another range its weights would mean something else; what lies outside of it is beyond what the model can make.
     SettingError when it is no trained model, or one of another audio setting, architecture or kind of value range.
     """
-    bundle = Bundle.load(Path(folder))
+    bundle = Bundle.load(folder)
     bundle.check_fits(dataset, folder)
     different = architecture_differences(bundle.model, model)
     if bundle.value_range.per_record != (train.value_range == "record"):
         different.append(f"value_range: {bundle.train.value_range!r} != {train.value_range!r}")
     if different:
         raise SettingError(f"--from {folder} must be a model of the same architecture: {'; '.join(different)}")
-    loaded = load_model(Path(folder) / MODEL_FILE, compiled=False)
-    return Beginning(bundle.value_range, weights=loaded.get_weights())
+    return Beginning(bundle.value_range, weights=SoundGenerator.load(folder).autoencoder.model.get_weights())

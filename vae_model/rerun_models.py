@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,14 +10,12 @@ import pyarrow.compute as pc
 
 from pipelines.dataset import Dataset
 from pipelines.errors import WorkError
-from vae_model.autoencoder import MODEL_FILE, load_model
-from vae_model.bundle import Bundle
 from vae_model.checkpoints import TrainingInterrupted
 from vae_model.comparing import Measured, measure
 from vae_model.drift import Drift, drift
 from vae_model.rerun_config import RerunConfig
+from vae_model.sound import SoundGenerator
 from vae_model.trainer import Training, train_model
-from vae_model.vae import wrap
 
 
 class Interrupted(WorkError):
@@ -45,10 +42,10 @@ def fit(config: RerunConfig, folder: str, start: str | None) -> Training:
 
 def measured(folder: str, dataset: Dataset, split: str) -> tuple[dict[str, Any], Measured]:
     """A model's evaluation for the state of a rerun, and the errors that it was made of."""
-    bundle = Bundle.load(Path(folder))
+    generator = SoundGenerator.load(folder)
+    bundle = generator.bundle
     bundle.check_fits(dataset, folder)
-    autoencoder = wrap(load_model(Path(folder) / MODEL_FILE, compiled=False))
-    found = measure(autoencoder, bundle, dataset, split)
+    found = measure(generator.autoencoder, bundle, dataset, split)
     scale = [*dataclasses.astuple(bundle.value_range), bundle.model.reconstruction_weight]
     return {"dataset": dataset.digest, "split": split, **found.figures, "scale": scale}, found
 

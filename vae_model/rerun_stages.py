@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pipelines import store
@@ -102,7 +101,7 @@ def train(job: Job) -> Outcome:
     """Train a model if the dataset changed enough, or go on with one that was interrupted."""
     config, dataset = job.config, open_dataset(job.config.dataset)
     job.split(dataset)  # without one, hours of training would be for nothing
-    promoted = None if job.state.promoted is None else Bundle.load(Path(job.folder(job.state.promoted)))
+    promoted = None if job.state.promoted is None else Bundle.load(job.folder(job.state.promoted))
     moment = datetime.datetime.now(datetime.timezone.utc)
     decision = retraining.decide(job.state, config, dataset, promoted, moment, is_there=job.newest_is_there)
     if decision.action == retraining.SKIP:
@@ -123,7 +122,7 @@ def train(job: Job) -> Outcome:
     except AudioVaeError as error:
         job.update(entry.name, status=FAILED, reason=str(error))
         raise
-    job.update(entry.name, status=TRAINED, metrics=Bundle.load(Path(folder)).metrics)
+    job.update(entry.name, status=TRAINED, metrics=Bundle.load(folder).metrics)
     result = {"model": entry.name, "folder": folder, "from": entry.start, "epochs": training.epochs}
     return Outcome(DONE, decision.reason, result | {"best_epoch": training.best_epoch, "losses": training.metrics})
 

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pipelines.dataset import open_dataset
@@ -59,7 +58,7 @@ def main(argv: list[str]) -> int:
     file = read_settings(arguments.config) if arguments.config else {}
     preset = settings_of(arguments, file)
     open_dataset(arguments.dataset)  # these first: a mistake shows before TensorFlow's seconds of loading
-    origin = Bundle.load(Path(arguments.start)) if arguments.start else None
+    origin = Bundle.load(arguments.start) if arguments.start else None
     base = Preset(origin.model, origin.train) if origin else None
     from vae_model.runtime import prepare
 
