@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners.runner import PipelineResult
 from apache_beam.runners.worker import sdk_worker
 
 from pipelines import errors
@@ -83,20 +85,41 @@ def is_local(job: PipelineOptions) -> bool:
     return str(job.view_as(StandardOptions).runner).rsplit(".", 1)[-1] == "FnApiRunner"
 
 
+def is_dataflow(job: PipelineOptions) -> bool:
+    """Whether the job runs on Google Cloud Dataflow."""
+    return str(job.view_as(StandardOptions).runner).rsplit(".", 1)[-1] == "DataflowRunner"
+
+
 def run_job(job: PipelineOptions, build: Callable[[beam.Pipeline], object]) -> None:
     """Run the job that `build` puts into a pipeline to its end.
 
     Raises the error that a worker raised, or a WorkError with what the runner said.
     """
-    try:
+    wait(submit(job, build))
+
+
+def submit(job: PipelineOptions, build: Callable[[beam.Pipeline], object]) -> PipelineResult:
+    """Hand the job that `build` puts into a pipeline to its runner. A local runner returns when it has ended."""
+    with _plain_errors():
         pipeline = beam.Pipeline(options=job)
         build(pipeline)
-        result = pipeline.run()
+        return pipeline.run()
+
+
+def wait(result: PipelineResult) -> None:
+    """Wait for a job's end; Ctrl-C cancels it. Errors as of `run_job`."""
+    with _plain_errors():
         try:
             result.wait_until_finish()
         except KeyboardInterrupt:
             result.cancel()
             raise
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    try:
+        yield
     except AudioVaeError:
         raise
     except Exception as error:  # a runner may raise anything; its text is all that it tells

@@ -75,6 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--keep_removed", "--keep-removed", action="store_true", help="keep records of removed files")
     run.add_argument("--retry_failed", "--retry-failed", action="store_true", help="try failed files again")
     run.add_argument("--dry_run_plan", "--dry-run", action="store_true", help="print the plan, do nothing")
+    run.add_argument(
+        "--no_wait",
+        "--no-wait",
+        action="store_true",
+        help="on Dataflow: hand the job over and end; it commits by itself",
+    )
     run.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     run.add_argument("--verbose", action="store_true", help="show Beam's log too")
 

@@ -77,6 +77,8 @@ def main(argv: list[str]) -> int:
             check_options(options)
             base = runs.open_base(options.output)
             return _print_plan(_request(options, base), base)
+        if options.no_wait:
+            return _hand_over(options, beam_flags)
         update = bring_up_to_date(options, beam_flags)
     if update.committed:
         _print_summary(options.json, update)
@@ -88,16 +90,60 @@ def main(argv: list[str]) -> int:
 def bring_up_to_date(options: argparse.Namespace, beam_flags: list[str]) -> Update:
     """Build and commit what is new in options.inputs into the dataset options.output; what failed is said."""
     check_options(options)
+    job = _job(options, beam_flags)
     with runs.lock(options.output):
         base = runs.open_base(options.output)
-        request = _request(options, base)
-        run, changes = _plan(request, base)
+        run, changes = _plan(_request(options, base), base, alone=not _is_dataflow(job))
         if run is None:
             assert base is not None
             return Update(base, changes, committed=False)
-        dataset = _run(request, run, beam_flags)
+        dataset = _run(run, options, job)
     _report_failures(dataset)
     return Update(dataset, changes, committed=True)
+
+
+def _hand_over(options: argparse.Namespace, beam_flags: list[str]) -> int:
+    """Hand what is new over to Dataflow as a job that commits by itself, and say which."""
+    from pipelines import dataflow
+
+    check_options(options)
+    job = _job(options, beam_flags)
+    base = runs.open_base(options.output)
+    run, changes = _plan(_request(options, base), base, alone=False)
+    if run is None:
+        assert base is not None
+        dataflow.submit_nothing(job)
+        _say_nothing_new(options.json, Update(base, changes, committed=False))
+        return 0
+    submitted = dataflow.submit(run, job, options.decode_timeout_seconds)
+    values = {"status": "submitted", "dataset": run.dataset_uri, "run": run.name, "job": submitted.to_dict()}
+    text = f"{run.dataset_uri}: job {submitted.job_name} goes on with {run.num_sources:,} sources and commits by itself"
+    _emit(options.json, values, lambda: print(text, file=sys.stderr))
+    return 0
+
+
+def _job(options: argparse.Namespace, beam_flags: list[str]) -> Any:
+    """Beam's options, None when none were given. SettingError when they don't fit the run."""
+    job = None
+    if beam_flags:
+        from pipelines import launch
+
+        job = launch.preprocess_options(options, beam_flags)
+    if _is_dataflow(job):
+        from pipelines import dataflow
+
+        dataflow.prepare(job, options)
+    elif options.no_wait:
+        raise SettingError("--no-wait must come with --runner DataflowRunner; other runs need this process to the end")
+    return job
+
+
+def _is_dataflow(job: Any) -> bool:
+    if job is None:
+        return False
+    from pipelines import launch
+
+    return launch.is_dataflow(job)
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -139,27 +185,40 @@ def _compare(request: Request, base: Dataset | None) -> tuple[Listing, Changes]:
     return listing, compare(listing, base, request.policy, request.config)
 
 
-def _plan(request: Request, base: Dataset | None) -> tuple[PlannedRun | None, Changes]:
-    """The next run, None when there is nothing to do. The rows of all sources are let go: the job needs the memory."""
+def _plan(request: Request, base: Dataset | None, alone: bool) -> tuple[PlannedRun | None, Changes]:
+    """The next run, None when there is nothing to do. The rows of all sources are let go: the job needs the memory.
+
+    alone: whether no other run can be active, so that what is not committed can go.
+    """
     listing, changes = _compare(request, base)
-    runs.clear_leftovers(request.output, base)
+    if alone:
+        runs.clear_leftovers(request.output, base)
     run: PlannedRun | None = None
     if base is None or not changes.nothing:
         estimator = Estimator(changes.build, request.config)
         cut = tasks(changes, request.config, estimator, request.options.shard_mb)
-        with _cleared_unless_done(request.output):
+        with _cleared_unless_done(request.output) if alone else contextlib.nullcontext():
             run = runs.plan_run(request.output, base, request.config, listing, changes, cut, request.max_failures)
     return run, changes.without_rows()
 
 
-def _run(request: Request, run: PlannedRun, beam_flags: list[str]) -> Dataset:
+def _run(run: PlannedRun, options: argparse.Namespace, job: Any) -> Dataset:
     """Build and commit."""
     pa.default_memory_pool().release_unused()
-    with _cleared_unless_done(request.output):
-        _execute(run, request.options, beam_flags)
-        dataset = open_dataset(request.output)
-        if dataset.runs[-1].name != run.name:
-            raise WorkError(f"DATASET {request.output}: the job ended without committing its run")
+    if _is_dataflow(job):
+        from pipelines import dataflow
+
+        dataflow.wait(dataflow.submit(run, job, options.decode_timeout_seconds))
+        return _committed(run)
+    with _cleared_unless_done(run.dataset_uri):
+        _execute(run, options, job)
+        return _committed(run)
+
+
+def _committed(run: PlannedRun) -> Dataset:
+    dataset = open_dataset(run.dataset_uri)
+    if dataset.runs[-1].name != run.name:
+        raise WorkError(f"DATASET {run.dataset_uri}: the job ended without committing its run")
     return dataset
 
 
@@ -185,19 +244,19 @@ def _remove_traces(output: str) -> None:
             store.remove_folder(store.join(output, name))
 
 
-def _execute(run: PlannedRun, options: argparse.Namespace, beam_flags: list[str]) -> None:
+def _execute(run: PlannedRun, options: argparse.Namespace, job: Any) -> None:
     from pipelines import direct
     from pipelines.progress import show_progress
 
     timeout = options.decode_timeout_seconds
-    if run.num_tasks <= direct.FEW_SHARDS and not beam_flags:
+    if run.num_tasks <= direct.FEW_SHARDS and job is None:
         with show_progress(run.num_sources, run.num_tasks) as folder:
             direct.run_directly(run, options.workers, timeout, folder)
         return
     from pipelines import launch
     from pipelines.transforms import BuildOptions, build_pipeline
 
-    job = launch.preprocess_options(options, beam_flags)
+    job = job or launch.preprocess_options(options, [])
     with contextlib.ExitStack() as stack:
         progress_folder = None
         if launch.is_local(job):

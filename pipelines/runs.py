@@ -179,13 +179,16 @@ def open_base(dataset_uri: str) -> Dataset | None:
     return None
 
 
-def clear_leftovers(dataset_uri: str, base: Dataset | None) -> list[str]:
-    """Remove what killed runs left: folders numbered above the last committed run, plans, temporary files."""
+def clear_leftovers(dataset_uri: str, base: Dataset | None, keep: str | None = None) -> list[str]:
+    """Remove what killed runs left: folders numbered above the last committed run, plans, temporary files.
+
+    keep: name of a run that is being built and stays.
+    """
     last = base.runs[-1].number if base else 0
     runs = store.join(dataset_uri, RUNS)
     cleared = []
     for name in store.names(runs):
-        if run_number(name) > last:
+        if run_number(name) > last and name != keep:
             with settling(store.join(runs, name)):
                 if name not in _committed(dataset_uri):
                     store.remove_folder(store.join(runs, name))
