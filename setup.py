@@ -11,10 +11,15 @@ EXTRAS = {
     "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.17"],
     # The web page of `audio-vae app`.
     "app": ["gradio>=6"],
+    # `--runner DataflowRunner`, with audio and datasets on gs://.
+    "dataflow": ["apache-beam[gcp]>=2.70,<3", "gcsfs>=2024.6"],
     # What the tests and checks need.
     "dev": [
         "aiohttp>=3.9",
+        "apache-beam[gcp]>=2.70,<3",
         "av>=14",
+        "gcp-storage-emulator>=2026.7",
+        "gcsfs>=2024.6",
         "gradio>=6",
         "hypothesis>=6.100",
         "jax>=0.4.36",

@@ -23,9 +23,14 @@ from gcp_storage_emulator.storage import Storage
 
 @dataclass
 class Dataflow:
-    """The jobs that were handed over, in their order; a test sets `refusal` to the status and text of all answers."""
+    """The jobs that were handed over, in their order.
+
+    refusal: status and text of all answers, for a while. outcome: of a job that is looked at. messages: what it said.
+    """
 
     port: int = 0
+    outcome: str = "JOB_STATE_RUNNING"
+    messages: list[str] = field(default_factory=list)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     refusal: tuple[int, str] | None = None
 
@@ -70,7 +75,18 @@ def _handler(dataflow: Dataflow) -> type[BaseHTTPRequestHandler]:
             self._answer({} if dataflow.refusal else dataflow.create(job))
 
         def do_GET(self) -> None:
-            self._answer({} if "/messages" in self.path else self._job())
+            said = [
+                {
+                    "id": str(i),
+                    "time": "2026-01-01T00:00:00Z",
+                    "messageText": text,
+                    "messageImportance": "JOB_MESSAGE_ERROR",
+                }
+                for i, text in enumerate(dataflow.messages)
+            ]
+            job = self._job()
+            job["currentState"] = dataflow.outcome
+            self._answer({"jobMessages": said} if "/messages" in self.path else job)
 
         def do_PUT(self) -> None:
             job = self._job()

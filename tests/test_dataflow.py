@@ -36,7 +36,7 @@ FnApiRunner().run_via_runner_api(pipeline, PipelineOptions(["--pickle_library=cl
 
 @dataclass
 class Cloud:
-    """A bucket with twelve sounds below `in/`, and a Dataflow that takes jobs."""
+    """A bucket with three sounds below `in/`, and a Dataflow that takes jobs."""
 
     bucket: storage.Bucket
     dataflow: Dataflow
@@ -83,7 +83,7 @@ def cloud(tone_folder: Path) -> Iterator[Cloud]:
         environment |= {"GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}  # it asks Google what kind a bucket is
         client = storage.Client("p", AnonymousCredentials(), client_options={"api_endpoint": storage_url})
         bucket = client.bucket(BUCKET)
-        for path in sorted(tone_folder.iterdir()):
+        for path in sorted(tone_folder.iterdir())[:3]:
             bucket.blob(f"in/{path.name}").upload_from_filename(path)
         yield Cloud(bucket, dataflow, environment)
 
@@ -104,7 +104,8 @@ def test_a_job_that_nobody_waits_for_commits_what_a_local_run_does(
     assert job["id"] in values["job"]["url"]
     assert not cloud.bucket.blob(f"set/{ENTRY}").exists()
     cloud.run_graph(cloud.graph(job))
-    audio_vae_json("preprocess", tone_folder, "--output", tmp_path / "local", "--preset", "tiny")
+    three = sorted(tone_folder.iterdir())[:3]
+    audio_vae_json("preprocess", *three, "--output", tmp_path / "local", "--preset", "tiny")
     entry = json.loads(cloud.read(f"set/{ENTRY}"))
     local = json.loads((tmp_path / "local" / ENTRY).read_bytes())
     assert [run["name"] for run in entry["runs"]] == [values["run"]]
@@ -139,4 +140,54 @@ def test_the_options_reach_the_job(cloud: Cloud) -> None:
     assert pool["autoscalingSettings"]["maxNumWorkers"] == 40
     assert pool["numThreadsPerWorker"] == 1
     assert pool["subnetwork"] == "regions/europe-west4/subnetworks/inner"
-    print(pool)
+    assert pool["ipConfiguration"] == 2  # private
+    options_seen = environment["sdkPipelineOptions"]["options"]
+    assert options_seen["split_pattern"] == [["test", "_0[0-3]"]]
+
+
+def test_a_second_run_is_refused_while_one_is_active_and_clears_up_after_one_that_failed(cloud: Cloud) -> None:
+    first = submitted(cloud.preprocess("twice", "--no-wait"))
+    refused = cloud.preprocess("twice", "--no-wait")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.splitlines()[-1] == (
+        f"audio-vae preprocess: job {first['job']['name']} ({first['job']['id']}) is active: it is writing to this "
+        "dataset already; run again when it has ended"
+    )
+    assert cloud.run_folders("twice") == {first["run"]}
+    cloud.dataflow.jobs[-1]["currentState"] = "JOB_STATE_FAILED"
+    second = submitted(cloud.preprocess("twice", "--no-wait"))
+    assert second["job"]["name"] == first["job"]["name"]
+    assert cloud.run_folders("twice") == {second["run"]}
+
+
+def test_a_refusal_by_the_service_is_one_line_and_leaves_nothing(cloud: Cloud) -> None:
+    cloud.dataflow.refusal = (403, "(1a2b): Permission 'dataflow.jobs.create' denied on project 'my-project'")
+    try:
+        done = cloud.preprocess("refused", "--no-wait")
+    finally:
+        cloud.dataflow.refusal = None
+    assert done.returncode == 1
+    assert done.stderr.count("audio-vae preprocess:") == 1
+    assert "Traceback" not in done.stderr
+    assert "Permission 'dataflow.jobs.create' denied" in done.stderr
+    assert cloud.run_folders("refused") == set()
+
+
+WORKER_ERROR = """Traceback (most recent call last):
+  File "apache_beam/runners/common.py", line 1500, in process
+  File "pipelines/committing.py", line 90, in _check_failures
+    raise TooManyFailures(
+pipelines.errors.TooManyFailures: 3 of 3 sources failed, --max-failures=1 allows fewer [while running 'Commit']
+"""
+
+
+def test_a_job_that_was_waited_for_and_failed_tells_its_error_and_leaves_nothing(cloud: Cloud) -> None:
+    cloud.dataflow.outcome, cloud.dataflow.messages = "JOB_STATE_FAILED", [WORKER_ERROR]
+    try:
+        done = cloud.preprocess("failed")
+    finally:
+        cloud.dataflow.outcome, cloud.dataflow.messages = "JOB_STATE_RUNNING", []
+    assert done.returncode == 3
+    told = "audio-vae preprocess: 3 of 3 sources failed, --max-failures=1 allows fewer"
+    assert done.stderr.splitlines()[-1] == told
+    assert cloud.run_folders("failed") == set()
