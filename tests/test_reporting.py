@@ -167,7 +167,7 @@ def test_groups_of_latents_stay_groups_on_the_map() -> None:
     [
         (["--output", "{}"], "--output {} must be a file, it is a folder"),
         (["--output", "{}/none/page.html"], "--output {}/none/page.html must lie in a folder that is there"),
-        (["--output", "gs://bucket/page.html"], "--output gs://bucket/page.html must be a local file"),
+        (["--output", "http://host/page.html"], "--output http://host/page.html must be a place that can be written"),
         (["--output", "{}/page.html", "--split", "nope"], "split='nope' must be one of train, test"),
         (["--output", "{}/page.html", "--seed", "-1"], "--seed=-1 must be at least 0"),
     ],

@@ -183,7 +183,7 @@ def test_damaged_shard_is_named(tmp_path: Path) -> None:
         (["--epochs", "0"], "epochs=0"),
         (["--latent-space-dim", "-2"], "latent_space_dim=-2"),
         (["--reconstruction-weight", "nan"], "reconstruction_weight=nan"),
-        (["--output", "s3://bucket/model"], "--output s3://bucket/model"),
+        (["--output", "https://host/model"], "--output https://host/model must be a place that can be written"),
     ],
 )
 def test_setting_that_is_wrong_is_named(dataset: str, tmp_path: Path, options: list[str], named: str) -> None:

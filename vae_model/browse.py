@@ -20,10 +20,11 @@ from pipelines.records import Record
 from vae_model.config import PHASES
 from vae_model.inputs import log_spectrogram
 from vae_model.inversion import Frames, invert
+from vae_model.outputs import output_file, shown
 from vae_model.page_size import LIST_BYTES, MAX_SECONDS, sound_bytes
 from vae_model.recordings import Recordings
 from vae_model.report import Comparison, Comparisons, Facts, Page, Rows, Section, Sound, write_page
-from vae_model.report_facts import counted, data_facts, name_of, page_path
+from vae_model.report_facts import counted, data_facts, name_of
 
 MAX_CLIPPED = 100
 """Clipping is looked for in the recordings of so many sources, the loudest."""
@@ -63,15 +64,15 @@ def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     require(0 < arguments.count <= 50, "--count", arguments.count, "from 1 to 50")
     require(0 <= arguments.seed < 2**31, "--seed", arguments.seed, "at least 0 and below 2**31")
-    output = page_path(arguments.output)
-    dataset = open_dataset(arguments.dataset)
-    page = dataset_page(dataset, arguments.count, arguments.seed)
-    write_page(page, output)
+    with output_file(arguments.output) as path:
+        dataset = open_dataset(arguments.dataset)
+        page = dataset_page(dataset, arguments.count, arguments.seed)
+        num_bytes = write_page(page, path).stat().st_size
     if arguments.json:
         num_sounds = sum(len(section.sounds) for section in page.sections)
-        print(json.dumps({"page": str(output.resolve()), "num_bytes": output.stat().st_size, "num_sounds": num_sounds}))
+        print(json.dumps({"page": shown(arguments.output), "num_bytes": num_bytes, "num_sounds": num_sounds}))
     else:
-        print(output.resolve())
+        print(shown(arguments.output))
     return 0
 
 

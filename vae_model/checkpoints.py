@@ -16,6 +16,7 @@ import csv
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,11 @@ from vae_model.autoencoder import save_model
 from vae_model.bundle import Bundle
 from vae_model.config import FREE, ModelConfig, TrainConfig
 from vae_model.files import read_json, replacing, write_json
-from vae_model.model_folder import file_in
+from vae_model.model_folder import BUNDLE_FILE, STATE_FILE, file_in
+from vae_model.outputs import Output
 from vae_model.runtime import StopSignals
 
 FOLDER = "checkpoints"
-STATE_FILE = "state.json"
 HISTORY_FILE = "history.csv"
 
 _VALIDATION_STREAM = 2**31  # a stream counts up from 0: training never comes so far
@@ -115,7 +116,7 @@ class RunState:
     def save(self, folder: Path) -> None:
         """Write `checkpoints/state.json`, then remove the models that it does not name."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"bundle": self.bundle.to_dict()}
-        write_json(folder / FOLDER / STATE_FILE, values)
+        write_json(folder / STATE_FILE, values)
         for path in (folder / FOLDER).glob("*.keras"):
             if path.name not in (self.last, self.best):
                 path.unlink(missing_ok=True)
@@ -126,7 +127,7 @@ class RunState:
 
         SettingError when it's not whole.
         """
-        path = file_in(folder, FOLDER, STATE_FILE)
+        path = file_in(folder, STATE_FILE)
         if not store.exists(path):
             return None
         values = read_json(path)
@@ -136,6 +137,13 @@ class RunState:
             return cls(**values | {"bundle": Bundle.from_dict(values["bundle"])})
         except (KeyError, TypeError, AttributeError) as error:
             raise SettingError(f"{path} must be whole, but {error!r}") from error
+
+
+def fetch_run(output: Output, state: RunState) -> None:
+    """Bring what a run goes on with into the local folder; what other checkpoints there are will go."""
+    models = {f"{FOLDER}/{name}" for name in (state.last, state.best) if name}
+    output.fetch([*sorted(models), STATE_FILE, HISTORY_FILE, BUNDLE_FILE])
+    output.own(f"{FOLDER}/{name}" for name in store.names(output.file(FOLDER)))
 
 
 def noise_streams(model: keras.Model) -> list[keras.Variable]:
@@ -158,11 +166,20 @@ class Checkpoints(keras.callbacks.Callback):
     """Saves after each epoch, every `every_seconds` within one, and when it is asked to stop.
 
     After each epoch: history and best model; training ends when patience is used up. Raises Interrupted once it has
-    saved what it was asked to stop, WorkError when the loss is no number.
+    saved what it was asked to stop, WorkError when the loss is no number. publish: called after each save.
     """
 
-    def __init__(self, folder: Path, state: RunState, steps: int, stop: StopSignals, every_seconds: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        state: RunState,
+        steps: int,
+        stop: StopSignals,
+        every_seconds: float,
+        publish: Callable[[], None],
+    ) -> None:
         super().__init__()
+        self._publish = publish
         self.every_seconds = every_seconds
         self.folder = folder
         self.state = state
@@ -243,6 +260,7 @@ class Checkpoints(keras.callbacks.Callback):
         save_model(self.model, self.folder / FOLDER / state.last)
         state.save(self.folder)
         self.state = state
+        self._publish()
         self._saved = time.monotonic()
 
     def _seconds(self) -> float:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import SettingError
 from vae_model.bundle import Bundle, ValueRange
 from vae_model.config import latent_names
-from vae_model.files import output_folder
 from vae_model.options import add_phase
+from vae_model.outputs import Output, output_folder
 from vae_model.sound_files import write_sounds
 
 if TYPE_CHECKING:
@@ -50,7 +50,16 @@ def main(argv: list[str]) -> int:
 
     column = arguments.column or latent_names(bundle.model)[0]
     latents = LatentFile(arguments.parquet, column, bundle.model.latent_space_dim)
-    folder = output_folder(arguments.output)
+    with output_folder(arguments.output) as output:
+        written = _write(arguments, latents, output)
+    if arguments.json:
+        values = {"sample_rate": bundle.audio.sample_rate, "phase": arguments.phase}
+        print(json.dumps(values | {"written": written}))
+    return 0
+
+
+def _write(arguments: argparse.Namespace, latents: LatentFile, output: Output) -> list[dict[str, Any]]:
+    """Write the sounds; what there is to say of each."""
     from vae_model.runtime import prepare
 
     prepare()
@@ -58,12 +67,9 @@ def main(argv: list[str]) -> int:
 
     generator = SoundGenerator.load(arguments.model, phase=arguments.phase)
     origins: list[dict[str, Any]] = []
-    sample_rate = bundle.audio.sample_rate
-    written = write_sounds(folder, "decoded", _waveforms(generator, latents, origins), sample_rate, latents.num_rows)
-    if arguments.json:
-        entries = [entry | origin for entry, origin in zip(written, origins, strict=True)]
-        print(json.dumps({"sample_rate": sample_rate, "phase": arguments.phase, "written": entries}))
-    return 0
+    waveforms, sample_rate = _waveforms(generator, latents, origins), generator.bundle.audio.sample_rate
+    written = write_sounds(output, "decoded", waveforms, sample_rate, latents.num_rows)
+    return [entry | origin for entry, origin in zip(written, origins, strict=True)]
 
 
 def _waveforms(

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SettingError, WorkError
+from pipelines.formats import local_path
 from vae_model.bundle import Bundle
+from vae_model.outputs import require_empty, temporary_output
 
 ENCODER_FILE = "encoder.onnx"
 DECODER_FILE = "decoder.onnx"
 SIGNATURES = ("encode", "decode", "reconstruct")
+_LAST = "saved_model.pb"
 _OPSET = 17
 _CONVERTER = "tf2onnx"
 
@@ -60,7 +63,7 @@ def main(argv: list[str]) -> int:
         if arguments.onnx:
             print(f"writing {ENCODER_FILE} and {DECODER_FILE}", file=sys.stderr, flush=True)
             export_onnx(model, folder)
-    files = sorted(path.name for path in Path(arguments.output).iterdir())
+        files = sorted(path.name for path in folder.iterdir())
     print(f"{arguments.output}: signatures {', '.join(SIGNATURES)}", file=sys.stderr)
     if arguments.json:
         print(json.dumps({"output": arguments.output, "signatures": list(SIGNATURES), "files": files}))
@@ -69,10 +72,17 @@ def main(argv: list[str]) -> int:
 
 @contextlib.contextmanager
 def _new_folder(name: str) -> Iterator[Path]:
-    """A temporary folder that becomes the folder `name`, made with those above it, when the block ends well."""
-    path = Path(name)
-    if "://" in name or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
-        raise SettingError(f"--output {name} must be a new or empty local folder")
+    """A temporary folder that becomes the folder `name`, made with those above it, when the block ends well.
+
+    On a store it is uploaded instead, what makes it a SavedModel last.
+    """
+    require_empty(name)
+    local = local_path(name)
+    if local is None:
+        with temporary_output(name, [_LAST]) as output:
+            yield output.path
+        return
+    path = Path(local)
     partial = path.absolute().with_name(f".partial-{os.getpid()}-{path.absolute().name}")
     try:
         partial.mkdir(parents=True)

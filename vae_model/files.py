@@ -41,17 +41,3 @@ def read_json(path: Path | str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SettingError(f"{path} must hold a JSON object, not {type(values).__name__}")
     return values
-
-
-def output_folder(name: str) -> Path:
-    """The local folder of an `--output`, made if need be. SettingError when it is a URI or a file."""
-    path = Path(name)
-    if "://" in name:
-        raise SettingError(f"--output {name} must be a local folder")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise SettingError(f"--output {name} must be a folder, {error.filename} is a file") from error
-    except OSError as error:
-        raise WorkError(f"--output {name} cannot be made: {error.strerror or error}") from error
-    return path

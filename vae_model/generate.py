@@ -11,8 +11,8 @@ from pipelines.config import TRAIN, require
 from pipelines.dataset import Dataset, open_dataset
 from pipelines.errors import SettingError
 from vae_model.bundle import Bundle
-from vae_model.files import output_folder
 from vae_model.options import add_phase
+from vae_model.outputs import Output, output_folder
 from vae_model.sound_files import add_seed, settled_seed, write_sounds
 
 FITTED, PRIOR, DATASET = "fitted", "prior", "dataset"
@@ -60,7 +60,17 @@ def main(argv: list[str]) -> int:
     require(arguments.count > 0, "--count", arguments.count, "a positive number of sounds")
     bundle = Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
     dataset = _dataset(arguments, bundle)
-    folder = output_folder(arguments.output)
+    with output_folder(arguments.output) as output:
+        written = _write(arguments, seed, dataset, output)
+    print(f"seed {seed}", file=sys.stderr)
+    if arguments.json:
+        values = {"sample_rate": bundle.audio.sample_rate, "seed": seed}
+        print(json.dumps(values | {"phase": arguments.phase, "from": arguments.origin, "written": written}))
+    return 0
+
+
+def _write(arguments: argparse.Namespace, seed: int, dataset: Dataset | None, output: Output) -> list[dict[str, Any]]:
+    """Write the sounds; what there is to say of each."""
     from vae_model.runtime import prepare
 
     prepare()
@@ -79,14 +89,9 @@ def main(argv: list[str]) -> int:
         drawn = latents.from_prior(generator.autoencoder, arguments.count, seed)
     else:
         drawn = generator.autoencoder.sample_latents(arguments.count, seed)
-    sample_rate = bundle.audio.sample_rate
-    written = write_sounds(folder, "generated", generator.decode(drawn, ranges), sample_rate, arguments.count)
-    print(f"seed {seed}", file=sys.stderr)
-    if arguments.json:
-        values = {"sample_rate": sample_rate, "seed": seed, "phase": arguments.phase, "from": arguments.origin}
-        entries = [entry | origin for entry, origin in zip(written, origins, strict=True)]
-        print(json.dumps(values | {"written": entries}))
-    return 0
+    waveforms, sample_rate = generator.decode(drawn, ranges), generator.bundle.audio.sample_rate
+    written = write_sounds(output, "generated", waveforms, sample_rate, arguments.count)
+    return [entry | origin for entry, origin in zip(written, origins, strict=True)]
 
 
 def _dataset(arguments: argparse.Namespace, bundle: Bundle) -> Dataset | None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from pipelines.config import require
 from vae_model.bundle import Bundle
-from vae_model.files import output_folder
 from vae_model.options import add_phase
+from vae_model.outputs import output_folder
 from vae_model.sound_files import write_sounds
 
 
@@ -53,10 +53,15 @@ def main(argv: list[str]) -> int:
     parts = np.linspace(0.0, 1.0, arguments.steps)
     ranges = [latents.range_between(a_range, b_range, t) for t in parts.tolist()]
     waveforms = generator.decode(latents.between(a, b, parts, method), ranges)
-    folder, sample_rate = output_folder(arguments.output), bundle.audio.sample_rate
-    written = write_sounds(folder, "interpolated", waveforms, sample_rate, arguments.steps)
+    with output_folder(arguments.output) as output:
+        written = write_sounds(output, "interpolated", waveforms, bundle.audio.sample_rate, arguments.steps)
     if arguments.json:
         entries = [entry | {"t": t} for entry, t in zip(written, parts.tolist(), strict=True)]
-        values = {"sample_rate": sample_rate, "method": method, "phase": arguments.phase, "written": entries}
+        values = {
+            "sample_rate": bundle.audio.sample_rate,
+            "method": method,
+            "phase": arguments.phase,
+            "written": entries,
+        }
         print(json.dumps(values))
     return 0

@@ -7,13 +7,16 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
+from pipelines import store
 from pipelines.errors import SettingError, SourceError
+from pipelines.formats import local_path
 from pipelines.sources import find_audio
 from vae_model.config import ORIGINAL_PHASE
-from vae_model.files import output_folder
+from vae_model.model_folder import file_in
 from vae_model.options import add_phase
+from vae_model.outputs import output_folder
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,26 +37,26 @@ def main(argv: list[str]) -> int:
     """Run the command: 0, or 1 when some of the files could not be used. Other errors are the caller's to print."""
     arguments = parser().parse_args(argv)
     sources = find_audio(arguments.audio)
-    targets = [Path(arguments.output) / name for name in wav_names(sources, _suffix(arguments.phase))]
-    _require_apart(sources, targets)
+    names = list(wav_names(sources, _suffix(arguments.phase)))
+    _require_apart(sources, arguments.output, names)
     from vae_model.runtime import prepare
 
     prepare()
     from vae_model.sound import SoundGenerator, write_wav
 
     generator = SoundGenerator.load(arguments.model, phase=arguments.phase)
-    output_folder(arguments.output)
     sample_rate = generator.bundle.audio.sample_rate
     written, failed = [], []
-    for source, target in zip(sources, targets, strict=True):
-        try:
-            samples = write_wav(target, generator.reconstruct_file(source), sample_rate)
-        except SourceError as error:
-            failed.append({"source": source, "error_stage": error.stage, "error": error.reason})
-            print(f"audio-vae reconstruct: {' '.join(str(error).split())}", file=sys.stderr)
-        else:
-            written.append({"source": source, "path": str(target), "num_samples": samples})
-            print(f"{source} -> {target}", file=sys.stderr)
+    with output_folder(arguments.output) as output:
+        for source, name in zip(sources, names, strict=True):
+            try:
+                samples = write_wav(output.path / name, generator.reconstruct_file(source), sample_rate)
+            except SourceError as error:
+                failed.append({"source": source, "error_stage": error.stage, "error": error.reason})
+                print(f"audio-vae reconstruct: {' '.join(str(error).split())}", file=sys.stderr)
+            else:
+                written.append({"source": source, "path": output.file(name), "num_samples": samples})
+                print(f"{source} -> {output.file(name)}", file=sys.stderr)
     if arguments.json:
         values = {"sample_rate": sample_rate, "phase": arguments.phase, "written": written, "failed": failed}
         print(json.dumps(values))
@@ -81,9 +84,18 @@ def wav_names(sources: list[str], suffix: str = ".wav") -> Iterator[str]:
         yield name
 
 
-def _require_apart(sources: list[str], targets: list[Path]) -> None:
-    """SettingError when writing a target would destroy one of the inputs."""
-    inputs = {os.path.realpath(source): source for source in sources if os.path.exists(source)}
-    for target in targets:
-        if source := inputs.get(os.path.realpath(target)):
-            raise SettingError(f"--output {target.parent} must be another folder than that of AUDIO {source}")
+def _require_apart(sources: list[str], folder: str, names: list[str]) -> None:
+    """SettingError when writing files of these names into the folder would destroy one of the inputs."""
+    inputs = {_identity(source): source for source in sources}
+    for name in names:
+        if source := inputs.get(_identity(file_in(folder, name))):
+            raise SettingError(f"--output {folder} must be another folder than that of AUDIO {source}")
+
+
+def _identity(uri: str) -> str:
+    """The same for all ways to name a file."""
+    path = local_path(uri)
+    if path is not None:
+        return os.path.realpath(path)
+    fs, path = store.filesystem(uri)
+    return str(fs.unstrip_protocol(path))

@@ -5,20 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.dataset import Dataset
-from pipelines.errors import SettingError
 from vae_model.report import Fact
-
-
-def page_path(name: str) -> Path:
-    """The local file of an `--output`. SettingError when it is a URI, a folder, or in a folder that is not there."""
-    path = Path(name)
-    if "://" in name:
-        raise SettingError(f"--output {name} must be a local file")
-    if path.is_dir():
-        raise SettingError(f"--output {name} must be a file, it is a folder")
-    if not path.resolve().parent.is_dir():
-        raise SettingError(f"--output {name} must lie in a folder that is there, {path.parent} is not")
-    return path
 
 
 def counted(number: int, noun: str) -> str:

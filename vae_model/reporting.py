@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
 from pipelines.config import require
 from pipelines.dataset import open_dataset
 from pipelines.records import Record
 from vae_model.bundle import Bundle
 from vae_model.evaluate import default_split
-from vae_model.report_facts import counted, name_of, page_path
+from vae_model.outputs import output_file, shown
+from vae_model.report_facts import counted, name_of
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +38,15 @@ def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
     require(0 <= arguments.seed < 2**31, "--seed", arguments.seed, "at least 0 and below 2**31")
-    output = page_path(arguments.output)
+    with output_file(arguments.output) as path:
+        values = _write(arguments, path)
+    page = shown(arguments.output)
+    print(json.dumps({"page": page, **values}) if arguments.json else page)
+    return 0
+
+
+def _write(arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
+    """Write the page; what there is to say of it."""
     bundle = Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
     dataset = open_dataset(arguments.dataset)
     bundle.check_fits(dataset, arguments.model)
@@ -59,13 +70,8 @@ def main(argv: list[str]) -> int:
         notice=TRAINED_ON if split == TRAIN else "",
     )
     page = model_page(generator, dataset, split, arguments.model, figures, story, arguments.seed, _say)
-    write_page(page, output)
-    if arguments.json:
-        values = {"page": str(output.resolve()), "num_bytes": output.stat().st_size, "split": split}
-        print(json.dumps(values | {"num_sounds": sum(len(section.sounds) for section in page.sections)}))
-    else:
-        print(output.resolve())
-    return 0
+    num_bytes = write_page(page, path).stat().st_size
+    return {"num_bytes": num_bytes, "split": split, "num_sounds": sum(len(section.sounds) for section in page.sections)}
 
 
 TRAINED_ON = "These are sounds that the model was trained on: what is on this page says nothing about others."

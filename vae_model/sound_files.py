@@ -8,13 +8,13 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.config import require
+from vae_model.outputs import Output
 
 _LIVE_SECONDS, _PLAIN_SECONDS = 0.1, 10.0
 
@@ -71,16 +71,21 @@ def counting(total: int, what: str) -> Iterator[Counter]:
 
 
 def write_sounds(
-    folder: Path, name: str, waveforms: Iterable[NDArray[np.float32]], sample_rate: int, total: int
+    output: Output, name: str, waveforms: Iterable[NDArray[np.float32]], sample_rate: int, total: int
 ) -> list[dict[str, Any]]:
-    """Write each waveform (n_samples, n_channels) as `<name>-00001.wav` and so on; `path` and `num_samples` of each."""
+    """Write each waveform (n_samples, n_channels) as `<name>-00001.wav` and so on, and publish them.
+
+    Returns `path` and `num_samples` of each.
+    """
     from vae_model.sound import write_wav
 
     written = []
     with counting(total, "sounds") as counter:
         for number, waveform in enumerate(waveforms, start=1):
-            path = folder / f"{name}-{number:05}.wav"
-            written.append({"path": str(path), "num_samples": write_wav(path, [waveform], sample_rate)})
+            file = f"{name}-{number:05}.wav"
+            samples = write_wav(output.path / file, [waveform], sample_rate)
+            written.append({"path": output.file(file), "num_samples": samples})
             counter.add()
-    print(f"{len(written):,} sounds in {folder}", file=sys.stderr)
+    output.publish()
+    print(f"{len(written):,} sounds in {output.name}", file=sys.stderr)
     return written

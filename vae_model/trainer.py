@@ -17,21 +17,30 @@ import keras
 import tensorflow as tf
 
 from pipelines.dataset import Dataset, open_dataset
-from pipelines.errors import SettingError, WorkError
+from pipelines.errors import WorkError
 from vae_model import data, health
 from vae_model.autoencoder import Autoencoder, load_model
 from vae_model.beginning import at_data, at_model
 from vae_model.bundle import Bundle, ValueRange, package_versions
-from vae_model.checkpoints import FOLDER, Checkpoints, Interrupted, RunState, TrainingInterrupted, score, set_noise
+from vae_model.checkpoints import (
+    FOLDER,
+    Checkpoints,
+    Interrupted,
+    RunState,
+    TrainingInterrupted,
+    fetch_run,
+    score,
+    set_noise,
+)
 from vae_model.config import ModelConfig, TrainConfig
 from vae_model.devices import is_chief, is_multi_worker, make_strategy, precision
-from vae_model.files import output_folder
-from vae_model.model_folder import BUNDLE_FILE
+from vae_model.model_folder import BUNDLE_FILE, CONFIG_FILE, LAST_FILES
+from vae_model.outputs import Output, make_folder, opened_output, require_empty
 from vae_model.progress import Progress, Speed
 from vae_model.remote import CACHE
 from vae_model.runtime import StopSignals, default_cache_mb
 from vae_model.tensorboard import TensorBoard
-from vae_model.vae import VAE, build, wrap
+from vae_model.vae import VAE, KLWarmup, build, wrap
 
 TRAIN, VALIDATION = "train", "validation"
 
@@ -58,13 +67,16 @@ def train_model(
     quiet: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Training:
-    """Train a model on the dataset folder at a path or URI and leave it in the MODEL folder.
+    """Train a model on the dataset folder at a path or URI and leave it in the MODEL folder at another one.
 
     model: its input_shape is taken from the dataset. resume: go on where the run in `folder` stopped, else begin.
     start: a MODEL folder at whose weights and value range to begin; its architecture must be the same.
     quiet: no progress on standard error. callbacks: more of Keras's, before the trainer's own. On Ctrl-C all is saved
     and a WorkError says how to go on. SettingError when the dataset is none, or `folder` holds something and `resume`
     is not given, or the run in it had other settings.
+
+    On a store each checkpoint is uploaded when it is saved. If that fails, standard error says so and the next one is
+    tried; WorkError when the last can't be uploaded: all is then kept in a local folder, which the error names.
 
     On the CPU the same seed gives the same weights bit by bit, also when the run was stopped and resumed: TensorFlow's
     kernels that these models use add up in a fixed order there for a given number of threads. (With its
@@ -76,38 +88,28 @@ def train_model(
     model = dataclasses.replace(model, input_shape=dataset.record.shape)
     with contextlib.ExitStack() as stack:
         if is_chief(strategy):
-            path = _output_path(folder, resume)
+            if not resume:
+                require_empty(folder, "; --resume goes on with the run in it")
+            output = stack.enter_context(opened_output(folder, LAST_FILES))
         else:  # the others save as well, as what they share is read by all together, but what they save goes
-            path, quiet = Path(stack.enter_context(tempfile.TemporaryDirectory())), True
-        run = _Run(dataset, path, strategy, quiet, callbacks)
-        state = RunState.load(Path(folder)) if resume else None
+            quiet = True
+            output = Output(folder, Path(stack.enter_context(tempfile.TemporaryDirectory())), is_copy=True)
+        run = _Run(dataset, output, strategy, quiet, callbacks)
+        state = RunState.load(folder) if resume else None
         try:
             if state is None:
                 run.begin(model, train, start)
             else:
-                run.resume(Path(folder), state, model, train)
-            return dataclasses.replace(run.fit(), folder=str(Path(folder)))
+                run.resume(state, model, train)
+            return run.fit()
         except tf.errors.OpError as error:
             raise _read_error(dataset, error) from error
 
 
 def saved_settings(folder: str) -> tuple[ModelConfig, TrainConfig] | None:
     """The settings of the run in a MODEL folder; None when it has no checkpoint."""
-    state = RunState.load(Path(folder))
+    state = RunState.load(folder)
     return None if state is None else (state.bundle.model, state.bundle.train)
-
-
-class KLWarmup(keras.callbacks.Callback):
-    """Sets what a VAE's KL is multiplied by at each epoch; an autoencoder has none."""
-
-    def __init__(self, train: TrainConfig) -> None:
-        super().__init__()
-        self.train = train
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set the weight of epoch `epoch`, counted from 0."""
-        if hasattr(self.model, "kl_weight"):
-            self.model.kl_weight.assign(self.train.kl_weight_at(epoch))
 
 
 class _Run:
@@ -116,14 +118,15 @@ class _Run:
     def __init__(
         self,
         dataset: Dataset,
-        folder: Path,
+        output: Output,
         strategy: tf.distribute.Strategy,
         quiet: bool,
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
         self.dataset = dataset
         self.strategy = strategy
-        self.folder = folder
+        self.output = output
+        self.folder = output.path
         self.quiet = quiet
         self.callbacks = callbacks
         self.validates = VALIDATION in dataset.splits and dataset.splits[VALIDATION].num_examples > 0
@@ -150,13 +153,15 @@ class _Run:
         )
         self.autoencoder.model.metrics_as_vectors = is_multi_worker(self.strategy)
 
-    def resume(self, folder: Path, state: RunState, model: ModelConfig, train: TrainConfig) -> None:
-        """The model of the run in `folder`, as it stood; what `FREE` of checkpoints.py names may be new."""
-        state.bundle.check_fits(self.dataset, str(self.folder))
+    def resume(self, state: RunState, model: ModelConfig, train: TrainConfig) -> None:
+        """The model of the run in the folder, as it stood; what `FREE` of checkpoints.py names may be new."""
+        state.bundle.check_fits(self.dataset, self.output.name)
         state.check_goes_on(self.dataset, model, train)
+        fetch_run(self.output, state)
+        last = f"{FOLDER}/{state.last}"
         keras.utils.set_random_seed(train.seed)
         with self.strategy.scope(), precision(train.mixed_precision):
-            self.autoencoder = wrap(load_model(folder / FOLDER / state.last))
+            self.autoencoder = wrap(load_model(self.folder / last, name=self.output.file(last)))
             self._compile(train, self.autoencoder.model.optimizer)
             set_noise(self.autoencoder.model, state.noise)
         self.state = dataclasses.replace(state, bundle=dataclasses.replace(state.bundle, train=train))
@@ -164,19 +169,20 @@ class _Run:
 
     def fit(self) -> Training:
         """Train to the last epoch or until patience is used up, then write the model."""
-        output_folder(str(self.folder / FOLDER))
+        make_folder(self.folder / FOLDER)
         self.state.bundle.save_config(self.folder)
+        self.output.put(CONFIG_FILE)  # a place that can't be written shows before anything is learned
         best = score(self.state.best_metrics) if self.state.best else math.inf
         self.board = TensorBoard(self.folder, self.autoencoder, self.dataset, self.state.bundle, self.state.epoch, best)
         if not self.state.complete:
             self._fit(self.state.bundle.train)
             self._finish()
-        elif not (self.folder / BUNDLE_FILE).exists():
+        elif not self._is_finished():
             self._finish()
         else:
             self._say(f"nothing to do: {self.state.epoch} epochs of {self.state.bundle.train.epochs} are complete")
         state = self.state
-        return Training(str(self.folder), state.epoch, state.best_epoch, state.best_metrics, round(state.seconds, 3))
+        return Training(self.output.name, state.epoch, state.best_epoch, state.best_metrics, round(state.seconds, 3))
 
     def _fit(self, train: TrainConfig) -> None:
         examples = self._held(TRAIN)
@@ -192,7 +198,7 @@ class _Run:
         # last epoch's end. For the same reason none of them saves by its clock.
         with StopSignals(hold=not is_multi_worker(self.strategy)) as stop, closing(progress):
             every_seconds = math.inf if is_multi_worker(self.strategy) else train.checkpoint_seconds
-            checkpoints = Checkpoints(self.folder, self.state, steps, stop, every_seconds)
+            checkpoints = Checkpoints(self.folder, self.state, steps, stop, every_seconds, self._publish)
             callbacks = self._callbacks(train, order, checkpoints, progress)
 
             def fit(skip: int, until: int) -> None:
@@ -261,11 +267,24 @@ class _Run:
     def _interrupted(self, steps: int) -> None:
         if self.state.best:
             self._finish()
+        self.output.publish()
         state = self.state
         within = f" and {state.step} of {steps} steps" if state.step else ""
         place = f"after epoch {state.epoch} of {state.bundle.train.epochs}{within}"
-        way_on = f"audio-vae train {self.dataset.uri} --output {self.folder} --resume"
+        way_on = f"audio-vae train {self.dataset.uri} --output {self.output.name} --resume"
         raise TrainingInterrupted(f"interrupted {place}; all is saved, go on with: {way_on}", place)
+
+    def _publish(self) -> None:
+        """Bring a checkpoint to where others find it; training goes on when that fails."""
+        try:
+            self.output.publish()
+        except WorkError as error:
+            self._say(f"{error}; training goes on, and the next checkpoint is tried")
+
+    def _is_finished(self) -> bool:
+        """Whether the model is of the last epoch, not of an earlier run that was gone on with and then killed."""
+        finished = (self.folder / BUNDLE_FILE).exists()
+        return finished and Bundle.load(self.folder).metrics.get("epochs") == self.state.epoch
 
     def _finish(self) -> None:
         """Write `model.keras`, the best epoch's without its optimiser, and then `bundle.json`."""
@@ -309,17 +328,6 @@ class _Run:
         if not self.quiet:
             clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # a line of Progress may stand there
             print(clear + line, file=sys.stderr, flush=True)
-
-
-def _output_path(folder: str, resume: bool) -> Path:
-    if "://" in folder:
-        raise SettingError(f"--output {folder} must be a local folder")
-    path = Path(folder)
-    if path.exists() and not path.is_dir():
-        raise SettingError(f"--output {folder} must be a folder, it is a file")
-    if path.is_dir() and any(path.iterdir()) and not resume:
-        raise SettingError(f"--output {folder} must be a new or empty folder; --resume goes on with the run in it")
-    return path
 
 
 def _read_error(dataset: Dataset, error: tf.errors.OpError) -> WorkError:

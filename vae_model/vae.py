@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers
 
 from vae_model.autoencoder import Autoencoder, AutoencoderModel
-from vae_model.config import ModelConfig, to_dict
+from vae_model.config import ModelConfig, TrainConfig, to_dict
 from vae_model.layers import PACKAGE, Limited, Sampling
 from vae_model.losses import combined_loss, kl_per_dimension, learned_weight, reconstruction_loss, with_free_bits
 
@@ -82,6 +82,19 @@ class VAE(Autoencoder):
         """Make `sample_latents` draw from the Gaussian with the moments of the posterior over these spectrograms."""
         latents = self.encode(spectrograms)
         self.model.latent_distribution.fit(latents["mu"], np.exp(latents["log_variance"]))
+
+
+class KLWarmup(keras.callbacks.Callback):
+    """Sets what a VAE's KL is multiplied by at each epoch; an autoencoder has none."""
+
+    def __init__(self, train: TrainConfig) -> None:
+        super().__init__()
+        self.train = train
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Set the weight of epoch `epoch`, counted from 0."""
+        if hasattr(self.model, "kl_weight"):
+            self.model.kl_weight.assign(self.train.kl_weight_at(epoch))
 
 
 def build(config: ModelConfig) -> Autoencoder:
