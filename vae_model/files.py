@@ -36,6 +36,8 @@ def read_json(path: Path | str) -> dict[str, Any]:
     """The object in the JSON file at a path or URI; SettingError when it can't be read as one."""
     try:
         values = json.loads(store.read_bytes(str(path)).decode("utf-8"))
+    except WorkError:  # of a store that does not answer
+        raise
     except (OSError, ValueError) as error:
         raise SettingError(f"{path} must be a readable JSON file: {error}") from error
     if not isinstance(values, dict):

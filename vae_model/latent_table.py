@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines.errors import SettingError
+from pipelines import store
+from pipelines.errors import SettingError, WorkError
+from pipelines.formats import local_path
 from pipelines.records import LABEL_PREFIX, Record
 
 _ROWS_AT_ONCE = 256
@@ -55,15 +58,20 @@ class Latents:
 
 
 class LatentFile:
-    """A Parquet file with a column of latents, a list of `dim` numbers in each row. Other columns are up to the user.
+    """The Parquet file at a path or URI with a column of latents, a list of `dim` numbers in each row.
 
-    SettingError when there is no such column. num_rows: rows in the file.
+    Other columns are up to the user. SettingError when there is no such column. num_rows: rows in the file.
     """
 
     def __init__(self, path: str, column: str, dim: int) -> None:
         self.path, self.column, self.dim = path, column, dim
+        local = local_path(path)
+        self._is_local = local is not None
+        self._open = contextlib.ExitStack()  # of a file on another store
         try:
-            self._file = pq.ParquetFile(path)
+            self._file = pq.ParquetFile(local or self._open.enter_context(store.open_read(path)))
+        except WorkError:  # of a store that does not answer
+            raise
         except (OSError, pa.ArrowException) as error:
             raise SettingError(f"PARQUET {path} must be a readable Parquet file: {error}") from error
         names = self._file.schema_arrow.names
@@ -77,8 +85,9 @@ class LatentFile:
         SettingError names a row whose latent is not `dim` finite numbers.
         """
         present = [name for name in others if name in self._file.schema_arrow.names]
+        wanted = [*present, self.column]
         first = 0
-        for batch in self._file.iter_batches(_ROWS_AT_ONCE, columns=[*present, self.column]):
+        for batch in self._file.iter_batches(_ROWS_AT_ONCE, columns=wanted, use_threads=self._is_local):
             values = np.empty((len(batch), self.dim), np.float32)
             for number, row in enumerate(batch.column(self.column).to_pylist()):
                 values[number] = self._checked(row, first + number)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines import store
-from pipelines.errors import SettingError, WorkError
+from pipelines.errors import AudioVaeError, SettingError, WorkError
 from pipelines.formats import local_path
 from vae_model.model_folder import fetch, file_in
 
@@ -75,7 +75,7 @@ class Output:
             for name in self._published.keys() - files:
                 store.remove_folder(self.file(name))
                 del self._published[name]
-        except WorkError as error:
+        except AudioVaeError as error:
             raise WorkError(f"{error}; all that belongs there is kept in {self.path}") from error
         self.failed = False
 

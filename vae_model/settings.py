@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from pipelines.errors import SettingError
+from pipelines import store
+from pipelines.errors import SettingError, WorkError
 
 T = TypeVar("T")
 _FIXED = "fixed"
@@ -138,9 +139,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file. SettingError names the file, and the line where it is no YAML."""
+    """The mapping in the YAML file at a path or URI. SettingError names the file, and the line where it is no YAML."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.safe_load(store.read_bytes(str(path)).decode("utf-8"))
+    except WorkError:  # of a store that does not answer
+        raise
     except OSError as error:
         raise SettingError(f"{path} must be a readable file: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
