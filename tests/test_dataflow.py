@@ -88,6 +88,46 @@ def cloud(tone_folder: Path) -> Iterator[Cloud]:
         yield Cloud(bucket, dataflow, environment)
 
 
+def launch_template(cloud: Cloud, job_object: str) -> dict[str, Any]:
+    """What a Flex Template's launcher leaves for the service, started as the service starts it."""
+    flags = {
+        "input": f"gs://{BUCKET}/in",
+        "output": f"gs://{BUCKET}/templated",
+        "preset": "tiny",
+        "job_name": "nightly",
+        "labels": '{\n  "goog-dataflow-provided-template-type": "flex"\n}\n',
+        "project": "my-project",
+        "region": "europe-west4",
+        "runner": "DataflowRunner",
+        "sdk_container_image": "europe-west4-docker.pkg.dev/my-project/audio/audio-vae:1",
+        "staging_location": f"gs://{BUCKET}/staging",
+        "temp_location": f"gs://{BUCKET}/tmp",
+        "template_location": f"gs://{BUCKET}/{job_object}",
+        "dataflow_endpoint": cloud.dataflow.url,
+    }
+    command = [sys.executable, ROOT / "deploy/dataflow/launcher.py", *(f"--{k}={v}" for k, v in flags.items())]
+    done = subprocess.run(
+        [*command, "--no_auth"], env=cloud.environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    job: dict[str, Any] = json.loads(cloud.read(job_object))
+    return job
+
+
+def test_a_template_leaves_its_job_to_the_service_also_on_a_night_without_new_audio(cloud: Cloud) -> None:
+    before = len(cloud.dataflow.jobs)
+    first = launch_template(cloud, "staging/first/job_object")
+    assert (first["name"], first["labels"]) == ("nightly", {"goog-dataflow-provided-template-type": "flex"})
+    cloud.run_graph(cloud.graph(first))
+    entry = cloud.read(f"templated/{ENTRY}")
+    assert json.loads(entry)["sources"]["written"] == 3
+    second = launch_template(cloud, "staging/second/job_object")
+    cloud.run_graph(cloud.graph(second))
+    assert cloud.read(f"templated/{ENTRY}") == entry
+    assert len(cloud.run_folders("templated")) == 1
+    assert len(cloud.dataflow.jobs) == before
+
+
 def submitted(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     values: dict[str, Any] = json.loads(done.stdout)

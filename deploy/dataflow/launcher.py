@@ -1,0 +1,33 @@
+"""The launcher of the Flex Template: its parameters become a call of `audio-vae preprocess` that does not wait."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pipelines.options import add_arguments
+from vae_model.cli import main
+
+
+def command(flags: list[str]) -> list[str]:
+    """The command line for a template's flags, each `--name=value`; `--input` has one or more URIs between commas."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_arguments(parser)
+    inputs: list[str] = []
+    words: list[str] = []
+    for flag in flags:
+        name, _, value = flag.partition("=")
+        action = parser._option_string_actions.get(name)
+        if name == "--input":
+            inputs += [uri.strip() for uri in value.split(",") if uri.strip()]
+        elif action is None:
+            words.append(flag)  # --output, and what is Beam's
+        elif action.nargs != 0 and value:
+            words.append(flag)
+        elif value.lower() == "true":
+            words.append(name)
+    return ["preprocess", *inputs, "--no-wait", "--json", *words]
+
+
+if __name__ == "__main__":
+    sys.exit(main(command(sys.argv[1:])))
