@@ -81,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="on Dataflow: hand the job over and end; it commits by itself",
     )
+    run.add_argument("--expected_listing", "--expected-listing", help=argparse.SUPPRESS)  # set by `audio-vae watch`
     run.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     run.add_argument("--verbose", action="store_true", help="show Beam's log too")
 

@@ -48,10 +48,10 @@ class Update:
     committed: bool
 
 
-def parse_options(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+def parse_options(argv: list[str], prog: str = "audio-vae preprocess") -> tuple[argparse.Namespace, list[str]]:
     """Our options, and Beam's as they were given."""
     parser = argparse.ArgumentParser(
-        prog="audio-vae preprocess",
+        prog=prog,
         description="Turn folders of audio into a dataset, or bring a dataset up to date with them.",
         epilog="Beam's own options (--runner, --flink_master, …) pass through unchanged.",
         allow_abbrev=False,
@@ -180,6 +180,8 @@ def _compare(request: Request, base: Dataset | None) -> tuple[Listing, Changes]:
     listing = list_sources(request.inputs)
     if len(listing.table) == 0:
         raise SettingError(f"INPUT {' '.join(request.inputs)}: must hold at least one audio file")
+    if request.options.expected_listing not in (None, listing.digest):
+        raise WorkError(f"INPUT {' '.join(request.inputs)}: has changed while this run began")
     if request.options.checksum:
         listing = with_checksums(listing)
     return listing, compare(listing, base, request.policy, request.config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,14 @@ class Listing:
     table: pa.Table
     ignored: int
     roots: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of names, sizes and stamps: another one when a file came, went or changed."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, LISTING) as stream:
+            stream.write_table(self.table.combine_chunks())
+        return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 class _Entry(NamedTuple):

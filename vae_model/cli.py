@@ -24,6 +24,7 @@ COMMANDS = {
     "export": ("vae_model.export", "write a model that takes waveforms, for TensorFlow alone"),
     "app": ("vae_model.app", "open a local web page to play with a model"),
     "rerun": ("vae_model.rerun", "all of it again as far as audio is new: for schedules"),
+    "watch": ("vae_model.watch", "do preprocess or rerun whenever new audio has come"),
     "demo": ("vae_model.demo", "all of it, on sounds that it makes itself"),
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import require
-from pipelines.dataset import open_dataset
+from pipelines.dataset import Dataset, open_dataset
 from pipelines.records import Record
 from vae_model.bundle import Bundle
 from vae_model.evaluate import default_split
@@ -38,19 +38,23 @@ def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
     require(0 <= arguments.seed < 2**31, "--seed", arguments.seed, "at least 0 and below 2**31")
-    with output_file(arguments.output) as path:
-        values = _write(arguments, path)
-    page = shown(arguments.output)
-    print(json.dumps({"page": page, **values}) if arguments.json else page)
+    values = write_report(arguments.model, arguments.dataset, arguments.output, arguments.split, arguments.seed)
+    print(json.dumps(values) if arguments.json else values["page"])
     return 0
 
 
-def _write(arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
+def write_report(model: str, dataset_uri: str, output: str, split: str | None, seed: int = 0) -> dict[str, Any]:
+    """Write the page on a model. Returns its file as `page`, `num_bytes`, `split` and `num_sounds`."""
+    with output_file(output) as path:
+        values = _write(model, open_dataset(dataset_uri), path, split, seed)
+    return {"page": shown(output), **values}
+
+
+def _write(model: str, dataset: Dataset, path: Path, split: str | None, seed: int) -> dict[str, Any]:
     """Write the page; what there is to say of it."""
-    bundle = Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
-    dataset = open_dataset(arguments.dataset)
-    bundle.check_fits(dataset, arguments.model)
-    split = arguments.split or default_split(dataset)
+    bundle = Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
+    bundle.check_fits(dataset, model)
+    split = split or default_split(dataset)
     dataset.split(split)
     from vae_model.runtime import prepare
 
@@ -60,16 +64,16 @@ def _write(arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
     from vae_model.report import write_page
     from vae_model.sound import SoundGenerator
 
-    generator = SoundGenerator.load(arguments.model, arguments.seed)
-    figures = evaluate(generator.autoencoder, bundle, dataset, split, arguments.seed)
+    generator = SoundGenerator.load(model, seed)
+    figures = evaluate(generator.autoencoder, bundle, dataset, split, seed)
     story = Story(
         title=f"What {'a VAE' if bundle.model.kind == 'vae' else 'an autoencoder'} learned from {name_of(dataset.uri)}",
         opening=opening(bundle),
-        colophon=colophon(bundle, arguments.seed),
+        colophon=colophon(bundle, seed),
         sound_title=sound_title,
         notice=TRAINED_ON if split == TRAIN else "",
     )
-    page = model_page(generator, dataset, split, arguments.model, figures, story, arguments.seed, _say)
+    page = model_page(generator, dataset, split, model, figures, story, seed, _say)
     num_bytes = write_page(page, path).stat().st_size
     return {"num_bytes": num_bytes, "split": split, "num_sounds": sum(len(section.sounds) for section in page.sections)}
 

@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("config", metavar="CONFIG", help="YAML file of what to do, such as examples/rerun.yaml")
     result.add_argument("--stage", choices=list(STAGES), help="only this one, for a scheduler with a task for each")
+    result.add_argument("--expected-listing", help=argparse.SUPPRESS)  # set by `audio-vae watch`
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return result
 
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> int:
     """Run the command. Errors are the caller's to print; with --json they are in the object too."""
     arguments = parser().parse_args(argv)
     config = read_config(arguments.config)
+    config.options.expected_listing = arguments.expected_listing
     wanted = [arguments.stage] if arguments.stage else list(STAGES)
     values: dict[str, Any] = {}
     with terminable(), rerun_state.lock(config.workspace):
@@ -62,6 +64,9 @@ def _run(job: Job, name: str, values: dict[str, Any], *, check: bool) -> None:
             _check_order(job, name)
         outcome = STAGES[name](job)
         _enter(job, name, outcome)
+    except rerun_state.Interrupted as error:
+        outcome = Outcome(INTERRUPTED, str(error))
+        raise
     except AudioVaeError as error:
         outcome = Outcome(FAILED, " ".join(str(error).split()))
         raise
@@ -120,7 +125,7 @@ def summary(job: Job, stages: dict[str, Any]) -> dict[str, Any]:
     promoted = job.state.promoted
     return {
         "status": status or (DONE if DONE in statuses else UNCHANGED),
-        "error": next((stage["reason"] for stage in stages.values() if stage["status"] == FAILED), None),
+        "error": next((stage["reason"] for stage in stages.values() if stage["status"] == status), None),
         "workspace": job.config.workspace,
         "dataset": job.config.dataset,
         "promoted": promoted,

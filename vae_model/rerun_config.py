@@ -26,7 +26,7 @@ METRICS = ("rmse_db", "rmse_above_floor_db", "log_spectral_distance_db", "loss")
 
 _PLACES, _RETRAIN, _PROMOTE = "the places", "retrain", "promote"
 _PREPROCESS, _TRAIN = "preprocess", "train"
-_NO_OPTION = ("inputs", "output", "json", "verbose", "dry_run_plan", "no_wait", "help")
+_NO_OPTION = ("inputs", "output", "json", "verbose", "dry_run_plan", "no_wait", "expected_listing", "help")
 
 
 @dataclass(frozen=True)

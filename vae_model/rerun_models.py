@@ -9,17 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.dataset import Dataset
-from pipelines.errors import WorkError
 from vae_model.checkpoints import TrainingInterrupted
 from vae_model.comparing import Measured, measure
 from vae_model.drift import Drift, drift
 from vae_model.rerun_config import RerunConfig
+from vae_model.rerun_state import Interrupted
 from vae_model.sound import SoundGenerator
 from vae_model.trainer import Training, train_model
-
-
-class Interrupted(WorkError):
-    """A training was asked to stop, and the next rerun goes on with it."""
 
 
 def fit(config: RerunConfig, folder: str, start: str | None) -> Training:

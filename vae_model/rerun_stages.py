@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import io
-import json
 import os
 import re
 from collections.abc import Callable
@@ -21,7 +19,7 @@ from vae_model import promotion, rerun_state, retraining, seen
 from vae_model.bundle import Bundle
 from vae_model.drift import Drift, drift_of_sources
 from vae_model.rerun_config import RerunConfig
-from vae_model.rerun_state import FAILED, PROMOTED, REJECTED, TRAINED, ModelEntry, State
+from vae_model.rerun_state import FAILED, PROMOTED, REJECTED, TRAINED, Interrupted, ModelEntry, State
 
 DONE, SKIPPED = "done", "skipped"
 CURRENT = "current"
@@ -112,7 +110,7 @@ def train(job: Job) -> Outcome:
     from vae_model.runtime import prepare
 
     prepare()
-    from vae_model.rerun_models import Interrupted, fit
+    from vae_model.rerun_models import fit
 
     folder = job.folder(entry.name)
     try:
@@ -259,12 +257,11 @@ def report(job: Job) -> Outcome:
     last = job.state.stages.get("report")
     if last is not None and last.result.get("made_of") == made_of and store.exists(page):
         return Outcome(SKIPPED, "model and dataset are the same as before", last.result)
-    from vae_model import reporting
+    from vae_model.reporting import write_report
 
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        reporting.main([job.folder(job.state.promoted), dataset.uri, "--output", page, "--split", split, "--json"])
-    num_bytes = json.loads(printed.getvalue())["num_bytes"]
-    return Outcome(DONE, f"on model {job.state.promoted}", {"page": page, "num_bytes": num_bytes, "made_of": made_of})
+    written = write_report(job.folder(job.state.promoted), dataset.uri, page, split)
+    result = {"page": page, "num_bytes": written["num_bytes"], "made_of": made_of}
+    return Outcome(DONE, f"on model {job.state.promoted}", result)
 
 
 STAGES: dict[str, Callable[[Job], Outcome]] = {

@@ -25,6 +25,10 @@ STATE_FILE = "state.json"
 TRAINING, TRAINED, PROMOTED, REJECTED, FAILED = "training", "trained", "promoted", "rejected", "failed"
 
 
+class Interrupted(WorkError):
+    """A training was asked to stop, and the next rerun goes on with it."""
+
+
 def now() -> str:
     """This moment in UTC, ISO 8601."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
