@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+AIRFLOW := .cache/airflow
 DEMO_OUT ?= demo-out
 
-.PHONY: demo test test-long lint format types check bench requirements clean
+.PHONY: demo test test-airflow test-long lint format types check bench requirements clean
 
 demo: $(INSTALLED)
 	$(BIN)/audio-vae demo --output $(DEMO_OUT) $(if $(AUDIO),--audio "$(AUDIO)")
@@ -16,6 +17,10 @@ test: $(INSTALLED_DEV)
 
 test-long: $(INSTALLED_DEV)
 	AUDIO_VAE_LONG=1 $(BIN)/python -m pytest -n 2 tests/test_crash_safety.py tests/test_damaged_audio.py tests/test_determinism.py tests/test_planning.py
+
+# The DAG of deploy/airflow, run by Airflow in an environment of its own.
+test-airflow: $(INSTALLED_DEV) $(AIRFLOW)/.installed
+	$(BIN)/python -m pytest -m airflow tests/airflow
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
@@ -27,6 +32,7 @@ format: $(INSTALLED_DEV)
 
 types: $(INSTALLED_DEV)
 	$(BIN)/mypy
+	$(BIN)/mypy deploy/airflow/dags
 
 check: lint types test
 
@@ -34,6 +40,8 @@ check: lint types test
 requirements:
 	uv pip compile setup.py --all-extras --universal --python-version 3.10 --upgrade \
 		--custom-compile-command "make requirements" -o requirements.txt
+	echo "apache-airflow>=3.3,<4" | uv pip compile - --universal --python-version 3.10 --upgrade \
+		--custom-compile-command "make requirements" -o deploy/airflow/requirements.txt
 
 bench: $(INSTALLED_DEV)
 	for script in preprocess_speed preprocess_memory rerun_speed profile_preprocess train_input_speed train_memory inversion; do \
@@ -51,4 +59,9 @@ $(INSTALLED): requirements.txt setup.py
 
 $(INSTALLED_DEV): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -e '.[dev]'
+	touch $@
+
+$(AIRFLOW)/.installed: deploy/airflow/requirements.txt
+	test -x $(AIRFLOW)/bin/python || $(PYTHON) -m venv $(AIRFLOW)
+	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check -r deploy/airflow/requirements.txt
 	touch $@

@@ -15,28 +15,16 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines import runs, store
-from pipelines.config import DatasetConfig, require
+from pipelines.config import require
 from pipelines.dataset import Dataset, open_dataset
 from pipelines.errors import SettingError, WorkError
 from pipelines.estimating import Estimator
 from pipelines.formats import local_path
-from pipelines.options import add_arguments, settings
-from pipelines.planning import Changes, Policy, compare, tasks
-from pipelines.runs import MaxFailures, PlannedRun
-from pipelines.sources import Listing, list_sources
+from pipelines.options import add_arguments
+from pipelines.planning import Changes, tasks
+from pipelines.request import Request
+from pipelines.runs import PlannedRun
 from pipelines.terminal import terminable
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What a call of the command asks for."""
-
-    inputs: list[str]
-    output: str
-    options: argparse.Namespace
-    config: DatasetConfig
-    policy: Policy
-    max_failures: MaxFailures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +64,7 @@ def main(argv: list[str]) -> int:
         if options.dry_run_plan:
             check_options(options)
             base = runs.open_base(options.output)
-            return _print_plan(_request(options, base), base)
+            return _print_plan(Request.of(options, base), base)
         if options.no_wait:
             return _hand_over(options, beam_flags)
         update = bring_up_to_date(options, beam_flags)
@@ -93,7 +81,7 @@ def bring_up_to_date(options: argparse.Namespace, beam_flags: list[str]) -> Upda
     job = _job(options, beam_flags)
     with runs.lock(options.output):
         base = runs.open_base(options.output)
-        run, changes = _plan(_request(options, base), base, alone=not _is_dataflow(job))
+        run, changes = _plan(Request.of(options, base), base, alone=not _is_dataflow(job))
         if run is None:
             assert base is not None
             return Update(base, changes, committed=False)
@@ -109,7 +97,7 @@ def _hand_over(options: argparse.Namespace, beam_flags: list[str]) -> int:
     check_options(options)
     job = _job(options, beam_flags)
     base = runs.open_base(options.output)
-    run, changes = _plan(_request(options, base), base, alone=False)
+    run, changes = _plan(Request.of(options, base), base, alone=False)
     if run is None:
         assert base is not None
         dataflow.submit_nothing(job)
@@ -146,6 +134,15 @@ def _is_dataflow(job: Any) -> bool:
     return launch.is_dataflow(job)
 
 
+def what_is_new(options: argparse.Namespace) -> dict[str, Any]:
+    """Counts of files that are new, changed or removed, and the listing's `digest`; nothing is opened or written."""
+    check_options(options)
+    base = runs.open_base(options.output)
+    listing, changes = Request.of(options, base).compared(base, may_be_empty=True)
+    counts = {"new": changes.new, "changed": changes.changed, "removed": changes.removed}
+    return counts | {"unchanged": changes.unchanged, "listing": listing.digest}
+
+
 def check_options(options: argparse.Namespace) -> None:
     """SettingError when an option has no sense. Sets up the log as the options ask for it."""
     _set_up_logging(options.verbose)
@@ -167,32 +164,12 @@ def _set_up_logging(verbose: bool) -> None:
     logging.getLogger("pipelines").setLevel(logging.ERROR)
 
 
-def _request(options: argparse.Namespace, base: Dataset | None) -> Request:
-    config = settings(options, base.config if base else None)
-    if base is not None and (differences := base.config.differences(config)):
-        raise SettingError(f"--output {options.output}: was made with other settings: {'; '.join(differences)}")
-    policy = Policy(options.checksum, options.keep_removed, options.retry_failed)
-    limit = MaxFailures() if options.max_failures is None else MaxFailures.parse(options.max_failures)
-    return Request(options.inputs, options.output, options, config, policy, limit)
-
-
-def _compare(request: Request, base: Dataset | None) -> tuple[Listing, Changes]:
-    listing = list_sources(request.inputs)
-    if len(listing.table) == 0:
-        raise SettingError(f"INPUT {' '.join(request.inputs)}: must hold at least one audio file")
-    if request.options.expected_listing not in (None, listing.digest):
-        raise WorkError(f"INPUT {' '.join(request.inputs)}: has changed while this run began")
-    if request.options.checksum:
-        listing = with_checksums(listing)
-    return listing, compare(listing, base, request.policy, request.config)
-
-
 def _plan(request: Request, base: Dataset | None, alone: bool) -> tuple[PlannedRun | None, Changes]:
     """The next run, None when there is nothing to do. The rows of all sources are let go: the job needs the memory.
 
     alone: whether no other run can be active, so that what is not committed can go.
     """
-    listing, changes = _compare(request, base)
+    listing, changes = request.compared(base)
     if alone:
         runs.clear_leftovers(request.output, base)
     run: PlannedRun | None = None
@@ -268,13 +245,6 @@ def _execute(run: PlannedRun, options: argparse.Namespace, job: Any) -> None:
         launch.run_job(job, lambda pipeline: build_pipeline(pipeline, run, BuildOptions(timeout, progress_folder)))
 
 
-def with_checksums(listing: Listing) -> Listing:
-    """The listing with the SHA-256 of each file's content in its stamp."""
-    from pipelines.checksums import add_checksums
-
-    return dataclasses.replace(listing, table=add_checksums(listing.table))
-
-
 def _emit(as_json: bool, values: dict[str, Any], say: Callable[[], None]) -> None:
     if as_json:
         print(json.dumps(values))
@@ -331,7 +301,7 @@ def _print_plan(request: Request, base: Dataset | None) -> int:
     from pipelines.dry_run import describe_plan
     from pipelines.progress import duration_text
 
-    listing, changes = _compare(request, base)
+    listing, changes = request.compared(base)
     values = describe_plan(changes, listing, request.config, request.options.shard_mb, request.options.workers)
 
     def say() -> None:

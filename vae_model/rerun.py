@@ -18,7 +18,7 @@ from vae_model.rerun_config import RerunConfig, read_config
 from vae_model.rerun_stages import DONE, SKIPPED, STAGES, Job, Outcome
 from vae_model.rerun_state import StageEntry
 
-FAILED, INTERRUPTED, UNCHANGED = "failed", "interrupted", "unchanged"
+FAILED, INTERRUPTED, UNCHANGED, PENDING = "failed", "interrupted", "unchanged", "pending"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +30,9 @@ def parser() -> argparse.ArgumentParser:
         "change is skipped, what was interrupted goes on. docs/scheduling.md describes the file and the schedules.",
     )
     result.add_argument("config", metavar="CONFIG", help="YAML file of what to do, such as examples/rerun.yaml")
-    result.add_argument("--stage", choices=list(STAGES), help="only this one, for a scheduler with a task for each")
+    one = result.add_mutually_exclusive_group()
+    one.add_argument("--stage", choices=list(STAGES), help="only this one, for a scheduler with a task for each")
+    one.add_argument("--pending", action="store_true", help="only count the audio that is new, and do nothing")
     result.add_argument("--expected-listing", help=argparse.SUPPRESS)  # set by `audio-vae watch`
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return result
@@ -41,6 +43,9 @@ def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
     config = read_config(arguments.config)
     config.options.expected_listing = arguments.expected_listing
+    if arguments.pending:
+        _say_what_is_new(config, as_json=arguments.json)
+        return 0
     wanted = [arguments.stage] if arguments.stage else list(STAGES)
     values: dict[str, Any] = {}
     with terminable(), rerun_state.lock(config.workspace):
@@ -53,6 +58,17 @@ def main(argv: list[str]) -> int:
             if arguments.json:
                 print(json.dumps(summary(job, values)), flush=True)
     return 0
+
+
+def _say_what_is_new(config: RerunConfig, *, as_json: bool) -> None:
+    from pipelines.preprocess import what_is_new
+
+    found = what_is_new(config.options)
+    counts = {name: found[name] for name in ("new", "changed", "removed")}
+    if as_json:
+        print(json.dumps({"status": PENDING if any(counts.values()) else UNCHANGED, **found}), flush=True)
+    else:
+        _say(f"{config.dataset}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()) + " sources")
 
 
 def _run(job: Job, name: str, values: dict[str, Any], *, check: bool) -> None:
