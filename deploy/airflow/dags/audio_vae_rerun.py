@@ -26,8 +26,8 @@ from typing import Any
 from airflow.sdk import Param, PokeReturnValue, TriggerRule, chain, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-COMMAND = shlex.split(os.environ.get("AUDIO_VAE_COMMAND", "audio-vae"))
-CONFIG = os.environ.get("AUDIO_VAE_CONFIG", "/etc/audio-vae/rerun.yaml")
+COMMAND = shlex.split(os.environ.get("AUDIO_VAE_COMMAND", "/srv/audio-vae/.venv/bin/audio-vae"))
+CONFIG = os.environ.get("AUDIO_VAE_CONFIG", "/srv/audio-vae/rerun.yaml")
 SCHEDULE = os.environ.get("AUDIO_VAE_SCHEDULE", "@daily")
 RETRIES = int(os.environ.get("AUDIO_VAE_RETRIES", "3"))
 RETRY_DELAY = timedelta(seconds=float(os.environ.get("AUDIO_VAE_RETRY_DELAY_SECONDS", "300")))
