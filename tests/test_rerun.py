@@ -182,3 +182,22 @@ def test_stages_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     run(capsys, config, "--stage", "preprocess")
     with pytest.raises(WorkError, match="comes after train, which has not seen the dataset as it is now"):
         rerun.main([str(config), "--stage", "evaluate"])
+
+
+def test_what_ends_the_first_stage(tmp_path: Path) -> None:
+    """With the exit status of `preprocess`, one line, and nothing made."""
+    write_sounds(tmp_path / "sounds", 0, 3)
+    (tmp_path / "sounds" / "bad.wav").write_text("no sound")
+    for changes, status, message in (
+        ({"preprocess": {"max_failures": 0}}, 3, "1 of 4 sources failed"),
+        ({"beam": ["--runer=FlinkRunner"]}, 2, "rerun.yaml: beam: --runer=FlinkRunner must be an option of Beam's"),
+        ({"inputs": ["nowhere"]}, 2, "nowhere: must exist"),
+        ({"workspace": "rerun.yaml"}, 1, "rerun.yaml: cannot be made: File exists"),
+    ):
+        config = write_config(tmp_path, **changes)
+        done = audio_vae("rerun", config, "--json")
+        assert done.returncode == status, done.stderr
+        assert message in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+        assert done.stdout == "" or json.loads(done.stdout)["status"] == "failed"
+        assert not (tmp_path / "work" / "dataset").exists()

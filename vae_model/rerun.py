@@ -140,6 +140,7 @@ def summary(job: Job, stages: dict[str, Any]) -> dict[str, Any]:
     status = next((bad for bad in (FAILED, INTERRUPTED) if bad in statuses), None)
     promoted = job.state.promoted
     return {
+        "at": rerun_state.now(),
         "status": status or (DONE if DONE in statuses else UNCHANGED),
         "error": next((stage["reason"] for stage in stages.values() if stage["status"] == status), None),
         "workspace": job.config.workspace,

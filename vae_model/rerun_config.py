@@ -24,6 +24,8 @@ from vae_model.train import file_settings
 METRICS = ("rmse_db", "rmse_above_floor_db", "log_spectral_distance_db", "loss")
 """What two models may be compared by: the figures of `evaluate` that are in decibels, or the loss."""
 
+STARTS = ("promoted", "scratch")
+
 _PLACES, _RETRAIN, _PROMOTE = "the places", "retrain", "promote"
 _PREPROCESS, _TRAIN = "preprocess", "train"
 _NO_OPTION = ("inputs", "output", "json", "verbose", "dry_run_plan", "no_wait", "expected_listing", "help")
@@ -47,12 +49,16 @@ class Retrain:
 
     min_new_examples: int = setting(1, _RETRAIN, "training records of new or changed files that are worth a training")
     max_age: str | None = setting(None, _RETRAIN, "train after so long (12h, 7d) with any change at all")
+    start: str = setting(
+        "promoted", _RETRAIN, "begin at the promoted model, or from scratch with the settings of train", choices=STARTS
+    )
     epochs: int = setting(10, _RETRAIN, "passes over the training records when going on from the promoted model")
     learning_rate: float | None = setting(None, _RETRAIN, "Adam's step size then; that of train when not given")
 
     def __post_init__(self) -> None:
         for name in ("min_new_examples", "epochs"):
             require(getattr(self, name) > 0, name, getattr(self, name), "a positive integer")
+        require(self.start in STARTS, "start", self.start, f"one of {', '.join(STARTS)}")
         require(self.learning_rate is None or self.learning_rate > 0, "learning_rate", self.learning_rate, "positive")
         if self.max_age is not None:
             seconds_of("max_age", self.max_age)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import datetime
@@ -83,7 +84,7 @@ def preprocess(job: Job) -> Outcome:
             return Outcome(SKIPPED, f"model {going_on.name} is to be trained to its end on the dataset as it is")
     from pipelines.preprocess import bring_up_to_date
 
-    update = bring_up_to_date(job.config.options, list(job.config.places.beam))
+    update = bring_up_to_date(job.config.options, _beam_flags(job.config))
     dataset, changes = update.dataset, update.changes
     result: dict[str, Any] = {"dataset": dataset.uri, "num_examples": dataset.num_examples}
     result |= {"sources": dataclasses.asdict(dataset.sources)}
@@ -93,6 +94,19 @@ def preprocess(job: Job) -> Outcome:
     result |= {"run": run.name, "this_run": dataclasses.asdict(run.sources)}
     counts = f"{changes.new:,} new, {changes.changed:,} changed and {changes.removed:,} removed sources"
     return Outcome(DONE, f"{counts}, {run.sources.failed:,} failed", result)
+
+
+def _beam_flags(config: RerunConfig) -> list[str]:
+    """Beam's options of the file. SettingError for one that Beam does not know."""
+    given = list(config.places.beam)
+    if not given:
+        return []
+    from pipelines.launch import split_beam_flags
+
+    others, flags = split_beam_flags(given, argparse.ArgumentParser(add_help=False))
+    if others:
+        raise SettingError(f"{config.path}: beam: {others[0]} must be an option of Beam's")
+    return flags
 
 
 def train(job: Job) -> Outcome:

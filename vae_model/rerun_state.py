@@ -154,7 +154,10 @@ def lock(workspace: str) -> Iterator[None]:
         yield
         return
     store.make_folder(workspace)
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise WorkError(f"workspace {workspace}: cannot be locked: {error.strerror}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

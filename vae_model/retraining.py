@@ -83,7 +83,7 @@ def new_records(dataset: Dataset, known: pa.Table) -> int:
 
 def _start(state: State, config: RerunConfig, dataset: Dataset, promoted: Bundle | None) -> tuple[str | None, str]:
     """The model to begin at, and why not at the promoted one if not."""
-    if promoted is None:
+    if promoted is None or config.retrain.start != "promoted":
         return None, ""
     wanted = dataclasses.replace(config.first.model, input_shape=dataset.record.shape)
     different = architecture_differences(promoted.model, wanted)
