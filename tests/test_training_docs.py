@@ -24,7 +24,8 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     write_dataset(Path("dataset"), {"train": noises(24), "validation": noises(6)}, config)
     for name, text in re.findall(r"<!-- file: (\S+) -->\n```yaml\n(.*?)```", TEXT, re.DOTALL):
         Path(name).write_text(text, encoding="utf-8")
-    commands = re.findall(r"^audio-vae train (.*)$", TEXT, re.MULTILINE)
+    found = re.findall(r"^audio-vae train (.*)$", TEXT, re.MULTILINE)
+    commands = [each for each in found if "s3://" not in each]  # tests/test_models_on_s3.py runs those
     assert len(commands) == 6
     for command in commands:
         if "--help" in command:
