@@ -44,7 +44,7 @@ requirements:
 		--custom-compile-command "make requirements" -o deploy/airflow/requirements.txt
 
 bench: $(INSTALLED_DEV)
-	for script in preprocess_speed preprocess_memory rerun_speed profile_preprocess train_input_speed train_memory inversion; do \
+	for script in preprocess_speed preprocess_memory rerun_speed profile_preprocess preprocess_cost train_input_speed train_memory inversion; do \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:

@@ -126,9 +126,9 @@ def dataflow_service() -> Iterator[Dataflow]:
 
 
 @contextlib.contextmanager
-def storage_service(bucket: str) -> Iterator[str]:
-    """Cloud Storage in memory with a bucket; yields its URL."""
+def storage_service(bucket: str, handler: type[RequestHandler] = RequestHandler) -> Iterator[str]:
+    """Cloud Storage in memory with a bucket; yields its URL. handler: what answers requests."""
     storage = Storage(use_memory_fs=True)
     create_bucket(bucket, storage)
-    with _serving(functools.partial(RequestHandler, storage)) as port:
+    with _serving(functools.partial(handler, storage)) as port:
         yield f"http://localhost:{port}"
