@@ -70,7 +70,7 @@ def job_name_of(dataset_uri: str) -> str:
 def prepare(job: PipelineOptions, options: argparse.Namespace) -> None:
     """Check what a run's job needs before any work is done, and fill in its name and threads.
 
-    options: of the command `preprocess`.
+    options: of the command, with `inputs` and `output`.
 
     SettingError names the option or the path that does not do.
     """
@@ -92,7 +92,7 @@ def prepare(job: PipelineOptions, options: argparse.Namespace) -> None:
     debug = job.view_as(DebugOptions)
     if debug.number_of_worker_harness_threads is None:
         debug.number_of_worker_harness_threads = 1  # Dataflow starts a Python process for each core already
-    if google.template_location and not options.no_wait:
+    if google.template_location and not getattr(options, "no_wait", False):
         raise SettingError("--template_location must come with --no-wait: the job begins when this process has ended")
     if not google.no_auth:
         _require_credentials()

@@ -88,6 +88,11 @@ def _run(arguments: argparse.Namespace, bundle: Bundle, beam_flags: list[str]) -
     config = DatasetConfig(bundle.audio, bundle.spectrogram, dtype="float32", split=(), label_pattern=pattern)
     columns = schema(latent_names(bundle.model), bundle.model.latent_space_dim, config.label_names)
     limit = MaxFailures() if arguments.max_failures is None else MaxFailures.parse(arguments.max_failures)
+    job = launch.job_options(PipelineOptions(beam_flags), beam_flags, arguments.workers)
+    if launch.is_dataflow(job):
+        from pipelines import dataflow
+
+        dataflow.prepare(job, arguments)
     with contextlib.ExitStack() as stack:
         work = stack.enter_context(encoding.work_folder(arguments.output))
         run = encoding.EncodingRun(
@@ -102,7 +107,6 @@ def _run(arguments: argparse.Namespace, bundle: Bundle, beam_flags: list[str]) -
         )
         run = encoding.plan(run, arguments.inputs, arguments.shard_mb)
         copy_model(arguments.model, work)
-        job = launch.job_options(PipelineOptions(beam_flags), beam_flags, arguments.workers)
         progress_folder = None
         if launch.is_local(job):
             progress_folder = stack.enter_context(show_progress(run.num_sources, run.num_tasks))
