@@ -45,8 +45,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_killed_training_goes_on_from_the_bucket_and_sounds_like_the_local_model(
-    dataset: str, bucket: str, tmp_path: Path
+    dataset: str, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # a killed run leaves its folder there
     fs = fsspec.filesystem("s3", use_listings_cache=False)
     local, data = tmp_path / "local", f"{bucket}/dataset"
     fs.put(dataset, data, recursive=True)
