@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 
 import apache_beam as beam
@@ -16,6 +18,7 @@ from apache_beam.runners.worker import sdk_worker
 from pipelines import errors
 from pipelines.errors import AudioVaeError, SettingError, TooManyFailures, WorkError
 from pipelines.options import add_arguments
+from pipelines.runners import cancelled_when_interrupted
 
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 """Named, because Beam's DirectRunner chooses between three runners by graph and network."""
@@ -72,12 +75,25 @@ def job_options(job: PipelineOptions, beam_flags: list[str], workers: int | None
     return job
 
 
-def quieten_workers() -> None:
-    """Keep Beam's workers in this process from printing the traceback of an error that the command tells in a line.
+def quieten() -> None:
+    """Keep Beam from printing the traceback of an error that the command tells in a line.
 
-    They print even after the job has ended, so standard error cannot be held back for the time of the job alone.
+    Its workers in this process print even after the job has ended, so standard error cannot be held back for the time
+    of the job alone. What a cluster says it logs as if this program had said it, and the thread that listens to a
+    cluster ends with a traceback when the cluster goes.
     """
     vars(sdk_worker)["print"] = lambda *words, **options: None
+    logging.getLogger().addFilter(_is_not_beams)
+    threading.excepthook = _tell_of_threads
+
+
+def _is_not_beams(record: logging.LogRecord) -> bool:
+    return "apache_beam" not in record.pathname
+
+
+def _tell_of_threads(failure: threading.ExceptHookArgs) -> None:
+    if failure.thread is None or not failure.thread.name.startswith("wait_until_finish"):
+        threading.__excepthook__(failure)
 
 
 def is_local(job: PipelineOptions) -> bool:
@@ -95,25 +111,21 @@ def run_job(job: PipelineOptions, build: Callable[[beam.Pipeline], object]) -> N
 
     Raises the error that a worker raised, or a WorkError with what the runner said.
     """
-    wait(submit(job, build))
+    wait(submit(job, build), job)
 
 
 def submit(job: PipelineOptions, build: Callable[[beam.Pipeline], object]) -> PipelineResult:
     """Hand the job that `build` puts into a pipeline to its runner. A local runner returns when it has ended."""
-    with _plain_errors():
+    with _plain_errors(), cancelled_when_interrupted(job):
         pipeline = beam.Pipeline(options=job)
         build(pipeline)
         return pipeline.run()
 
 
-def wait(result: PipelineResult) -> None:
+def wait(result: PipelineResult, job: PipelineOptions | None = None) -> None:
     """Wait for a job's end; Ctrl-C cancels it. Errors as of `run_job`."""
-    with _plain_errors():
-        try:
-            result.wait_until_finish()
-        except KeyboardInterrupt:
-            result.cancel()
-            raise
+    with _plain_errors(), cancelled_when_interrupted(job, result):
+        result.wait_until_finish()
 
 
 @contextlib.contextmanager

@@ -114,9 +114,10 @@ def _job(options: argparse.Namespace, beam_flags: list[str]) -> Any:
     """Beam's options, None when none were given. SettingError when they don't fit the run."""
     job = None
     if beam_flags:
-        from pipelines import launch
+        from pipelines import launch, runners
 
-        job = launch.preprocess_options(options, beam_flags)
+        flags = runners.settled(beam_flags, [*options.inputs, options.output])
+        job = launch.preprocess_options(options, flags)
     if _is_dataflow(job):
         from pipelines import dataflow
 
@@ -240,8 +241,8 @@ def _execute(run: PlannedRun, options: argparse.Namespace, job: Any) -> None:
         progress_folder = None
         if launch.is_local(job):
             progress_folder = stack.enter_context(show_progress(run.num_sources, run.num_tasks))
-            if not options.verbose:
-                launch.quieten_workers()
+        if not options.verbose:
+            launch.quieten()
         launch.run_job(job, lambda pipeline: build_pipeline(pipeline, run, BuildOptions(timeout, progress_folder)))
 
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, audio_vae
+from beam_servers import job_service
+from conftest import audio_vae
 from dataset_state import SMALL, contents, orphans, problems, write_small
 
 LONG = bool(os.environ.get("AUDIO_VAE_LONG"))
@@ -68,50 +63,8 @@ def test_local_runs_are_byte_identical(options: tuple[object, ...], story: tuple
     check(story, tmp_path, *options)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextlib.contextmanager
-def server(module: str, port: int, *arguments: str) -> Iterator[None]:
-    """A server of Beam's in a process of its own, once it answers; ended with the block."""
-    with subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        env=dict(
-            os.environ, PYTHONPATH=str(ROOT), PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        ),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            deadline = time.monotonic() + 60
-            while True:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                    break
-                assert process.poll() is None, f"{module} ended with status {process.returncode}"
-                assert time.monotonic() < deadline, f"{module} does not listen on port {port}"
-                time.sleep(0.1)
-            yield
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
 @pytest.mark.parametrize("workers", [1, 2, 4] if LONG else [2])
 def test_the_portable_runner_gives_the_same_bytes(workers: int, story: tuple[Path, Path], tmp_path: Path) -> None:
     """Beam's job and Fn API protocols for real: a job service and a pool of workers, each in its own process."""
-    jobs, pool = free_port(), free_port()
-    runner = "apache_beam.runners"
-    with (
-        server(f"{runner}.portability.local_job_service_main", jobs, "--job_port", str(jobs)),
-        server(f"{runner}.worker.worker_pool_main", pool, "--service_port", str(pool)),
-    ):
-        options = ["--runner", "PortableRunner", "--job_endpoint", f"localhost:{jobs}"]
-        options += ["--environment_type", "EXTERNAL", "--environment_config", f"localhost:{pool}"]
-        check(story, tmp_path, *options, "--sdk_worker_parallelism", workers)
+    with job_service() as flags:
+        check(story, tmp_path, *flags, "--sdk_worker_parallelism", workers)

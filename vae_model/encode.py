@@ -68,6 +68,10 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.ERROR, stream=sys.stderr)
     if not arguments.verbose:
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)
+    if beam_flags:
+        from pipelines.runners import settled
+
+        beam_flags = settled(beam_flags, [*arguments.inputs, arguments.output])
     with terminable():
         run = _run(arguments, bundle, beam_flags)
     _report(run, arguments.json)
@@ -110,8 +114,8 @@ def _run(arguments: argparse.Namespace, bundle: Bundle, beam_flags: list[str]) -
         progress_folder = None
         if launch.is_local(job):
             progress_folder = stack.enter_context(show_progress(run.num_sources, run.num_tasks))
-            if not arguments.verbose:
-                launch.quieten_workers()
+        if not arguments.verbose:
+            launch.quieten()
         launch.run_job(job, lambda pipeline: encoding.build_pipeline(pipeline, run, progress_folder))
     return run
 
