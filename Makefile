@@ -7,7 +7,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 AIRFLOW := .cache/airflow
 DEMO_OUT ?= demo-out
 
-.PHONY: demo test test-airflow test-long lint format types check bench requirements clean
+.PHONY: demo test test-airflow test-flink test-long lint format types check bench requirements clean
 
 demo: $(INSTALLED)
 	$(BIN)/audio-vae demo --output $(DEMO_OUT) $(if $(AUDIO),--audio "$(AUDIO)")
@@ -21,6 +21,11 @@ test-long: $(INSTALLED_DEV)
 # The DAG of deploy/airflow, run by Airflow in an environment of its own.
 test-airflow: $(INSTALLED_DEV) $(AIRFLOW)/.installed
 	$(BIN)/python -m pytest -m airflow tests/airflow
+
+# A real Flink cluster on this machine; Java 11 or 17 and Maven must be there. It is fetched once, into .cache/flink.
+test-flink: $(INSTALLED_DEV)
+	PYTHONPATH=. $(BIN)/python tests/flink_fetch.py .cache/flink
+	$(BIN)/python -m pytest -m flink tests/test_flink.py
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from apache_beam.runners.worker import sdk_worker
 from pipelines import errors
 from pipelines.errors import AudioVaeError, SettingError, TooManyFailures, WorkError
 from pipelines.options import add_arguments
-from pipelines.runners import cancelled_when_interrupted
+from pipelines.runners import flink_job_ended_when_interrupted, same_interrupt_after
 
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 """Named, because Beam's DirectRunner chooses between three runners by graph and network."""
@@ -111,21 +111,27 @@ def run_job(job: PipelineOptions, build: Callable[[beam.Pipeline], object]) -> N
 
     Raises the error that a worker raised, or a WorkError with what the runner said.
     """
-    wait(submit(job, build), job)
+    with flink_job_ended_when_interrupted(job):
+        wait(submit(job, build))
 
 
 def submit(job: PipelineOptions, build: Callable[[beam.Pipeline], object]) -> PipelineResult:
     """Hand the job that `build` puts into a pipeline to its runner. A local runner returns when it has ended."""
-    with _plain_errors(), cancelled_when_interrupted(job):
+    with _plain_errors(), same_interrupt_after():
         pipeline = beam.Pipeline(options=job)
         build(pipeline)
         return pipeline.run()
 
 
-def wait(result: PipelineResult, job: PipelineOptions | None = None) -> None:
+def wait(result: PipelineResult) -> None:
     """Wait for a job's end; Ctrl-C cancels it. Errors as of `run_job`."""
-    with _plain_errors(), cancelled_when_interrupted(job, result):
-        result.wait_until_finish()
+    with _plain_errors():
+        try:
+            result.wait_until_finish()
+        except KeyboardInterrupt:
+            with contextlib.suppress(Exception):
+                result.cancel()
+            raise
 
 
 @contextlib.contextmanager

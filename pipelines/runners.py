@@ -32,7 +32,7 @@ from apache_beam.options.pipeline_options import (
     SparkRunnerOptions,
     StandardOptions,
 )
-from apache_beam.runners.runner import PipelineResult, create_runner
+from apache_beam.runners.runner import create_runner
 from apache_beam.utils.subprocess_server import JavaJarServer
 
 from pipelines.errors import SettingError, WorkError
@@ -73,37 +73,29 @@ def settled(beam_flags: list[str], uris: Iterable[str] = ()) -> list[str]:
 
 
 @contextlib.contextmanager
-def cancelled_when_interrupted(job: PipelineOptions | None, result: PipelineResult | None = None) -> Iterator[None]:
-    """End the job when the block is interrupted. Ctrl-C does after the block what it did before.
-
-    Beam has Ctrl-C end its job server first, and then a job can't be ended through that any more.
-    """
-    is_main = threading.current_thread() is threading.main_thread()
+def same_interrupt_after() -> Iterator[None]:
+    """Ctrl-C does after the block what it did before: Beam has it end its job server, and then no job can be ended."""
     before = signal.getsignal(signal.SIGINT)
     try:
         yield
-    except KeyboardInterrupt:
-        _cancel(job, result)
-        raise
     finally:
-        if is_main:
+        if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)
 
 
-def _cancel(job: PipelineOptions | None, result: PipelineResult | None) -> None:
-    """End a job, through its runner and by asking the Flink cluster: Ctrl-C may have ended the job server."""
-    if result is not None:
-        with contextlib.suppress(Exception):
-            result.cancel()
-    if job is None:
-        return
-    flink, name = job.view_as(FlinkRunnerOptions).flink_master, job.view_as(GoogleCloudOptions).job_name
-    if flink in _LOCAL_FLINK or not name:
-        return
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        for found in _ask_flink(flink, "/jobs/overview")["jobs"]:
-            if found["name"] == name:
-                _ask_flink(flink, f"/jobs/{found['jid']}", method="PATCH")
+@contextlib.contextmanager
+def flink_job_ended_when_interrupted(job: PipelineOptions) -> Iterator[None]:
+    """Ask the cluster itself to end the job: Ctrl-C on a terminal ends a job server as well."""
+    master, name = job.view_as(FlinkRunnerOptions).flink_master, job.view_as(GoogleCloudOptions).job_name
+    try:
+        yield
+    except KeyboardInterrupt:
+        if master not in _LOCAL_FLINK and name:
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                for found in _ask_flink(master, "/jobs/overview")["jobs"]:
+                    if found["name"] == name:
+                        _ask_flink(master, f"/jobs/{found['jid']}", method="PATCH")
+        raise
 
 
 def _ask_flink(master: str, path: str, method: str = "GET") -> Any:
@@ -180,8 +172,10 @@ def _flink_flags(options: PipelineOptions, beam_flags: list[str], uris: Iterable
     version = wanted or FLINK_VERSIONS[-1]
     if version not in FLINK_VERSIONS:
         raise SettingError(f"--flink_version {version}: must be {' or '.join(FLINK_VERSIONS)}")
-    flags = _java_flags(options, f"Flink {version}")
-    flags += [f"--job_server_jvm_properties={flag}" for flag in FLINK_JVM_FLAGS]
+    flags = []
+    if not flink.flink_submit_uber_jar:  # the cluster's own Java runs it
+        flags += _java_flags(options, f"Flink {version}")
+        flags += [f"--job_server_jvm_properties={flag}" for flag in FLINK_JVM_FLAGS]
     if options.view_as(GoogleCloudOptions).job_name is None:
         flags.append(f"--job_name=audio-vae-{secrets.token_hex(8)}")  # else only the job server knows it
     target = f":runners:flink:{version}:job-server:shadowJar"

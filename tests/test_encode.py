@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from beam_servers import job_service
 from conftest import tone
 from test_latents import CONFIG, DIM, RATE, write_model
 
@@ -107,9 +108,12 @@ def test_the_file_does_not_depend_on_how_the_work_is_shared_out(
     done = run_command("encode", vae, *processes, sounds, *small, "--output", tmp_path / "c.parquet")
     assert done.returncode == 0, done.stderr
     assert "23 segments of 7 sources, 1 sources failed" in done.stderr
-    files = [(tmp_path / f"{name}.parquet").read_bytes() for name in "abc"]
-    assert files[0] == files[1] == files[2]
-    table, other = pq.read_table(tmp_path / "a.parquet"), run(tmp_path / "d.parquet", vae, sounds)
+    with job_service() as flags:
+        done = run_command("encode", vae, *flags, sounds, *small, "--output", tmp_path / "d.parquet")
+        assert done.returncode == 0, done.stderr
+    files = [(tmp_path / f"{name}.parquet").read_bytes() for name in "abcd"]
+    assert files[0] == files[1] == files[2] == files[3]
+    table, other = pq.read_table(tmp_path / "a.parquet"), run(tmp_path / "e.parquet", vae, sounds)
     assert other["source"].equals(table["source"])
     np.testing.assert_allclose(column(other, "mu"), column(table, "mu"), atol=1e-5)
 
