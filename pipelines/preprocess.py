@@ -136,7 +136,7 @@ def _is_dataflow(job: Any) -> bool:
 
 
 def what_is_new(options: argparse.Namespace) -> dict[str, Any]:
-    """Counts of files that are new, changed or removed, and the listing's `digest`; nothing is opened or written."""
+    """Counts of files that are new, changed or removed, and a digest of the listing; nothing is decoded or written."""
     check_options(options)
     base = runs.open_base(options.output)
     listing, changes = Request.of(options, base).compared(base, may_be_empty=True)

@@ -102,7 +102,7 @@ def _ended_with_the_task(child: subprocess.Popen[str]) -> Iterator[None]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)  # the child's own helpers, should it have left any
         if in_main_thread:
-            signal.signal(signal.SIGTERM, before)
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def check(status: int, values: dict[str, Any] | None, what: str) -> dict[str, Any]:
