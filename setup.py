@@ -9,20 +9,26 @@ EXTRAS = {
     "formats": ["av>=14"],
     # `audio-vae export --onnx`, and what runs it.
     "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.17"],
+    # Datasets, models and audio on s3://, gs:// and http(s)://. botocore since 1.36 knows conditional writes.
+    "s3": ["s3fs>=2025.2", "botocore>=1.36"],
+    "gcs": ["gcsfs>=2025.2"],
+    "http": ["aiohttp>=3.9"],
     # The web page of `audio-vae app`.
     "app": ["gradio>=6"],
     # `--runner DataflowRunner`, with audio and datasets on gs://.
-    "dataflow": ["apache-beam[gcp]>=2.70,<3", "gcsfs>=2024.6"],
+    "dataflow": ["apache-beam[gcp]>=2.70,<3", "gcsfs>=2025.2"],
     # What the tests and checks need.
     "dev": [
         "aiohttp>=3.9",
         "apache-beam[gcp]>=2.70,<3",
         "av>=14",
+        "boto3>=1.36",
         "gcp-storage-emulator>=2026.7",
-        "gcsfs>=2024.6",
+        "gcsfs>=2025.2",
         "gradio>=6",
         "hypothesis>=6.100",
         "jax>=0.4.36",
+        "moto[server]>=5.1",
         "mypy>=1.15",
         "onnx>=1.17",
         "onnxruntime>=1.20",
@@ -30,6 +36,7 @@ EXTRAS = {
         "pytest>=8.3",
         "pytest-xdist>=3.6",
         "ruff>=0.12",
+        "s3fs>=2025.2",
         "tf2onnx>=1.17",
         "types-PyYAML",
         "types-protobuf",

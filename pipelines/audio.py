@@ -15,9 +15,11 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from pipelines import store
 from pipelines.config import PAD_MODES, AudioConfig, require
-from pipelines.decoding import BLOCK_FRAMES, AudioStream, open_audio
+from pipelines.decoding import BLOCK_FRAMES, AudioStream, first_bytes, open_audio
 from pipelines.errors import CONTENT_ERRORS, SourceError
+from pipelines.formats import local_path
 
 QUALITY = "HQ"
 """soxr's quality preset, the same that librosa resamples with by default."""
@@ -65,6 +67,7 @@ class Loader:
         self.mono = mono
         self.channels = channels
         self._preloaded: dict[str, NDArray[np.float32]] = {}
+        self._first_pieces: dict[str, bytes] = {}
 
     def load(self, uri: str) -> NDArray[np.float32]:
         """Return the waveform of a file at a path or any fsspec URI, float32 (n_samples, n_channels).
@@ -78,8 +81,15 @@ class Loader:
         if uri in self._preloaded:
             yield self._preloaded.pop(uri)
             return
-        with open_audio(uri, self.duration) as stream:
+        with open_audio(uri, self.duration, self._first_pieces.pop(uri, None)) as stream:
             yield from _resample(stream, self._mixed(uri, stream), self._rate(uri, stream))
+
+    def fetch(self, uris: Iterable[str]) -> None:
+        """Ask for the beginnings of files on other stores at once, so that `preload` and `blocks` have them at hand.
+
+        Those that don't come are asked for again by `blocks`.
+        """
+        self._first_pieces = store.first_pieces(uris, first_bytes(self.duration))
 
     def preload(self, uris: Iterable[str]) -> None:
         """Load short files, a few dozen at most, so that `blocks` has them at hand; the samples are the same.
@@ -90,7 +100,10 @@ class Loader:
         """
         alike: dict[tuple[int, int, int], list[tuple[str, NDArray[np.float32]]]] = {}
         for uri in uris:
-            with contextlib.suppress(SourceError, *CONTENT_ERRORS), open_audio(uri, self.duration) as stream:
+            piece = self._first_pieces.get(uri)
+            if piece is None and local_path(uri) is None:
+                continue
+            with contextlib.suppress(SourceError, *CONTENT_ERRORS), open_audio(uri, self.duration, piece) as stream:
                 blocks = self._mixed(uri, stream)
                 block, rate = next(blocks), self._rate(uri, stream)
                 if block.size * max(1.0, rate / stream.sample_rate) <= _PRELOADED_VALUES and next(blocks, None) is None:

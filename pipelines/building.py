@@ -9,17 +9,19 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from pipelines import store
 from pipelines.config import DatasetConfig
-from pipelines.errors import WorkError
+from pipelines.errors import StoreError, WorkError
 from pipelines.formats import local_path
 from pipelines.processing import PreprocessingPipeline, Row, Saver, failure
 from pipelines.records import read_frames, source_of
 from pipelines.shard_tasks import ShardTask
 
 _PRELOADED = 64  # sources loaded ahead
+_HELD_BYTES = 1 << 24  # of them, where they are not local
 _SHORT_BYTES = 1 << 17  # of a file that is worth loading ahead: a few seconds
 
 
@@ -54,6 +56,9 @@ class BuiltShard:
 Watch = Callable[[int, float], object]
 """Called with (index of the source, its seconds done so far) at least once a segment: a sign of life."""
 
+NOBODY = -1
+"""The index while it is no source's fault that things take long: a store is asked, or a shard is sent to one."""
+
 
 def build_shard(
     task: ShardTask,
@@ -71,24 +76,39 @@ def build_shard(
     with _shard_file(store.join(run_uri, task.shard)) as file:
         saver = Saver(file, config.dtype)
         pipeline = PreprocessingPipeline.of(config, saver)
+        group_end = 0
         for index, (source, root, size, stamp) in enumerate(task.sources):
-            if index % _PRELOADED == 0:
-                pipeline.preload(_short_sources(task, index, failed or {}, watch))
+            if index == group_end:
+                group_end = _group_end(task, index)
+                watch(NOBODY, 0.0)
+                pipeline.fetch(row[:2] for row in task.sources[index:group_end])
+                pipeline.preload(_short_sources(task, index, group_end, failed or {}, watch))
             if failed and index in failed:
                 row = failure(*failed[index])
             else:
                 row = pipeline.process_source(source, root, functools.partial(watch, index))
             shard = task.shard if row["status"] == "written" else None
             rows.append({"source": source, "size": size, "stamp": stamp, "split": task.split, "shard": shard, **row})
+        watch(NOBODY, 0.0)
         _discard_if_empty(saver)
     return BuiltShard(_summarise(task, saver, rows), rows)
 
 
+def _group_end(task: ShardTask, start: int) -> int:
+    """Where the sources end that are loaded ahead together; those on other stores are held in memory meanwhile."""
+    held = 0
+    for index, (_, root, size, _) in enumerate(task.sources[start : start + _PRELOADED], start):
+        held += 0 if local_path(root) is not None else min(size, store.WHOLE_BYTES)
+        if held > _HELD_BYTES and index > start:
+            return index
+    return min(start + _PRELOADED, len(task.sources))
+
+
 def _short_sources(
-    task: ShardTask, start: int, failed: Mapping[int, tuple[str, str]], watch: Watch
+    task: ShardTask, start: int, end: int, failed: Mapping[int, tuple[str, str]], watch: Watch
 ) -> Iterator[tuple[str, str]]:
-    """The small files among the next ones of a task, each with a sign of life before it is loaded."""
-    for index, (source, root, size, _) in enumerate(task.sources[start : start + _PRELOADED], start):
+    """The small files among these of a task, each with a sign of life before it is loaded."""
+    for index, (source, root, size, _) in enumerate(task.sources[start:end], start):
         if size <= _SHORT_BYTES and index not in failed:
             watch(index, 0.0)
             yield source, root
@@ -146,12 +166,13 @@ def _shard_file(uri: str) -> Iterator[BinaryIO]:
                 os.chmod(temporary, 0o644)
                 store.replace(temporary, path)
             else:
-                fs, remote = store.filesystem(uri)
-                fs.put_file(temporary, remote)
+                store.put_file(Path(temporary), uri)
         except _Discarded:
             pass
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+    except StoreError:
+        raise  # it names the file
     except OSError as error:
         raise WorkError(f"{uri}: cannot be written: {error.strerror or error}") from error

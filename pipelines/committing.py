@@ -23,13 +23,13 @@ from pipelines.dataset import (
     Shard,
     Sources,
     Split,
-    is_dataset,
     open_dataset,
     read_parquet,
 )
 from pipelines.errors import TooManyFailures, WorkError
+from pipelines.locking import PLAN_FILE, settling
 from pipelines.records import schema_pbtxt
-from pipelines.runs import CARRIED_FILE, FAILED_FILE, PLAN_FILE, MaxFailures, PlannedRun, rows_uri, settling
+from pipelines.runs import CARRIED_FILE, FAILED_FILE, MaxFailures, PlannedRun, rows_uri
 
 if TYPE_CHECKING:
     from pipelines.building import ShardSummary
@@ -58,13 +58,15 @@ def commit(run: PlannedRun, summaries: Iterable[ShardSummary], run_range: Range)
 
 
 def _commit(run: PlannedRun, summaries: Iterable[ShardSummary], run_range: Range, is_there: bool) -> Dataset:
-    base = open_dataset(run.dataset_uri) if is_dataset(run.dataset_uri) else None
+    entry = store.join(run.dataset_uri, ENTRY)
+    version = store.version(entry)  # before it is read: whoever replaces it in between is noticed
+    base = open_dataset(run.dataset_uri) if version is not None else None
     if base is not None and base.runs[-1].name == run.name:
         return base  # a repeated step: done already
     if not is_there:
         raise WorkError(f"{run.uri}: was cleared away meanwhile; run again")
     if (base.digest if base else None) != run.base_digest:
-        raise WorkError(f"DATASET {run.dataset_uri}: another run committed meanwhile; run again")
+        raise _overtaken(run)
     plan = json.loads(store.read_bytes(store.join(run.plan_uri, PLAN_FILE)))
     ordered = sorted(summaries, key=lambda summary: _shard_order(summary.shard))
     _check_failures(run, plan, ordered)
@@ -73,10 +75,23 @@ def _commit(run: PlannedRun, summaries: Iterable[ShardSummary], run_range: Range
     if num_rows["written"] + plan["kept_sources"] - num_rows["carried"] != dataset.sources.written:
         raise WorkError(f"{run.uri}: its manifest and its shards do not agree; run again")
     if base is None:
-        store.write_bytes(store.join(run.dataset_uri, SCHEMA_FILE), schema_pbtxt(dataset.record).encode())
-    store.write_bytes(store.join(run.dataset_uri, ENTRY), dataset.to_json())
+        _write_schema(dataset)
+    try:
+        store.replace_if_unchanged(entry, dataset.to_json(), version)
+    except store.Conflict as error:
+        if base is None:  # both were the first run, and the schema may be this one's
+            _write_schema(open_dataset(run.dataset_uri))
+        raise _overtaken(run) from error
     _clear_run(run, {summary.shard for summary in ordered if summary.num_examples})
     return dataset
+
+
+def _write_schema(dataset: Dataset) -> None:
+    store.write_bytes(store.join(dataset.uri, SCHEMA_FILE), schema_pbtxt(dataset.record).encode())
+
+
+def _overtaken(run: PlannedRun) -> store.Conflict:
+    return store.Conflict(f"DATASET {run.dataset_uri}: another run committed meanwhile; run again")
 
 
 def _shard_order(name: str) -> tuple[bool, str, int]:

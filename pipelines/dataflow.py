@@ -22,6 +22,7 @@ from apache_beam.runners.runner import PipelineState
 from pipelines import launch, runs, store
 from pipelines.errors import SettingError, WorkError
 from pipelines.formats import local_path
+from pipelines.locking import clearing
 from pipelines.runs import PlannedRun
 from pipelines.sources import canonical
 from pipelines.transforms import BuildOptions, build_pipeline
@@ -184,5 +185,6 @@ def _clear(run: PlannedRun) -> None:
     """Remove the folder of a run that will not commit. One that has committed after all stays."""
     base = runs.open_base(run.dataset_uri)
     if base is None or all(committed.name != run.name for committed in base.runs):
-        with runs.settling(run.uri):
-            store.remove_folder(run.uri)
+        with clearing(run.uri) as may_clear:
+            if may_clear:
+                store.remove_folder(run.uri)

@@ -11,7 +11,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from pipelines.errors import SourceError
+from pipelines import store
+from pipelines.errors import SourceError, Unreachable
 from pipelines.formats import AV_SUFFIXES, local_path, suffix_of
 
 BLOCK_FRAMES = 1 << 18
@@ -30,20 +31,28 @@ class AudioStream:
 
 
 @contextlib.contextmanager
-def open_audio(uri: str, seconds: float | None = None) -> Iterator[AudioStream]:
+def open_audio(uri: str, seconds: float | None = None, first_piece: bytes | None = None) -> Iterator[AudioStream]:
     """Open an audio file on any fsspec file system, to be read in blocks.
 
-    seconds: read no more than int(seconds * sample_rate) sample frames. SourceError when it can't be opened or decoded.
+    seconds: read no more than int(seconds * sample_rate) sample frames. first_piece: of a file on another store
+    the first `first_bytes(seconds)`, when they are known. SourceError when it can't be opened or decoded.
     """
     opener = _open_av if suffix_of(uri) in AV_SUFFIXES else _open_soundfile
     path = local_path(uri)
     with contextlib.ExitStack() as stack:
         try:
-            target = path if path is not None else stack.enter_context(_open_remote(uri))
+            target: Any = path
+            if path is None:
+                target = stack.enter_context(store.open_read(uri, first_bytes(seconds), first_piece))
             stream = stack.enter_context(opener(uri, target, seconds))
         except (OSError, soundfile.LibsndfileError) as error:
-            raise SourceError(uri, "open", describe(error)) from error
+            raise SourceError(uri, stage_of(error, "open"), describe(error)) from error
         yield stream
+
+
+def first_bytes(seconds: float | None) -> int:
+    """How many bytes of a file on another store to ask for at first."""
+    return store.WHOLE_BYTES if seconds is None else store.START_BYTES
 
 
 def duration_seconds(uri: str) -> float:
@@ -51,7 +60,7 @@ def duration_seconds(uri: str) -> float:
     path = local_path(uri)
     with contextlib.ExitStack() as stack:
         try:
-            target = path if path is not None else stack.enter_context(_open_remote(uri))
+            target = path or stack.enter_context(store.open_read(uri, store.HEADER_BYTES))
             if suffix_of(uri) in AV_SUFFIXES:
                 container = stack.enter_context(_av(uri).open(target))
                 return float(container.duration or 0) / 1e6
@@ -61,10 +70,9 @@ def duration_seconds(uri: str) -> float:
         return float(info.frames) / float(info.samplerate)
 
 
-def _open_remote(uri: str) -> Any:
-    import fsspec  # most builders never need it
-
-    return fsspec.open(uri, "rb")
+def stage_of(error: BaseException, stage: str) -> str:
+    """Where a source failed: `read`, not at this stage, when its store did not answer."""
+    return "read" if isinstance(error, Unreachable) else stage
 
 
 def describe(error: BaseException) -> str:
@@ -116,7 +124,7 @@ def _soundfile_blocks(
         except (OSError, soundfile.LibsndfileError) as error:
             failed = error
         if failed := (remote and remote.error) or failed:
-            raise SourceError(uri, "decode", describe(failed)) from failed
+            raise SourceError(uri, stage_of(failed, "decode"), describe(failed)) from failed
         if len(block) == 0:
             return
         yield block

@@ -19,6 +19,29 @@ class WorkError(AudioVaeError):
     """The work itself failed; what is committed is untouched (exit status 1)."""
 
 
+class StoreError(OSError, WorkError):
+    """A store did not do what it was asked for. Made of an error number, the reason and the URI."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
+class NotThere(StoreError, FileNotFoundError):
+    """There is no such file, or no such bucket."""
+
+
+class NotPermitted(StoreError, PermissionError):
+    """The credentials do not allow it."""
+
+
+class Unreachable(StoreError):
+    """A store did not answer, or not properly, in all tries. Later it may."""
+
+
+class Conflict(WorkError):
+    """A file has changed since it was read, so it was not replaced."""
+
+
 class TooManyFailures(AudioVaeError):
     """More sources failed than allowed, so nothing was committed (exit status 3)."""
 
@@ -26,7 +49,10 @@ class TooManyFailures(AudioVaeError):
 
 
 class SourceError(WorkError):
-    """One audio file could not be used. `stage` says where (list, open, decode, extract), `reason` why."""
+    """One audio file could not be used. `stage` says where (list, read, open, decode, extract), `reason` why.
+
+    read: the store did not answer in all tries; so the next run tries this source again.
+    """
 
     def __init__(self, source: str, stage: str, reason: str) -> None:
         super().__init__(source, stage, reason)

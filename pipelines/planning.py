@@ -89,11 +89,14 @@ def compare(listing: Listing, dataset: Dataset | None, policy: Policy, config: D
     table = listing.table
     position = pc.index_in(table["source"], value_set=known["source"].combine_chunks())
     is_known = pc.is_valid(position)
-    old = known.select(["size", "stamp", "status"]).take(pc.fill_null(position, 0)) if len(known) else None
+    old = (
+        known.select(["size", "stamp", "status", "error_stage"]).take(pc.fill_null(position, 0)) if len(known) else None
+    )
     if old is None:
         same = pa.chunked_array([pa.array([False] * len(table), pa.bool_())])
     else:
         same = pc.and_(is_known, _same(table, old, policy.checksum))
+        same = pc.and_(same, pc.not_equal(pc.fill_null(old["error_stage"], ""), "read"))
         if policy.retry_failed:
             same = pc.and_(same, pc.not_equal(old["status"], "failed"))
     to_build = table.filter(pc.invert(same))

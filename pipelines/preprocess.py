@@ -17,9 +17,10 @@ import pyarrow as pa
 from pipelines import runs, store
 from pipelines.config import require
 from pipelines.dataset import Dataset, open_dataset
-from pipelines.errors import SettingError, WorkError
+from pipelines.errors import AudioVaeError, SettingError, WorkError
 from pipelines.estimating import Estimator
 from pipelines.formats import local_path
+from pipelines.locking import lock
 from pipelines.options import add_arguments
 from pipelines.planning import Changes, tasks
 from pipelines.request import Request
@@ -79,7 +80,7 @@ def bring_up_to_date(options: argparse.Namespace, beam_flags: list[str]) -> Upda
     """Build and commit what is new in options.inputs into the dataset options.output; what failed is said."""
     check_options(options)
     job = _job(options, beam_flags)
-    with runs.lock(options.output):
+    with lock(options.output):
         base = runs.open_base(options.output)
         run, changes = _plan(Request.of(options, base), base, alone=not _is_dataflow(job))
         if run is None:
@@ -96,6 +97,7 @@ def _hand_over(options: argparse.Namespace, beam_flags: list[str]) -> int:
 
     check_options(options)
     job = _job(options, beam_flags)
+    store.require_writable(options.output)
     base = runs.open_base(options.output)
     run, changes = _plan(Request.of(options, base), base, alone=False)
     if run is None:
@@ -153,6 +155,8 @@ def check_options(options: argparse.Namespace) -> None:
     require(options.workers is None or options.workers > 0, "--workers", options.workers, "a positive number")
     path = local_path(options.output)
     require(path is None or not os.path.isfile(path), "--output", options.output, "a folder")
+    for uri in (*options.inputs, options.output):
+        require(not uri.startswith("memory://"), "memory://", uri, "replaced by a store that other processes can reach")
 
 
 def _set_up_logging(verbose: bool) -> None:
@@ -171,14 +175,15 @@ def _plan(request: Request, base: Dataset | None, alone: bool) -> tuple[PlannedR
     alone: whether no other run can be active, so that what is not committed can go.
     """
     listing, changes = request.compared(base)
-    if alone:
-        runs.clear_leftovers(request.output, base)
+    cleared = runs.clear_leftovers(request.output, base) if alone else []
     run: PlannedRun | None = None
     if base is None or not changes.nothing:
         estimator = Estimator(changes.build, request.config)
         cut = tasks(changes, request.config, estimator, request.options.shard_mb)
+        taken = [uri.rsplit("/", 1)[1] for uri in cleared]
+        limit = request.max_failures
         with _cleared_unless_done(request.output) if alone else contextlib.nullcontext():
-            run = runs.plan_run(request.output, base, request.config, listing, changes, cut, request.max_failures)
+            run = runs.plan_run(request.output, base, request.config, listing, changes, cut, limit, taken)
     return run, changes.without_rows()
 
 
@@ -190,7 +195,7 @@ def _run(run: PlannedRun, options: argparse.Namespace, job: Any) -> Dataset:
 
         dataflow.wait(dataflow.submit(run, job, options.decode_timeout_seconds))
         return _committed(run)
-    with _cleared_unless_done(run.dataset_uri):
+    with _cleared_unless_done(run.dataset_uri, run.name):
         _execute(run, options, job)
         return _committed(run)
 
@@ -203,23 +208,24 @@ def _committed(run: PlannedRun) -> Dataset:
 
 
 @contextlib.contextmanager
-def _cleared_unless_done(output: str) -> Iterator[None]:
+def _cleared_unless_done(output: str, own: str | None = None) -> Iterator[None]:
     """Whatever goes wrong, the run's folder is removed and the old dataset is as it was."""
     try:
         yield
     except BaseException:
-        _remove_traces(output)
+        with contextlib.suppress(AudioVaeError):  # what went wrong first is what to tell
+            _remove_traces(output, own)
         raise
 
 
-def _remove_traces(output: str) -> None:
+def _remove_traces(output: str, own: str | None) -> None:
     """Clear away a run that did not commit. It may have come so far after all: what is committed now stays."""
     from pipelines.supervision import end_children
 
     end_children()
     base = runs.open_base(output)
-    runs.clear_leftovers(output, base)
-    if base is None and not store.exists(store.join(output, "dataset.json")):
+    runs.clear_leftovers(output, base, own)
+    if local_path(output) is not None and base is None and not store.exists(store.join(output, "dataset.json")):
         for name in ("runs", "schema.pbtxt"):
             store.remove_folder(store.join(output, name))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipelines.audio import Loader, Padder, cut_segments, loader_of, valid_frames
 from pipelines.config import DatasetConfig, require
-from pipelines.decoding import describe
+from pipelines.decoding import describe, stage_of
 from pipelines.errors import CONTENT_ERRORS, SourceError
 from pipelines.records import Record, frame, serialize
 from pipelines.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
@@ -128,6 +128,10 @@ class PreprocessingPipeline:
             rows[source] = failure("list", error) if error else self.process_source(source, listed["root"])
         return rows
 
+    def fetch(self, sources: Iterable[tuple[str, str]]) -> None:
+        """Ask other stores for files, (source, root) each, before `preload`; see `Loader.fetch`."""
+        self.loader.fetch(join(root, source) for source, root in sources)
+
     def preload(self, sources: Iterable[tuple[str, str]]) -> None:
         """Load short files, (source, root) each, before `process_source` is called for them; see `Loader.preload`."""
         self.loader.preload(join(root, source) for source, root in sources)
@@ -157,7 +161,7 @@ class PreprocessingPipeline:
         try:
             yield from self._extracted(source, root)
         except CONTENT_ERRORS as error:
-            raise SourceError(join(root, source), "decode", describe(error)) from error
+            raise SourceError(join(root, source), stage_of(error, "decode"), describe(error)) from error
 
     def _extracted(self, source: str, root: str) -> Iterator[tuple[Record, int]]:
         labels = self._labels(source)

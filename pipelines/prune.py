@@ -6,8 +6,9 @@ import argparse
 import json
 import sys
 
-from pipelines import runs, store
+from pipelines import store
 from pipelines.dataset import MANIFEST_FILE, RUNS, Dataset, open_dataset
+from pipelines.locking import lock
 
 
 def unused(dataset: Dataset) -> list[str]:
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     arguments = parser.parse_args(argv)
     open_dataset(arguments.dataset)  # before the lock, which makes a folder that does not exist
-    with runs.lock(arguments.dataset):
+    with lock(arguments.dataset):
         dataset = open_dataset(arguments.dataset)
         found = unused(dataset)
         if not arguments.dry_run:

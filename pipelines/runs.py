@@ -6,14 +6,11 @@ What a killed run leaves has a number above the last committed one, so the next 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import fcntl
 import json
 import math
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +30,7 @@ from pipelines.dataset import (
     run_number,
 )
 from pipelines.errors import SettingError, WorkError
-from pipelines.formats import local_path
+from pipelines.locking import PLAN, PLAN_FILE, claim, clearing
 from pipelines.planning import KEPT, Changes, kept_shards
 from pipelines.shard_tasks import ShardTask, task_from_dict, task_to_dict
 from pipelines.sources import Listing
@@ -42,9 +39,7 @@ if TYPE_CHECKING:
     from pipelines.building import BuiltShard
     from pipelines.supervision import SupervisedBuilder
 
-PLAN = "plan"
 TASKS_FILE = "tasks.jsonl"
-PLAN_FILE = "plan.json"
 CARRIED_FILE = "carried.parquet"
 FAILED_FILE = "failed.parquet"
 
@@ -106,68 +101,6 @@ class PlannedRun:
         return store.join(self.plan_uri, TASKS_FILE)
 
 
-@contextlib.contextmanager
-def lock(dataset_uri: str) -> Iterator[None]:
-    """Hold a local dataset folder for this process alone, making it if need be. WorkError when another run holds it.
-
-    The system releases the lock when the process ends, however it ends. Other stores have no lock: there the commit
-    compares the state that it replaces.
-    """
-    path = local_path(dataset_uri)
-    if path is None:
-        yield
-        return
-    made = not os.path.isdir(path)
-    store.make_folder(dataset_uri)
-    descriptor: int | None = None
-    try:
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_same = _is_open_at(descriptor, path)  # a failed run may have removed the folder meanwhile
-        except (BlockingIOError, FileNotFoundError):
-            is_same = False
-        except OSError as error:
-            raise WorkError(f"DATASET {dataset_uri}: cannot be locked: {error.strerror}") from error
-        if not is_same:
-            raise WorkError(f"DATASET {dataset_uri}: another run is writing to it")
-        yield
-    finally:
-        if made:
-            with contextlib.suppress(OSError):
-                os.rmdir(path)  # only when nothing was committed
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def _is_open_at(descriptor: int, path: str) -> bool:
-    return os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path))
-
-
-@contextlib.contextmanager
-def settling(run_uri: str) -> Iterator[bool]:
-    """Hold an uncommitted run for this block alone: it is either committed or cleared away, never both at once.
-
-    Yields whether the run is still there to commit. The builder of a killed run may live a moment longer than its lock
-    of the dataset, so that one does not do. Other stores have no lock.
-    """
-    plan = store.join(run_uri, PLAN)
-    path = local_path(plan)
-    if path is None:
-        yield store.exists(plan)
-        return
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield _is_open_at(descriptor, path)
-    finally:
-        os.close(descriptor)
-
-
 def open_base(dataset_uri: str) -> Dataset | None:
     """The committed dataset to build on, None for a new one. SettingError when the folder holds something else."""
     if is_dataset(dataset_uri):
@@ -179,18 +112,20 @@ def open_base(dataset_uri: str) -> Dataset | None:
     return None
 
 
-def clear_leftovers(dataset_uri: str, base: Dataset | None, keep: str | None = None) -> list[str]:
+def clear_leftovers(
+    dataset_uri: str, base: Dataset | None, own: str | None = None, keep: str | None = None
+) -> list[str]:
     """Remove what killed runs left: folders numbered above the last committed run, plans, temporary files.
 
-    keep: name of a run that is being built and stays.
+    own: the name of a run that has failed, which goes whatever its number. keep: of one that is being built and stays.
     """
     last = base.runs[-1].number if base else 0
     runs = store.join(dataset_uri, RUNS)
     cleared = []
     for name in store.names(runs):
-        if run_number(name) > last and name != keep:
-            with settling(store.join(runs, name)):
-                if name not in _committed(dataset_uri):
+        if name == own or (run_number(name) > last and name != keep):
+            with clearing(store.join(runs, name)) as may_clear:
+                if may_clear and name not in _committed(dataset_uri):
                     store.remove_folder(store.join(runs, name))
                     cleared.append(store.join(runs, name))
     leftovers = [store.join(dataset_uri, name) for name in store.names(dataset_uri) if ".tmp-" in name]
@@ -215,14 +150,13 @@ def plan_run(
     changes: Changes,
     tasks: Iterable[ShardTask],
     max_failures: MaxFailures,
+    taken: Collection[str] = (),
 ) -> PlannedRun:
-    """Write the plan of the next run into its folder."""
-    number = base.runs[-1].number + 1 if base else 1
-    name = f"{number:06d}-{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}"
+    """Write the plan of the next run into its folder, which has none of the names that are taken."""
+    name = _new_folder(dataset_uri, base.runs[-1].number + 1 if base else 1, taken)
     digest = base.digest if base else None
     inputs = _inputs(base, listing, changes)
     run = PlannedRun(dataset_uri, name, config, digest, inputs, 0, len(changes.build))
-    store.make_folder(run.plan_uri)
     num_tasks, new_names = 0, {}
     with store.open_atomic(run.tasks_uri) as file:
         for task in tasks:
@@ -248,6 +182,19 @@ def plan_run(
     }
     store.write_bytes(store.join(run.plan_uri, PLAN_FILE), json.dumps(values).encode())
     return dataclasses.replace(run, num_tasks=num_tasks)
+
+
+def _new_folder(dataset_uri: str, number: int, taken: Collection[str]) -> str:
+    """Make the folder of a new run, with its plan's in it, and return its name: nobody else's, even without a lock.
+
+    taken: names of runs that were cleared away just now. One that is alive after all may still write there.
+    """
+    moment = datetime.datetime.now(datetime.timezone.utc)
+    while True:
+        name = f"{number:06d}-{moment:%Y%m%dT%H%M%SZ}"
+        if name not in taken and claim(store.join(dataset_uri, RUNS, name)):
+            return name
+        moment += datetime.timedelta(seconds=1)
 
 
 def _inputs(base: Dataset | None, listing: Listing, changes: Changes) -> tuple[str, ...]:
@@ -278,16 +225,26 @@ def _write_table(uri: str, table: pa.Table) -> None:
 def task_ranges(tasks_uri: str) -> Iterator[tuple[int, int]]:
     """Offset and length of each line of the tasks file."""
     offset = 0
-    with store.open_read(tasks_uri) as file:
-        for line in file:
-            yield offset, len(line)
-            offset += len(line)
+    try:
+        with store.open_read(tasks_uri) as file:
+            for line in file:
+                yield offset, len(line)
+                offset += len(line)
+    except FileNotFoundError as error:
+        raise _cleared_away(tasks_uri) from error
 
 
 def read_task(tasks_uri: str, offset: int, length: int) -> dict[str, Any]:
     """One line of the tasks file."""
-    values: dict[str, Any] = json.loads(store.read_range(tasks_uri, offset, length))
+    try:
+        values: dict[str, Any] = json.loads(store.read_range(tasks_uri, offset, length))
+    except FileNotFoundError as error:
+        raise _cleared_away(tasks_uri) from error
     return values
+
+
+def _cleared_away(tasks_uri: str) -> WorkError:
+    return WorkError(f"{tasks_uri}: was cleared away meanwhile, by another run; run again")
 
 
 def build_task(run: PlannedRun, place: tuple[int, int], builder: SupervisedBuilder) -> BuiltShard:

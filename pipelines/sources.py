@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines import store
+from pipelines import remote_listing, store
 from pipelines.errors import SettingError, WorkError
 from pipelines.formats import AUDIO_SUFFIXES, local_path, suffix_of
 
@@ -196,24 +197,28 @@ def _local_file(source: str, path: str) -> _Entry:
 
 
 def _remote_entries(uri: str) -> tuple[str, Iterator[_Entry]]:
-    fs, path = store.filesystem(uri)
+    """A file when its name has a sound's suffix and it is one, else a folder."""
+    if suffix_of(uri) in AUDIO_SUFFIXES and (file := _told(uri, lambda: remote_listing.one_file(uri))):
+        return uri.rsplit("/", 1)[0], iter([_Entry(*file)])
+    items = _remote_items(uri)
+    first = next(items, None)
+    if first is None and not store.exists(uri):
+        raise SettingError(f"INPUT {uri}: must exist")
+    return uri.rstrip("/"), itertools.chain([first] if first else [], items)
+
+
+def _remote_items(uri: str) -> Iterator[_Entry]:
+    items = remote_listing.files(uri)
+    while item := _told(uri, lambda: next(items, None)):
+        yield _Entry(*item)
+
+
+def _told(uri: str, action: Callable[[], remote_listing.Item | None]) -> remote_listing.Item | None:
     try:
-        if not fs.exists(path):
-            raise SettingError(f"INPUT {uri}: must exist")
-        is_folder = fs.isdir(path)
+        return action()
+    except FileNotFoundError as error:
+        raise SettingError(f"INPUT {uri}: must exist: {error.strerror or error}") from error
+    except PermissionError as error:
+        raise SettingError(f"INPUT {uri}: must be readable: {error.strerror or error}") from error
     except OSError as error:
-        raise SettingError(f"INPUT {uri}: must be readable: {error}") from error
-    root = uri.rstrip("/") if is_folder else uri.rsplit("/", 1)[0]
-    top = path.rstrip("/") if is_folder else path.rsplit("/", 1)[0]
-    if not is_folder:
-        return root, iter([_remote_file(top, fs.info(path))])
-    folders = fs.walk(path, detail=True)
-    return root, (_remote_file(top, info) for _, _, files in folders for info in files.values())
-
-
-def _remote_file(top: str, info: dict[str, object]) -> _Entry:
-    source = str(info["name"]).removeprefix(top).lstrip("/")
-    known = ("generation", "ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
-    stamp = next((str(info[key]) for key in known if info.get(key) is not None), "")
-    size = info.get("size")
-    return _Entry(source, size if isinstance(size, int) else 0, stamp)
+        raise WorkError(f"INPUT {uri}: cannot be listed: {error.strerror or error}") from error

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from pipelines.errors import SettingError, WorkError
+from pipelines import remote_listing, remote_reading, remote_store, remote_writing
+from pipelines.errors import Conflict, StoreError, WorkError
 from pipelines.formats import local_path
+from pipelines.remote_reading import HEADER_BYTES, START_BYTES, WHOLE_BYTES
+
+__all__ = ["HEADER_BYTES", "START_BYTES", "WHOLE_BYTES", "Conflict"]  # beside what is defined here
 
 _REMOVALS = 5
 _COPIED_BYTES = 8 * 2**20
@@ -24,26 +30,27 @@ def join(folder: str, *parts: str) -> str:
 
 def filesystem(uri: str) -> tuple[Any, str]:
     """The fsspec file system of a URI and the path in it; SettingError when there is none for its scheme."""
-    import fsspec
-
-    try:
-        fs, path = fsspec.core.url_to_fs(uri, use_listings_cache=False)
-    except (ValueError, ImportError) as error:
-        raise SettingError(f"{uri}: must be a path or URI of a known file system: {error}") from error
-    return fs, path
+    return remote_store.filesystem(uri)
 
 
 @contextlib.contextmanager
-def open_read(uri: str) -> Iterator[IO[bytes]]:
-    """Open a file for reading bytes."""
+def open_read(uri: str, first_bytes: int = WHOLE_BYTES, first_piece: bytes | None = None) -> Iterator[IO[bytes]]:
+    """Open a file for reading bytes.
+
+    Of one on another store, first_bytes are asked for at once; first_piece is what `first_pieces` has of it already.
+    """
     path = local_path(uri)
     if path is not None:
         with open(path, "rb") as file:
             yield file
     else:
-        fs, path = filesystem(uri)
-        with fs.open(path, "rb") as file:
+        with remote_reading.open_remote(uri, first_bytes, first_piece) as file:
             yield file
+
+
+def first_pieces(uris: Iterable[str], first_bytes: int) -> dict[str, bytes]:
+    """The beginnings of files on other stores, asked for all at once, for `open_read`; some may be missing."""
+    return remote_reading.first_pieces([uri for uri in uris if local_path(uri) is None], first_bytes)
 
 
 def read_bytes(uri: str) -> bytes:
@@ -54,6 +61,10 @@ def read_bytes(uri: str) -> bytes:
 
 def read_range(uri: str, offset: int, length: int) -> bytes:
     """length bytes of a file from offset."""
+    if local_path(uri) is None:
+        fs, path = filesystem(uri)
+        data: bytes = remote_store.attempt(uri, lambda: fs.cat_file(path, start=offset, end=offset + length))
+        return data
     with open_read(uri) as file:
         file.seek(offset)
         return file.read(length)
@@ -66,31 +77,53 @@ def get_file(uri: str, path: Path) -> None:
 
 
 @contextlib.contextmanager
+def local_copy(uri: str) -> Iterator[str]:
+    """The path of a file: its own when it is local, else that of a copy, which goes when the block ends."""
+    path = local_path(uri)
+    if path is not None:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="audio-vae-") as folder:
+        copy = Path(folder, uri.rsplit("/", 1)[1])
+        get_file(uri, copy)
+        yield str(copy)
+
+
+@contextlib.contextmanager
 def open_atomic(uri: str) -> Iterator[IO[bytes]]:
     """Open a file for writing that appears whole, under its name, when the block ends without an error.
 
-    Locally a temporary name is flushed to disk and renamed; an object store publishes a file when it is closed.
+    Locally a temporary name is flushed to disk and renamed; to another store a local file is sent when it is complete.
     WorkError names the file when it can't be written, and nothing is left of it.
     """
     path = local_path(uri)
-    try:
+    with _named_when_unwritable(uri):
         if path is None:
-            fs, remote = filesystem(uri)
-            with fs.transaction, fs.open(remote, "wb") as file:
-                yield file
+            with tempfile.NamedTemporaryFile(prefix="audio-vae-") as complete:
+                yield complete  # type: ignore[misc]
+                complete.flush()
+                remote_writing.put(complete.name, uri)
             return
         temporary = f"{path}.tmp-{os.getpid()}"
         try:
-            with open(temporary, "wb") as local:
-                yield local
-                local.flush()
-                os.fsync(local.fileno())
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
             replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+
+
+@contextlib.contextmanager
+def _named_when_unwritable(uri: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
+        if isinstance(error, StoreError) and error.filename != uri:
+            raise  # another file could not be read
         raise WorkError(f"{uri}: cannot be written: {error.strerror or error}") from error
 
 
@@ -112,8 +145,37 @@ def write_bytes(uri: str, data: bytes) -> None:
 
 def put_file(path: Path, uri: str) -> None:
     """Copy a local file to a place where it appears whole, or not at all."""
+    if local_path(uri) is None:
+        with _named_when_unwritable(uri):
+            remote_writing.put(str(path), uri)
+        return
     with path.open("rb") as source, open_atomic(uri) as target:
         shutil.copyfileobj(source, target, _COPIED_BYTES)
+
+
+def version(uri: str) -> str | None:
+    """Names the content that a file has now, None when there is no file; for `replace_if_unchanged`."""
+    if local_path(uri) is None:
+        return remote_writing.version(uri)
+    try:
+        return hashlib.sha256(read_bytes(uri)).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def replace_if_unchanged(uri: str, data: bytes, expected: str | None) -> None:
+    """Replace a file that still has the version `expected` (None: does not exist), atomically. Else Conflict.
+
+    S3 and Google Cloud Storage compare and replace in one step, and so does memory://. Locally, and on stores that are
+    none of these, the file is compared and then replaced: there a lock is needed beside (locally `runs.lock`).
+    """
+    if local_path(uri) is not None:
+        if version(uri) != expected:
+            raise Conflict(f"{uri}: was changed meanwhile")
+        write_bytes(uri, data)
+        return
+    with _named_when_unwritable(uri):
+        remote_writing.replace_if_unchanged(uri, data, expected)
 
 
 def exists(uri: str) -> bool:
@@ -122,7 +184,10 @@ def exists(uri: str) -> bool:
     if path is not None:
         return os.path.lexists(path)
     fs, path = filesystem(uri)
-    return bool(fs.exists(path))
+    try:
+        return bool(remote_store.attempt(uri, lambda: fs.info(path)))
+    except FileNotFoundError:
+        return False
 
 
 def names(folder: str) -> list[str]:
@@ -130,37 +195,47 @@ def names(folder: str) -> list[str]:
     path = local_path(folder)
     if path is not None:
         return sorted(os.listdir(path)) if os.path.isdir(path) else []
-    fs, path = filesystem(folder)
-    try:
-        found = fs.ls(path, detail=False)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    own = path.rstrip("/").rsplit("/", 1)[-1]
-    return sorted({name.rstrip("/").rsplit("/", 1)[-1] for name in found} - ({own} if found == [path] else set()))
+    return remote_listing.names(folder)
 
 
 def make_folder(uri: str) -> None:
-    """Make a folder and those above it."""
+    """Make a folder and those above it. Buckets have none, and are not made."""
     path = local_path(uri)
     try:
         if path is not None:
             os.makedirs(path, exist_ok=True)
-        else:
+        elif remote_store.scheme_of(uri) not in remote_store.BUCKETS:
             fs, path = filesystem(uri)
-            fs.makedirs(path, exist_ok=True)
+            remote_store.attempt(uri, lambda: fs.makedirs(path, exist_ok=True))
     except OSError as error:
         raise WorkError(f"{uri}: cannot be made: {error.strerror or error}") from error
 
 
+def require_writable(uri: str) -> None:
+    """Find out, before any work is done, whether files can be put into a folder on another store.
+
+    SettingError when its bucket does not exist or the store can't be written at all, WorkError without permission.
+    """
+    if local_path(uri) is None:
+        remote_writing.require_writable(uri)
+
+
 def remove_folder(uri: str) -> None:
     """Remove a file, or a folder and all that is in it; none need exist. WorkError when something stays."""
-    fs, path = filesystem(uri)
-    for attempt in range(_REMOVALS):  # a process that is being ended may write once more
+    path = local_path(uri)
+    for number in range(_REMOVALS):  # a process that is being ended may write once more
         try:
-            fs.rm(path, recursive=True)
+            if path is None:
+                remote_writing.remove(uri)
+            elif os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
         except FileNotFoundError:
-            return
+            if path is None or not os.path.lexists(path):
+                return
         except OSError as error:
-            if attempt == _REMOVALS - 1:
+            if number == _REMOVALS - 1 or path is None:
                 raise WorkError(f"{uri}: cannot be removed: {error.strerror or error}") from error
             time.sleep(0.1)
+    raise WorkError(f"{uri}: cannot be removed: it is still there")

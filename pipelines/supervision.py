@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.building import BuiltShard, ShardSummary, build_shard, copy_shard
+from pipelines.building import NOBODY, BuiltShard, ShardSummary, build_shard, copy_shard
 from pipelines.config import DatasetConfig
 from pipelines.counters import PROGRESS_FILE, Progress
 from pipelines.errors import AudioVaeError, WorkError
@@ -171,7 +171,7 @@ class SupervisedBuilder:
             child.kill()
         self._reap(child)
         index = int(self._progress.read()["index"])
-        self._progress.write(index=-1, task_sources=0, task_seconds=0.0)
+        self._progress.write(index=NOBODY, task_sources=0, task_seconds=0.0)
         if self._hung:
             return index, f"no progress for {self.timeout_seconds:g} s (--decode-timeout-seconds)", False
         if -child.returncode in _CRASHES:
@@ -228,7 +228,7 @@ def main() -> None:
 def _build(config: DatasetConfig, progress: Progress, request: dict[str, Any]) -> dict[str, Any]:
     task = task_from_dict(request["task"])
     before = progress.read()
-    done = {"ticks": before["ticks"], "seconds": 0.0, "index": -1, "last": 0.0}
+    done = {"ticks": before["ticks"], "seconds": 0.0, "index": NOBODY, "last": 0.0, "sources": 0}
 
     def watch(index: int, seconds: float) -> None:
         if index != done["index"]:
@@ -236,7 +236,9 @@ def _build(config: DatasetConfig, progress: Progress, request: dict[str, Any]) -
             done["index"] = index
         done["last"] = seconds
         done["ticks"] += 1
-        progress.write(ticks=done["ticks"], index=index, task_sources=index, task_seconds=done["seconds"] + seconds)
+        done["sources"] = max(done["sources"], index)
+        total = done["seconds"] + seconds
+        progress.write(ticks=done["ticks"], index=index, task_sources=done["sources"], task_seconds=total)
 
     try:
         if task.copy_of is not None:
@@ -247,7 +249,7 @@ def _build(config: DatasetConfig, progress: Progress, request: dict[str, Any]) -
     except AudioVaeError as error:
         return {"error": str(error)}
     finally:
-        progress.write(index=-1, task_sources=0, task_seconds=0.0)
+        progress.write(index=NOBODY, task_sources=0, task_seconds=0.0)
     seconds = before["seconds"] + built.summary.seconds
     progress.write(sources=before["sources"] + len(task.sources), seconds=seconds, shards=before["shards"] + 1)
     return {"summary": vars(built.summary), "rows": built.rows}

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from pipelines import store
 from pipelines.dataset import SCHEMA_FILE, Dataset, Shard, open_dataset
-from pipelines.errors import WorkError
+from pipelines.errors import NotThere, StoreError, WorkError
 from pipelines.records import read_frames, schema_pbtxt
 from pipelines.terminal import held_stderr
 
@@ -24,11 +24,10 @@ _ISSUES_SHOWN = 20
 _TOLERANCE_DB = 1e-3
 
 
-def check_bytes(shard: Shard, dataset: Dataset) -> list[str]:
-    """Length and checksums of a shard, of the whole file and of each record in it; empty when all fit."""
+def check_bytes(shard: Shard, uri: str) -> list[str]:
+    """Length and checksums of the shard in a file, of the whole and of each record in it; empty when all fit."""
     import google_crc32c
 
-    uri = store.join(dataset.uri, shard.path)
     try:
         with store.open_read(uri) as file:
             length, crc = 0, 0
@@ -121,16 +120,15 @@ def check_dataset(dataset: Dataset) -> list[str]:
     return problems
 
 
-def _record_batches(uri: str) -> Iterator[pa.RecordBatch]:
-    """A shard's records, decoded by tfx-bsl."""
+def _record_batches(path: str, dataset: Dataset) -> Iterator[pa.RecordBatch]:
+    """The records of a shard in a local file, decoded by tfx-bsl."""
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
     from tfx_bsl.public import tfxio
 
-    folder = uri.rsplit("/runs/", 1)[0]
-    text = store.read_bytes(store.join(folder, SCHEMA_FILE)).decode()
+    text = store.read_bytes(store.join(dataset.uri, SCHEMA_FILE)).decode()
     schema = text_format.Parse(text, schema_pb2.Schema())
-    reader = tfxio.TFExampleRecord([uri], schema=schema, telemetry_descriptors=["audio-vae", "verify"])
+    reader = tfxio.TFExampleRecord([path], schema=schema, telemetry_descriptors=["audio-vae", "verify"])
     yield from reader.RecordBatches(tfxio.RecordBatchesOptions(batch_size=64, num_epochs=1, shuffle=False))
 
 
@@ -138,11 +136,15 @@ def check_shard(path: str, dataset_uri: str) -> list[str]:
     """All problems of one shard, each with its path; records are decoded only when every checksum fits."""
     dataset = open_dataset(dataset_uri)
     shard = next(shard for shard in dataset.shards if shard.path == path)
-    problems = check_bytes(shard, dataset)
-    if not problems:
-        rows = dataset.run_manifest(shard.run)
-        mine = rows.filter(pc.equal(rows["shard"], shard.name)).to_pylist()
-        problems = check_records(_record_batches(store.join(dataset.uri, path)), mine, dataset)
+    try:
+        with store.local_copy(store.join(dataset.uri, path)) as local:
+            problems = check_bytes(shard, local)
+            if not problems:
+                rows = dataset.run_manifest(shard.run)
+                mine = rows.filter(pc.equal(rows["shard"], shard.name)).to_pylist()
+                problems = check_records(_record_batches(local, dataset), mine, dataset)
+    except StoreError as error:
+        problems = ["is missing" if isinstance(error, NotThere) else f"cannot be read: {error.strerror}"]
     return [f"{path}: {problem}" for problem in problems]
 
 

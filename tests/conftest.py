@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile
+from faulty_store import FaultyStore, running
+
+if TYPE_CHECKING:
+    from object_stores import Bucket
 
 ROOT = Path(__file__).resolve().parents[1]
 FSDD = ROOT.parent / "shared" / "data" / "fsdd" / "recordings"
@@ -82,3 +87,28 @@ def tone_dataset(tone_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     split = "validation=tone_0[369]"
     audio_vae_json("preprocess", tone_folder, "--output", dataset, "--preset", "tiny", "--split-pattern", split)
     return dataset
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[tuple[FaultyStore, int]]:
+    """moto's S3 server, five names a page, behind a proxy that can fail; and the server's own port."""
+    pytest.importorskip("moto", reason="moto is not installed: pip install -e '.[dev]'")
+    from object_stores import moto_server
+
+    with moto_server(max_keys=5) as port, running(port) as proxy:
+        yield proxy, port
+
+
+@pytest.fixture
+def s3(s3_server: tuple[FaultyStore, int], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Bucket:
+    """A new bucket; s3:// means that server while the test runs."""
+    from object_stores import AWS, Bucket, s3_client
+
+    proxy, port = s3_server
+    for name, value in (AWS | {"AWS_ENDPOINT_URL": proxy.url, "PYTHONPATH": str(ROOT)}).items():
+        monkeypatch.setenv(name, value)
+    client = s3_client(port)
+    bucket = Bucket("test-" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12], proxy, client)
+    client.create_bucket(Bucket=bucket.name)
+    proxy.forget()
+    return bucket

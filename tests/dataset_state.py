@@ -84,7 +84,7 @@ def problems(dataset: Path) -> list[str]:
     opened = open_dataset(str(dataset))
     found = check_dataset(opened)
     for shard in opened.shards:
-        found += [f"{shard.path}: {problem}" for problem in check_bytes(shard, opened)]
+        found += [f"{shard.path}: {problem}" for problem in check_bytes(shard, str(dataset / shard.path))]
     return found
 
 

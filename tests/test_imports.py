@@ -16,7 +16,7 @@ import vae_model
 ROOT = Path(__file__).resolve().parents[1]
 
 SHARED = {"errors", "config", "formats", "audio", "decoding", "spectrogram", "records", "dataset", "sources", "store"}
-SHARED |= {"terminal"}
+SHARED |= {"remote_listing", "remote_reading", "remote_store", "remote_writing", "terminal"}
 """The modules of `pipelines` that the model side may use."""
 
 TENSORFLOW_OR_BEAM = {"tensorflow", "apache_beam", "tfx_bsl", "keras"}

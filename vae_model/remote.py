@@ -11,7 +11,7 @@ import weakref
 from collections import OrderedDict
 from pathlib import Path
 
-from pipelines.store import filesystem
+from pipelines import store
 
 FETCHES = 4
 """Shards that are fetched at a time, ahead of those that are being read."""
@@ -62,9 +62,8 @@ class ShardCache:
                 if uri in self._sizes:
                     self._sizes.move_to_end(uri)
                     return str(path)
-            fs, remote = filesystem(uri)
             partial = path.with_name(f"{path.name}.partial")
-            fs.get_file(remote, str(partial))
+            store.get_file(uri, partial)
             if partial.stat().st_size != num_bytes:
                 raise OSError(f"{uri}: {partial.stat().st_size} bytes came of {num_bytes}")
             partial.rename(path)
