@@ -88,7 +88,7 @@ def require_writable(uri: str) -> None:
     fs, path = filesystem(probe)
     expected = _NO_ETAG if scheme in S3 else _NO_GENERATION
     try:
-        attempt(probe, lambda: _put_if(fs, path, scheme, b"", expected))
+        attempt(probe, lambda: _put_if(fs, path, scheme, b"may be removed", expected))
     except FileNotFoundError as error:
         if not _is_refusal(error.__cause__, expected):
             raise SettingError(f"{uri}: must be in a bucket that exists: {error.strerror}") from error

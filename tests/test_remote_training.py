@@ -66,6 +66,7 @@ def fs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Watched
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     yield WatchedFileSystem
     WatchedFileSystem.store.clear()
+    WatchedFileSystem.pseudo_dirs[:] = [""]
     WatchedFileSystem.written.clear()
     WatchedFileSystem.refuses = staticmethod(lambda path: False)
 
