@@ -167,7 +167,7 @@ def replace_if_unchanged(uri: str, data: bytes, expected: str | None) -> None:
     """Replace a file that still has the version `expected` (None: does not exist), atomically. Else Conflict.
 
     S3 and Google Cloud Storage compare and replace in one step, and so does memory://. Locally, and on stores that are
-    none of these, the file is compared and then replaced: there a lock is needed beside (locally `runs.lock`).
+    none of these, the file is compared and then replaced: there a lock is needed beside (locally `locking.lock`).
     """
     if local_path(uri) is not None:
         if version(uri) != expected:
