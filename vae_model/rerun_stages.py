@@ -132,7 +132,8 @@ def train(job: Job) -> Outcome:
     except Interrupted:
         raise
     except AudioVaeError as error:
-        job.update(entry.name, status=FAILED, reason=str(error))
+        if not isinstance(error.__cause__, OSError):  # of a full disk or a store that is away, the next rerun goes on
+            job.update(entry.name, status=FAILED, reason=str(error))
         raise
     job.update(entry.name, status=TRAINED, metrics=Bundle.load(folder).metrics)
     result = {"model": entry.name, "folder": folder, "from": entry.start, "epochs": training.epochs}
@@ -157,9 +158,7 @@ def evaluate(job: Job) -> Outcome:
     """Measure the promoted model and a new one on the same held-out records, and say how new audio differs from old."""
     dataset = open_dataset(job.config.dataset)
     split = job.split(dataset)
-    newest, in_use, candidate = job.state.newest, job.state.in_use, job.state.candidate
-    if newest is not None and newest.status == rerun_state.TRAINING and in_use is None:
-        raise WorkError(f"model {newest.name} must be trained to its end: audio-vae rerun {job.config.path}")
+    in_use, candidate = job.state.in_use, job.state.candidate
     models = [model for model in (in_use, candidate) if model is not None]
     if not models:
         return Outcome(SKIPPED, "there is no model")
