@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, audio_vae
 from test_rerun import run, statuses, write_config, write_sounds
 
 from pipelines.errors import WorkError
@@ -81,6 +82,24 @@ def test_a_training_that_is_stopped_goes_on(
     assert model is not None
     assert model.evaluation["rmse_db"] == undisturbed["rmse_db"]
     assert run(capsys, config)["stages"]["preprocess"]["this_run"]["written"] == 2
+
+
+def test_a_training_that_a_full_disk_ended_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sounds(tmp_path / "sounds", 0, 10)
+    config = write_config(tmp_path, train={"epochs": 1})
+
+    def limit_files() -> None:  # a checkpoint is larger, all else is smaller
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+    done = audio_vae("rerun", config, preexec_fn=limit_files)
+    assert done.returncode == 1
+    assert "cannot be written: File too large" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    begun = rerun_state.load(str(tmp_path / "work")).newest
+    assert begun is not None
+    values = run(capsys, config)
+    assert values["stages"]["train"]["reason"] == f"model {begun.name} was interrupted"
+    assert values["promoted"] == begun.name
 
 
 def test_a_promotion_that_was_cut_off_is_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

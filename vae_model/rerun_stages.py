@@ -132,7 +132,8 @@ def train(job: Job) -> Outcome:
     except Interrupted:
         raise
     except AudioVaeError as error:
-        if not isinstance(error.__cause__, OSError):  # of a full disk or a store that is away, the next rerun goes on
+        # A full disk, a store that is away: the next rerun goes on. Keras takes __cause__ from what it passes on.
+        if not isinstance(error.__context__, OSError):
             job.update(entry.name, status=FAILED, reason=str(error))
         raise
     job.update(entry.name, status=TRAINED, metrics=Bundle.load(folder).metrics)
