@@ -18,6 +18,7 @@ from test_rerun import run, statuses, write_config, write_sounds
 
 from pipelines.errors import WorkError
 from vae_model import rerun, rerun_state
+from vae_model.lease import lock
 
 EPOCHS = 8
 
@@ -130,7 +131,7 @@ def test_two_at_once_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
     write_sounds(tmp_path / "sounds", 0, 5)
     config = write_config(tmp_path)
     with (
-        rerun_state.lock(str(tmp_path / "work")),
+        lock(str(tmp_path / "work")),
         pytest.raises(WorkError, match=r"workspace .*work: another rerun is at work in it"),
     ):
         rerun.main([str(config)])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,9 @@ import fsspec
 import pytest
 from test_rerun import run, statuses, write_config, write_sounds
 
+from pipelines.errors import Conflict, WorkError
+from vae_model import rerun, rerun_state
+from vae_model.lease import lock
 from vae_model.sound import SoundGenerator
 
 WORK = "memory://rerun-work"
@@ -43,3 +48,45 @@ def test_a_workspace_on_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert second["stages"]["train"]["from"] == first["promoted"]
     names = {model["name"] for model in json.loads(fs.cat("/rerun-work/state.json"))["models"]}
     assert {path.split("/")[3] for path in fs.find("/rerun-work/models")} == names
+    assert not fs.exists("/rerun-work/lease.json")
+
+
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
+    write_sounds(tmp_path / "sounds", 0, 5)
+    config = write_config(tmp_path, workspace=WORK, dataset="dataset")
+    holder = rf"another rerun is at work in it, process {os.getpid()} of .*, until 20"
+    with lock(WORK), pytest.raises(WorkError, match=holder):
+        rerun.main([str(config)])
+    assert not (tmp_path / "dataset").exists()
+    with lock(WORK):
+        pass
+
+
+@pytest.mark.parametrize("left", ['{"holder": "a killed one", "until": "2026-01-01T00:00:00+00:00"}', "{", "[]"])
+def test_what_a_killed_one_left_is_in_the_way_for_a_while_alone(left: str) -> None:
+    fs = fsspec.filesystem("memory")
+    fs.pipe("/rerun-work/lease.json", left.encode())
+    with lock(WORK):
+        assert str(os.getpid()) in fs.cat("/rerun-work/lease.json").decode()
+
+
+def test_a_lease_is_renewed_while_its_holder_lives() -> None:
+    fs = fsspec.filesystem("memory")
+    with lock(WORK, lease_seconds=1.0):
+        first = fs.cat("/rerun-work/lease.json")
+        end = time.monotonic() + 60
+        while fs.cat("/rerun-work/lease.json") == first:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_state_that_somebody_else_wrote_is_not_replaced(local: bool, tmp_path: Path) -> None:
+    workspace = str(tmp_path) if local else WORK
+    begun = rerun_state.save(workspace, rerun_state.State(), None)
+    rerun_state.save(workspace, rerun_state.State(stages={}, models=()), begun)
+    other = rerun_state.StageEntry("done", "", "", "")
+    rerun_state.save(workspace, rerun_state.State(stages={"train": other}), begun)
+    with pytest.raises(Conflict):
+        rerun_state.save(workspace, rerun_state.State(), begun)
+    assert rerun_state.load(workspace).stages == {"train": other}

@@ -14,6 +14,7 @@ from pipelines.errors import AudioVaeError, WorkError
 from pipelines.terminal import terminable
 from vae_model import rerun_state
 from vae_model.drift import lines
+from vae_model.lease import lock
 from vae_model.rerun_config import RerunConfig, read_config
 from vae_model.rerun_stages import DONE, SKIPPED, STAGES, Job, Outcome
 from vae_model.rerun_state import StageEntry
@@ -48,8 +49,9 @@ def main(argv: list[str]) -> int:
         return 0
     wanted = [arguments.stage] if arguments.stage else list(STAGES)
     values: dict[str, Any] = {}
-    with terminable(), rerun_state.lock(config.workspace):
-        job = Job(config, rerun_state.load(config.workspace), _say)
+    with terminable(), lock(config.workspace):
+        version = rerun_state.version(config.workspace)
+        job = Job(config, rerun_state.load(config.workspace), version, _say)
         _check_state_is_there(job)
         try:
             for name in wanted:

@@ -39,15 +39,16 @@ class Outcome:
 
 @dataclass
 class Job:
-    """A rerun at work: its settings, the state as it is saved, and where to say what happens."""
+    """A rerun at work: its settings, the state and the version of its file, and where to say what happens."""
 
     config: RerunConfig
     state: State
+    version: str | None
     say: Callable[[str], None]
 
     def save(self, state: State) -> None:
-        """Replace the state, here and in the workspace."""
-        rerun_state.save(self.config.workspace, state)
+        """Replace the state, here and in the workspace. Conflict when somebody else has."""
+        self.version = rerun_state.save(self.config.workspace, state, self.version)
         self.state = state
 
     def update(self, name: str, **changes: Any) -> None:

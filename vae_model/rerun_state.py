@@ -5,19 +5,14 @@ docs/scheduling.md describes it for those who read it; this module alone writes 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import fcntl
 import json
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines import store
 from pipelines.errors import SettingError, WorkError
-from pipelines.formats import local_path
 
 FORMAT_VERSION = 1
 STATE_FILE = "state.json"
@@ -138,31 +133,12 @@ def load(workspace: str) -> State:
     return state
 
 
-def save(workspace: str, state: State) -> None:
-    """Replace the file."""
-    store.write_bytes(store.join(workspace, STATE_FILE), state.to_json())
+def version(workspace: str) -> str | None:
+    """Names the file's content as it is now, for `save`; None where there is none."""
+    return store.version(store.join(workspace, STATE_FILE))
 
 
-@contextlib.contextmanager
-def lock(workspace: str) -> Iterator[None]:
-    """Hold a local workspace for this process alone, making it if need be. WorkError when another rerun holds it.
-
-    The system releases the lock when the process ends, however it ends.
-    """
-    path = local_path(workspace)
-    if path is None:
-        yield
-        return
-    store.make_folder(workspace)
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise WorkError(f"workspace {workspace}: cannot be locked: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise WorkError(f"workspace {workspace}: another rerun is at work in it") from None
-        yield
-    finally:
-        os.close(descriptor)
+def save(workspace: str, state: State, expected: str | None) -> str | None:
+    """Replace the file, and return its version. Conflict when it no longer has the version that is expected."""
+    store.replace_if_unchanged(store.join(workspace, STATE_FILE), state.to_json(), expected)
+    return version(workspace)
