@@ -79,8 +79,8 @@ def quieten() -> None:
     """Keep Beam from printing the traceback of an error that the command tells in a line.
 
     Its workers in this process print even after the job has ended, so standard error cannot be held back for the time
-    of the job alone. What a cluster says it logs as if this program had said it, and the thread that listens to a
-    cluster ends with a traceback when the cluster goes.
+    of the job alone. What a cluster says it logs as if this program had said it, and threads that listen to a cluster
+    end with a traceback when the cluster goes.
     """
     vars(sdk_worker)["print"] = lambda *words, **options: None
     logging.getLogger().addFilter(_is_not_beams)
@@ -91,8 +91,11 @@ def _is_not_beams(record: logging.LogRecord) -> bool:
     return "apache_beam" not in record.pathname
 
 
+_LISTENERS = ("wait_until_finish", "run_worker", "read_grpc_client_inputs")
+
+
 def _tell_of_threads(failure: threading.ExceptHookArgs) -> None:
-    if failure.thread is None or not failure.thread.name.startswith("wait_until_finish"):
+    if failure.thread is None or not failure.thread.name.startswith(_LISTENERS):
         threading.__excepthook__(failure)
 
 
