@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -104,7 +105,7 @@ def open_atomic(uri: str) -> Iterator[IO[bytes]]:
                 complete.flush()
                 remote_writing.put(complete.name, uri)
             return
-        temporary = f"{path}.tmp-{os.getpid()}"
+        temporary = f"{path}.tmp-{os.getpid()}-{secrets.token_hex(4)}"  # pods on a shared folder have the same ids
         try:
             with open(temporary, "wb") as file:
                 yield file
