@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from pipelines import store
 from pipelines.config import DatasetConfig
-from pipelines.errors import SettingError, WorkError
+from pipelines.errors import SettingError, Unreachable, WorkError
 from pipelines.formats import local_path
 from pipelines.records import Record, RecordSpec, parse, read_frames
 
@@ -251,6 +251,8 @@ def open_dataset(uri: str) -> Dataset:
         values = json.loads(store.read_bytes(entry))
     except FileNotFoundError as error:
         raise SettingError(f"DATASET {uri}: must be a dataset folder, it has no {ENTRY}") from error
+    except Unreachable:
+        raise  # it may be there
     except (OSError, ValueError) as error:
         raise SettingError(f"DATASET {uri}: its {ENTRY} must be readable: {error}") from error
     version = values.get("format_version") if isinstance(values, dict) else None

@@ -156,7 +156,7 @@ def check_options(options: argparse.Namespace) -> None:
     path = local_path(options.output)
     require(path is None or not os.path.isfile(path), "--output", options.output, "a folder")
     for uri in (*options.inputs, options.output):
-        require(not uri.startswith("memory://"), "memory://", uri, "replaced by a store that other processes can reach")
+        require(not uri.startswith("memory://"), "INPUT and --output", uri, "on a store that other processes can reach")
 
 
 def _set_up_logging(verbose: bool) -> None:

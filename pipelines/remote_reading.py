@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from typing import IO, Any
 
+from pipelines.errors import AudioVaeError
 from pipelines.remote_store import GCS, HTTP, attempt, filesystem, scheme_of, status_of
 
 HEADER_BYTES = 1 << 16
@@ -147,8 +148,8 @@ class _HttpFile(RemoteFile):
         super().close()
 
 
-class _OnlyWhole(Exception):
-    """The server sends whole files only."""
+class _OnlyWhole(AudioVaeError):
+    """The server sends whole files only: nothing that another try would change."""
 
 
 def http_info(fs: Any, url: str) -> dict[str, Any]:

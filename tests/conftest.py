@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import fsspec
 import numpy as np
 import pytest
 import soundfile
@@ -100,7 +101,9 @@ def s3_server() -> Iterator[tuple[FaultyStore, int]]:
 
 
 @pytest.fixture
-def s3(s3_server: tuple[FaultyStore, int], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Bucket:
+def s3(
+    s3_server: tuple[FaultyStore, int], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Bucket]:
     """A new bucket; s3:// means that server while the test runs."""
     from object_stores import AWS, Bucket, s3_client
 
@@ -111,4 +114,6 @@ def s3(s3_server: tuple[FaultyStore, int], monkeypatch: pytest.MonkeyPatch, requ
     bucket = Bucket("test-" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12], proxy, client)
     client.create_bucket(Bucket=bucket.name)
     proxy.forget()
-    return bucket
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # those of other servers and credentials
+    yield bucket
+    fsspec.get_filesystem_class("s3").clear_instance_cache()

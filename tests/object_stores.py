@@ -69,6 +69,19 @@ def moto_server(max_keys: int) -> Iterator[int]:
         yield port
 
 
+GCS_SERVER = Path(__file__).resolve().parents[1] / ".cache" / "fake-gcs-server"
+GCS = {"FSSPEC_GS_TOKEN": "anon", "FSSPEC_GCS_TOKEN": "anon", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+
+
+@contextlib.contextmanager
+def gcs_server() -> Iterator[int]:
+    """fake-gcs-server with its objects in memory; yields its port."""
+    port = free_port()
+    where = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
+    with server([str(GCS_SERVER), *where, "-backend", "memory", "-log-level", "error"], port):
+        yield port
+
+
 @dataclass
 class Bucket:
     """A bucket of a test, reached through the proxy by the package and directly by the test."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
-from conftest import audio_vae
+from conftest import ROOT, audio_vae
 from dataset_state import SMALL, write_small
 from object_stores import Bucket, comparable, orphans
 
@@ -152,3 +154,58 @@ def test_a_missing_bucket_is_not_made(s3: Bucket, tmp_path: Path, capsys: pytest
     assert "no-such-bucket" not in [bucket["Name"] for bucket in s3.client.list_buckets()["Buckets"]]
     with pytest.raises(SettingError, match="must exist"):
         list_sources(["s3://no-such-bucket/in"])
+
+
+@pytest.mark.parametrize(
+    ("environment", "status", "said"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, 2, "needs credentials, which were not found"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, 1, "Could not connect to the endpoint URL"),
+    ],
+)
+def test_what_keeps_a_store_from_being_used_is_one_line(
+    environment: dict[str, str],
+    status: int,
+    said: str,
+    s3: Bucket,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = sounds(tmp_path / "in", 1)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    monkeypatch.setattr("pipelines.remote_store.TRIES", 2)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    for command in (["preprocess", str(folder), "--output", f"{s3.uri}/ds"], ["info", f"{s3.uri}/ds"]):
+        capsys.readouterr()
+        assert cli.main(command) == status
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert line.startswith(f"audio-vae {command[0]}: {s3.uri}/ds")
+        assert said in line
+    assert s3.keys() == []
+
+
+def test_a_folder_that_may_not_be_written_is_told_before_any_work(
+    s3: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    s3.proxy.fails(r"^(PUT|POST|DELETE) ", times=1000, status=403, message="not for you")
+    folder = sounds(tmp_path / "in", 1)
+    assert cli.main(["preprocess", str(folder), "--output", f"{s3.uri}/ds", *SMALL]) == 1
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line == f"audio-vae preprocess: {s3.uri}/ds: cannot be written: not for you"
+    assert len(s3.proxy.requests) == 1
+
+
+def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "s3fs.py").write_text("raise ImportError('not here')")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = audio_vae("info", "s3://b/ds", environment=dict(os.environ, PYTHONPATH=path))
+    assert done.returncode == 2
+    assert done.stderr == "audio-vae info: s3://b/ds/dataset.json: needs more packages: pip install 'audio-vae[s3]'\n"
+
+
+def test_a_store_within_one_process_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sounds(tmp_path / "in", 1)
+    assert cli.main(["preprocess", str(folder), "--output", "memory://ds", *SMALL]) == 2
+    assert "'memory://ds' must be on a store that other processes can reach" in capsys.readouterr().err
