@@ -162,6 +162,7 @@ def test_a_connection_that_breaks_is_not_the_end_of_the_sound(suffix: str, monke
     samples = np.random.default_rng(0).normal(0, 0.1, 400_000)
     soundfile.write(file, samples, 8000, format=suffix.upper())
     monkeypatch.setattr(FlakyFileSystem, "content", file.getvalue())
+    monkeypatch.setattr("pipelines.remote_store._FIRST_WAIT_SECONDS", 0.01)
     loader = Loader(8000)
     assert len(loader.load(f"flaky://sound.{suffix}")) == len(samples)
     for share in (0.0, 0.5):

@@ -75,7 +75,7 @@ def test_the_life_of_a_dataset_on_s3_is_that_of_a_local_one(s3: Bucket, tmp_path
     (folder / "speaker0" / "tone 2.wav").unlink()
     s3.upload(folder, "in")
     s3.remove("in/speaker0/tone 2.wav")
-    second = command("preprocess", remote_in, more, "--output", remote)
+    second = command("preprocess", remote_in, more, "--output", remote, "--direct_num_workers=1")  # on Beam
     command("preprocess", folder, more, "--output", local)
     assert second["this_run"] == {"found": 2, "written": 2, "failed": 0, "removed": 1, "ignored": 0}
     assert both_the_same(s3, tmp_path, local)
