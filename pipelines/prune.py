@@ -7,8 +7,8 @@ import json
 import sys
 
 from pipelines import store
-from pipelines.dataset import MANIFEST_FILE, RUNS, Dataset, open_dataset
-from pipelines.locking import lock
+from pipelines.dataset import MANIFEST_FILE, RUNS, Dataset, open_dataset, run_number
+from pipelines.locking import clearing, lock
 
 
 def unused(dataset: Dataset) -> list[str]:
@@ -25,6 +25,20 @@ def unused(dataset: Dataset) -> list[str]:
     return found
 
 
+def _removed(dataset: Dataset, path: str) -> bool:
+    """Remove a folder of a run or a shard. False when the run is about to be committed, where nothing locks."""
+    uri = store.join(dataset.uri, path)
+    name = path.split("/")[1]
+    if run_number(name) <= dataset.runs[-1].number:
+        store.remove_folder(uri)
+        return True
+    with clearing(uri) as may_clear:
+        if may_clear and all(run.name != name for run in open_dataset(dataset.uri).runs):
+            store.remove_folder(uri)
+            return True
+    return False
+
+
 def main(argv: list[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(
@@ -39,8 +53,7 @@ def main(argv: list[str]) -> int:
         dataset = open_dataset(arguments.dataset)
         found = unused(dataset)
         if not arguments.dry_run:
-            for path in found:
-                store.remove_folder(store.join(dataset.uri, path))
+            found = [path for path in found if _removed(dataset, path)]
     if arguments.json:
         print(json.dumps({"dataset": dataset.uri, "removed": [] if arguments.dry_run else found, "unused": found}))
     else:

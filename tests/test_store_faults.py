@@ -17,6 +17,7 @@ from pipelines.audio import loader_of
 from pipelines.config import AudioConfig
 from pipelines.dataset import open_dataset
 from pipelines.errors import Unreachable
+from pipelines.locking import settling
 from vae_model import cli
 
 
@@ -156,6 +157,23 @@ def test_what_killed_uploads_left_is_cleared_away(s3: Bucket, tmp_path: Path) ->
     assert cli.main(["preprocess", source, "--output", dataset]) == 0
     assert s3.keys(run) == []
     assert s3.client.list_multipart_uploads(Bucket=s3.name).get("Uploads", []) == []
+
+
+def test_a_run_that_is_being_committed_is_not_cleared_away(s3: Bucket, tmp_path: Path) -> None:
+    source, dataset = s3.upload(sounds(tmp_path / "in", 1), "in"), f"{s3.uri}/ds"
+    assert cli.main(["preprocess", source, "--output", dataset, *SMALL]) == 0
+    run = "ds/runs/000002-20200101T000000Z"
+    s3.put(f"{run}/plan/plan.json", b"{}")
+    s3.put(f"{run}/train-00000.tfrecord", b"whole")
+    with settling(f"{s3.uri}/{run}") as is_there:
+        assert is_there
+        state = s3.state(run)
+        assert cli.main(["preprocess", source, "--output", dataset]) == 0
+        assert cli.main(["prune", dataset]) == 0
+        assert s3.state(run) == state
+    s3.remove(f"{run}/plan/fate")
+    assert cli.main(["prune", dataset]) == 0
+    assert s3.keys(run) == []
 
 
 def test_a_run_that_another_has_cleared_away_says_so(
