@@ -25,6 +25,7 @@ from pipelines.dataset import (
     Split,
     open_dataset,
     read_parquet,
+    read_tables,
 )
 from pipelines.errors import TooManyFailures, WorkError
 from pipelines.locking import PLAN_FILE, settling
@@ -131,8 +132,8 @@ def _write_manifest(run: PlannedRun, summaries: list[ShardSummary]) -> dict[str,
         pq.ParquetWriter(file, MANIFEST, compression="zstd") as writer,
     ):
         pending: list[pa.Table] = []
-        for uri in [carried, *parts, store.join(run.plan_uri, FAILED_FILE)]:
-            table = read_parquet(uri)
+        uris = [carried, *parts, store.join(run.plan_uri, FAILED_FILE)]
+        for uri, table in zip(uris, read_tables(uris), strict=True):
             counts["written"] += pc.sum(pc.equal(table["status"], "written")).as_py() or 0
             counts["carried"] += len(table) if uri == carried else 0
             pending.append(table)

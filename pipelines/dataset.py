@@ -14,8 +14,9 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +34,7 @@ ENTRY = "dataset.json"
 SCHEMA_FILE = "schema.pbtxt"
 RUNS = "runs"
 MANIFEST_FILE = "manifest.parquet"
+_TABLES_AT_ONCE = 64
 _RUN_NAME = re.compile(r"([0-9]+)-[0-9]{8}T[0-9]{6}Z")
 
 MANIFEST = pa.schema(
@@ -209,8 +211,17 @@ class Dataset:
         return hashlib.sha256(self.to_json()).hexdigest()
 
 
-def read_parquet(uri: str, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet file.
+def read_tables(uris: Iterable[str]) -> Iterator[pa.Table]:
+    """Read Parquet files one after the other. Small ones on another store are asked for many at a time."""
+    rest = iter(uris)
+    while group := list(islice(rest, _TABLES_AT_ONCE)):
+        pieces = store.first_pieces(group, store.START_BYTES)
+        for uri in group:
+            yield read_parquet(uri, first_piece=pieces.pop(uri, None))
+
+
+def read_parquet(uri: str, columns: list[str] | None = None, first_piece: bytes | None = None) -> pa.Table:
+    """Read a Parquet file. first_piece: its first `store.START_BYTES`, if they have been fetched already.
 
     Reading ahead in threads would leave one that still holds a Python object, which aborts the interpreter at its end;
     a local file is opened by Arrow itself.
@@ -219,7 +230,8 @@ def read_parquet(uri: str, columns: list[str] | None = None) -> pa.Table:
     if path is not None:
         with pa.OSFile(path) as native:
             return pq.read_table(native, columns=columns)
-    with store.open_read(uri) as file:
+    first_bytes = store.WHOLE_BYTES if first_piece is None else store.START_BYTES
+    with store.open_read(uri, first_bytes, first_piece) as file:
         return pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False)
 
 

@@ -28,7 +28,7 @@ from apache_beam.pvalue import AsIter, TaggedOutput
 
 from pipelines import runs, store
 from pipelines.config import DatasetConfig
-from pipelines.dataset import MANIFEST, read_parquet, read_records
+from pipelines.dataset import MANIFEST, read_records, read_tables
 from pipelines.errors import SettingError, TooManyFailures, WorkError
 from pipelines.estimating import Estimator
 from pipelines.planning import Policy, compare, tasks
@@ -206,8 +206,8 @@ class PartHandler(ModelHandler[RecordBatch, Part, Model]):
 
 def commit(_: int, run: EncodingRun, parts: Iterable[Part], rows: Iterable[Part]) -> int:
     """Put the parts in order into the output, all at once; returns its rows. TooManyFailures leaves it as it was."""
-    tables = [read_parquet(run.part_uri(part)) for part in [_UNLISTABLE, *sorted(rows)]]
-    sources = pa.concat_tables(tables).sort_by("source")
+    tables = read_tables(run.part_uri(part) for part in [_UNLISTABLE, *sorted(rows)])
+    sources = pa.concat_tables(list(tables)).sort_by("source")
     failed = sources["status"].to_pylist().count("failed")
     if run.max_failures.exceeded(failed, len(sources)):
         limit = f"--max-failures={run.max_failures}"
@@ -221,8 +221,8 @@ def write_parts(run: EncodingRun, parts: Sequence[Part]) -> int:
     count = 0
     pending: list[pa.Table] = []
     with store.open_atomic(run.output) as file, pq.ParquetWriter(file, run.schema) as writer:
-        for part in parts:
-            pending.append(read_parquet(run.part_uri(part)).cast(run.schema))
+        for table in read_tables(map(run.part_uri, parts)):
+            pending.append(table.cast(run.schema))
             while sum(map(len, pending)) >= _ROW_GROUP:
                 together = pa.concat_tables(pending)
                 writer.write_table(together.slice(0, _ROW_GROUP))

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, audio_vae
 from dataset_state import SMALL, write_small
 from object_stores import Bucket, comparable, orphans
 
 from pipelines import store
-from pipelines.dataset import open_dataset
+from pipelines.dataset import open_dataset, read_tables
 from pipelines.errors import SettingError
 from pipelines.sources import list_sources
 from vae_model import cli
@@ -209,3 +211,13 @@ def test_a_store_within_one_process_is_refused(tmp_path: Path, capsys: pytest.Ca
     folder = sounds(tmp_path / "in", 1)
     assert cli.main(["preprocess", str(folder), "--output", "memory://ds", *SMALL]) == 2
     assert "'memory://ds' must be on a store that other processes can reach" in capsys.readouterr().err
+
+
+def test_many_tables_on_a_store_are_read_in_order_small_and_large(s3: Bucket) -> None:
+    tables = [pa.table({"text": [f"{i} " * 10, os.urandom(1 << 19).hex() if i == 65 else ""]}) for i in range(70)]
+    for i, table in enumerate(tables):
+        with store.open_atomic(f"{s3.uri}/{i}.parquet") as file:
+            pq.write_table(table, file)
+    assert list(read_tables(f"{s3.uri}/{i}.parquet" for i in range(70))) == tables
+    with pytest.raises(FileNotFoundError, match="missing"):
+        list(read_tables([f"{s3.uri}/0.parquet", f"{s3.uri}/missing.parquet"]))
