@@ -73,7 +73,13 @@ def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "vae_model.cli", *map(str, arguments)]
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     ) as process:
         try:
             yield process
