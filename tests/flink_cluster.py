@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from beam_servers import free_port
 from conftest import ROOT
 from flink_fetch import Engine
+from servers import free_port
 
 from pipelines.runners import FLINK_JVM_FLAGS
 

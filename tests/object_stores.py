@@ -6,10 +6,7 @@ import contextlib
 import json
 import os
 import re
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ import boto3
 import pyarrow.parquet as pq
 from dataset_state import contents
 from faulty_store import FaultyStore
+from servers import free_port, program
 
 from pipelines.dataset import open_dataset
 
@@ -30,34 +28,6 @@ AWS = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
 }
-_START_SECONDS = 60
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def server(command: list[str], port: int, **environment: str) -> Iterator[None]:
-    """A server process for the block's time, which begins when it accepts connections."""
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ, **environment)
-    )
-    try:
-        until = time.monotonic() + _START_SECONDS
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            assert process.poll() is None, f"{command[0]} ended"
-            assert time.monotonic() < until, f"{command[0]} did not start"
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @contextlib.contextmanager
@@ -65,7 +35,7 @@ def moto_server(max_keys: int) -> Iterator[int]:
     """moto's server with listings of so many names a page; yields its port."""
     port = free_port()
     command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
-    with server(command, port, MOTO_S3_DEFAULT_MAX_KEYS=str(max_keys)):
+    with program(command, port, MOTO_S3_DEFAULT_MAX_KEYS=str(max_keys)):
         yield port
 
 
@@ -78,7 +48,7 @@ def gcs_server() -> Iterator[int]:
     """fake-gcs-server with its objects in memory; yields its port."""
     port = free_port()
     where = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
-    with server([str(GCS_SERVER), *where, "-backend", "memory", "-log-level", "error"], port):
+    with program([str(GCS_SERVER), *where, "-backend", "memory", "-log-level", "error"], port):
         yield port
 
 

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import re
-import threading
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pytest
 import soundfile
 from dataset_state import SMALL, write_small
 from object_stores import comparable
+from servers import WholeFiles, over_http
 
 from pipelines.audio import loader_of
 from pipelines.config import AudioConfig
 from pipelines.errors import SettingError
 from pipelines.sources import list_sources
 from vae_model import cli
-
-
-class WholeFiles(SimpleHTTPRequestHandler):
-    """Python's own web server, which knows no ranges."""
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
-
-    def copyfile(self, source: IO[bytes], outputfile: IO[bytes]) -> None:
-        """To whoever still listens: a client may hang up when it has what it needs."""
-        with contextlib.suppress(ConnectionError):
-            super().copyfile(source, outputfile)
 
 
 class Parts(WholeFiles):
@@ -57,18 +41,6 @@ class Parts(WholeFiles):
         type(self).sent += len(part)
 
 
-@contextlib.contextmanager
-def serving(folder: Path, kind: type[SimpleHTTPRequestHandler]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(kind, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.mark.parametrize("kind", [WholeFiles, Parts])
 def test_a_dataset_of_a_web_folder_is_that_of_a_local_one(
     kind: type[SimpleHTTPRequestHandler], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -77,7 +49,7 @@ def test_a_dataset_of_a_web_folder_is_that_of_a_local_one(
     for i in range(4):
         write_small(folder / f"speaker {i % 2}" / f"tone_{i}.wav", 300 + 100 * i)
     (folder / "notes.txt").write_text("no sound")
-    with serving(tmp_path / "served", kind) as url:
+    with over_http(tmp_path / "served", kind) as url:
         assert cli.main(["preprocess", f"{url}/sounds/", "--output", str(tmp_path / "remote"), *SMALL]) == 0
         assert cli.main(["preprocess", str(folder), "--output", str(tmp_path / "local"), *SMALL]) == 0
         assert comparable(tmp_path / "remote") == comparable(tmp_path / "local")
@@ -94,10 +66,10 @@ def test_only_the_beginning_of_a_long_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 2_500_000).astype(np.float32), 16000)
     first = AudioConfig(sample_rate=16000, segments="first", segment_seconds=0.74)
-    with serving(tmp_path, Parts) as url:
+    with over_http(tmp_path, Parts) as url:
         Parts.sent = 0
         np.testing.assert_array_equal(loader_of(first).load(f"{url}/long.wav"), loader_of(first).load(str(path)))
         assert Parts.sent <= 300_000
     whole = AudioConfig(sample_rate=16000, segments="all", segment_seconds=0.74)
-    with serving(tmp_path, WholeFiles) as url:
+    with over_http(tmp_path, WholeFiles) as url:
         np.testing.assert_array_equal(loader_of(whole).load(f"{url}/long.wav"), loader_of(whole).load(str(path)))

@@ -5,10 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -16,6 +13,7 @@ import pytest
 import soundfile
 from conftest import tone
 from dataset_writer import noises, write_dataset
+from servers import over_http
 from test_latents import CONFIG, RATE, write_model
 
 from pipelines.errors import SettingError, WorkError
@@ -107,18 +105,8 @@ def test_only_what_is_needed_is_fetched_and_goes_again(
 @pytest.fixture
 def served(model: str) -> Iterator[str]:
     """The folder over HTTP on this machine."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=model))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with over_http(Path(model)) as url:
+        yield url
 
 
 def test_a_model_is_read_over_http_and_from_a_file_uri(model: str, served: str) -> None:

@@ -8,16 +8,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import ROOT
 from dataset_writer import noises, write_dataset
+from servers import over_http
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.errors import SettingError
@@ -171,18 +169,8 @@ def test_state_of_an_earlier_version_is_refused(dataset: str, undisturbed: Path,
 @pytest.fixture
 def served(dataset: str) -> Iterator[str]:
     """The dataset over HTTP on this machine."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=dataset))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with over_http(Path(dataset)) as url:
+        yield url
 
 
 @pytest.mark.parametrize("cache", ["0", "64"])

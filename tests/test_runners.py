@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from beam_servers import free_port
 from conftest import audio_vae
+from servers import free_port
 
 from pipelines import runners
 from pipelines.errors import SettingError, WorkError
