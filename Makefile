@@ -16,7 +16,7 @@ test: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -n 2
 
 test-long: $(INSTALLED_DEV)
-	AUDIO_VAE_LONG=1 $(BIN)/python -m pytest -n 2 tests/test_crash_safety.py tests/test_damaged_audio.py tests/test_determinism.py tests/test_planning.py
+	AUDIO_VAE_LONG=1 $(BIN)/python -m pytest -n 2 tests/runs/test_crash_safety.py tests/audio/test_damaged_audio.py tests/beam/test_determinism.py tests/plan/test_planning.py
 
 # The DAG of deploy/airflow, run by Airflow in an environment of its own.
 test-airflow: $(INSTALLED_DEV) $(AIRFLOW)/.installed
@@ -24,8 +24,8 @@ test-airflow: $(INSTALLED_DEV) $(AIRFLOW)/.installed
 
 # A real Flink cluster on this machine; Java 11 or 17 and Maven must be there. It is fetched once, into .cache/flink.
 test-flink: $(INSTALLED_DEV)
-	PYTHONPATH=. $(BIN)/python tests/flink_fetch.py .cache/flink
-	$(BIN)/python -m pytest -m flink tests/test_flink.py
+	PYTHONPATH=. $(BIN)/python tests/helpers/flink_fetch.py .cache/flink
+	$(BIN)/python -m pytest -m flink tests/beam/test_flink.py
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

@@ -22,11 +22,11 @@ sys.path.insert(0, str(ROOT / "tests"))  # the plain port is what a test holds t
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from plain_vae import PlainVAE  # noqa: E402
 
-from pipelines.dataset import open_dataset  # noqa: E402
-from vae_model.config import PRESETS  # noqa: E402
-from vae_model.trainer import train_model  # noqa: E402
+from pipelines.dataset.folder import open_dataset  # noqa: E402
+from tests.helpers.plain_vae import PlainVAE  # noqa: E402
+from vae_model.model_folder.config import PRESETS  # noqa: E402
+from vae_model.training.trainer import train_model  # noqa: E402
 
 BATCH = 64
 COMPILING = 2

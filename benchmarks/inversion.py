@@ -20,13 +20,13 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.audio import iter_segments
+from pipelines.audio.loading import iter_segments
+from pipelines.audio.spectrogram import LogSpectrogramExtractor, to_amplitude
 from pipelines.config import PRESETS, SpectrogramConfig
-from pipelines.spectrogram import LogSpectrogramExtractor, to_amplitude
-from vae_model.config import PHASES
-from vae_model.inversion import Frames, invert
-from vae_model.phase import STEPS
-from vae_model.synthesis import SAMPLE_RATE, sound_names, synthesise
+from vae_model.model_folder.config import PHASES
+from vae_model.sound.inversion import Frames, invert
+from vae_model.sound.phase import STEPS
+from vae_model.sound.synthesis import SAMPLE_RATE, sound_names, synthesise
 
 RESOLUTIONS = ((512, 240, 50), (1024, 600, 120), (2048, 1200, 240))
 """n_fft, window and hop of each resolution of the distance: Yamamoto, Song and Kim 2020, arXiv:1910.11480, table 1."""

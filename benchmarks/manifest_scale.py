@@ -24,10 +24,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.audio.sources import LISTING, Listing
 from pipelines.config import DatasetConfig
-from pipelines.dataset import MANIFEST, MANIFEST_FILE, RUNS, Dataset, Run, Shard, Sources, Split, open_dataset
-from pipelines.planning import Policy, compare
-from pipelines.sources import LISTING, Listing
+from pipelines.dataset.folder import MANIFEST, MANIFEST_FILE, RUNS, Dataset, Run, Shard, Sources, Split, open_dataset
+from pipelines.plan.changes import compare
+from pipelines.plan.policy import Policy
 
 _RUN = "000001-20260101T000000Z"
 _SOURCES_A_SHARD = 4000

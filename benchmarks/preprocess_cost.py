@@ -31,8 +31,8 @@ from common import (
     workspace,
 )
 
-from pipelines.building import ShardSummary
-from pipelines.dataset import open_dataset
+from pipelines.building.shards import ShardSummary
+from pipelines.dataset.folder import open_dataset
 
 HOURS = 1_000_000
 BUCKET = "measured"
@@ -77,7 +77,8 @@ def requests(inputs: Path, *flags: str) -> Counter[str]:
     from gcp_storage_emulator.server import RequestHandler
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
-    from google_cloud import storage_service
+
+    from tests.helpers.google_cloud import storage_service
 
     counts: Counter[str] = Counter()
 

@@ -14,8 +14,8 @@ import soxr
 from common import Report, link_recordings, note, options, preprocess, table, workspace
 from numpy.typing import NDArray
 
-from pipelines.dataset import open_dataset
-from pipelines.spectrogram import LogSpectrogramExtractor
+from pipelines.audio.spectrogram import LogSpectrogramExtractor
+from pipelines.dataset.folder import open_dataset
 
 # Little work a source, so that 300,000 of them end within minutes: what is held for each source is the same.
 SMALL = ["--segments", "first", "--segment-seconds", "0.1", "--sample-rate", "8000", "--frame-size", "64"]

@@ -26,7 +26,7 @@ from common import (
     workspace,
 )
 
-from pipelines.supervision import BUILDER_ENVIRONMENT
+from pipelines.building.supervision import BUILDER_ENVIRONMENT
 
 RIVALS = Path(__file__).resolve().parent / "rivals"
 REQUIREMENTS = {

@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 
 from common import Report, link_recordings, measure, note, options, preprocess, table, workspace
 
-from pipelines.audio import Padder, cut_segments, resample_alike
+from pipelines.audio.decoding import open_audio
+from pipelines.audio.loading import resample_alike
+from pipelines.audio.segments import Padder, cut_segments
+from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
+from pipelines.building.processing import Saver
+from pipelines.building.supervision import BUILDER_ENVIRONMENT
 from pipelines.config import PRESETS
-from pipelines.decoding import open_audio
-from pipelines.processing import Saver
-from pipelines.records import Record, serialize
-from pipelines.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
-from pipelines.supervision import BUILDER_ENVIRONMENT
+from pipelines.dataset.records import Record, serialize
 
 AT_ONCE = 64  # files that the pipeline resamples together
 T = TypeVar("T")

@@ -85,8 +85,8 @@ def rows(short_epochs: int) -> list[Row]:
 
 def fitted(row: Row, dataset: Path) -> tuple[dict[str, Any], Path]:
     """(what the row's model comes to on the held-out takes, its folder), trained and measured unless it was before."""
-    from vae_model.config import PRESETS
-    from vae_model.trainer import train_model
+    from vae_model.model_folder.config import PRESETS
+    from vae_model.training.trainer import train_model
 
     preset = PRESETS["default"]
     model, train = (_changed(config, COMMON | row.changes) for config in (preset.model, preset.train))
@@ -112,13 +112,13 @@ def _changed(config: Any, changes: dict[str, Any]) -> Any:
 
 def measured(folder: Path, dataset_folder: Path, probes: bool) -> dict[str, Any]:
     """Held-out figures of a trained model."""
-    from pipelines.dataset import open_dataset
-    from vae_model.autoencoder import load_model
-    from vae_model.bundle import Bundle
-    from vae_model.evaluation import batches, training_sample
-    from vae_model.metrics import ErrorSums, PosteriorSums
-    from vae_model.model_folder import MODEL_FILE
-    from vae_model.vae import wrap
+    from pipelines.dataset.folder import open_dataset
+    from vae_model.evaluation.batches import batches, training_sample
+    from vae_model.evaluation.metrics import ErrorSums, PosteriorSums
+    from vae_model.model_folder.bundle import Bundle
+    from vae_model.model_folder.folder import MODEL_FILE
+    from vae_model.vae.autoencoder import load_model
+    from vae_model.vae.variational import wrap
 
     autoencoder = wrap(load_model(folder / MODEL_FILE, compiled=False))
     value_range = Bundle.load(folder).value_range
@@ -150,7 +150,7 @@ def measured(folder: Path, dataset_folder: Path, probes: bool) -> dict[str, Any]
 
 def probed(train: np.ndarray, train_labels: Any, features: np.ndarray, labels: list[Any]) -> dict[str, float]:
     """Accuracy of a linear probe for each label."""
-    from vae_model.probes import linear_probe
+    from vae_model.evaluation.probes import linear_probe
 
     accuracies = {}
     for name in train_labels:
@@ -161,11 +161,11 @@ def probed(train: np.ndarray, train_labels: Any, features: np.ndarray, labels: l
 
 def baselines(dataset_folder: Path) -> list[list[str]]:
     """Lines of the table for what learns nothing deep."""
-    from pipelines.dataset import open_dataset
-    from vae_model.baselines import LabelMeans, PrincipalComponents
-    from vae_model.bundle import ValueRange
-    from vae_model.evaluation import batches, training_sample
-    from vae_model.metrics import ErrorSums
+    from pipelines.dataset.folder import open_dataset
+    from vae_model.evaluation.baselines import LabelMeans, PrincipalComponents
+    from vae_model.evaluation.batches import batches, training_sample
+    from vae_model.evaluation.metrics import ErrorSums
+    from vae_model.model_folder.value_range import ValueRange
 
     dataset = open_dataset(str(dataset_folder))
     value_range = ValueRange(-80.0, 0.0, per_record=True)
@@ -208,7 +208,7 @@ def line(name: str, found: dict[str, Any]) -> list[str]:
 
 def curve(folder: Path) -> str:
     """A training curve in a line: the reconstruction loss of some epochs, of a sampled z on the training takes."""
-    from vae_model.checkpoints import read_history
+    from vae_model.model_folder.history import read_history
 
     history = read_history(folder)
     picked = sorted({0, 1, 3, 7, 15, 23, 31, len(history) - 1})

@@ -15,13 +15,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from common import Measured, Report, link_recordings, measure, note, options, preprocess, table, workspace
 
-from pipelines import runs
+from pipelines.audio.sources import LISTING, Listing
 from pipelines.config import PRESETS
-from pipelines.dataset import ENTRY, MANIFEST, MANIFEST_FILE, RUNS, Dataset, Run, Shard, Sources, Split, open_dataset
-from pipelines.estimating import Estimator
-from pipelines.planning import Policy, compare, tasks
-from pipelines.runs import MaxFailures
-from pipelines.sources import LISTING, Listing
+from pipelines.dataset.folder import (
+    ENTRY,
+    MANIFEST,
+    MANIFEST_FILE,
+    RUNS,
+    Dataset,
+    Run,
+    Shard,
+    Sources,
+    Split,
+    open_dataset,
+)
+from pipelines.plan.changes import compare
+from pipelines.plan.estimating import Estimator
+from pipelines.plan.policy import MaxFailures, Policy
+from pipelines.plan.tasks import tasks
+from pipelines.runs import plan_files
 
 NEW_FILES = 30
 PER_SHARD = 1_000
@@ -79,7 +91,7 @@ def plan(folder: Path, known: int, new: int) -> None:
     changes = compare(listing, base, Policy(), config)
     compared = time.perf_counter()
     cut = tasks(changes, config, Estimator(changes.build, config), 64.0)
-    run = runs.plan_run(str(folder), base, config, listing, changes, cut, MaxFailures())
+    run = plan_files.plan_run(str(folder), base, config, listing, changes, cut, MaxFailures())
     ended = time.perf_counter()
     assert (changes.new, changes.unchanged, run.num_sources) == (new, known, new)
     print(json.dumps({"compare": compared - start, "plan": ended - compared, "shards": run.num_tasks}))

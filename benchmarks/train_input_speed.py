@@ -23,12 +23,12 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from pipelines.dataset import open_dataset  # noqa: E402
-from vae_model import data  # noqa: E402
-from vae_model.bundle import ValueRange  # noqa: E402
-from vae_model.config import PRESETS, Preset  # noqa: E402
-from vae_model.trainer import train_model  # noqa: E402
-from vae_model.vae import build  # noqa: E402
+from pipelines.dataset.folder import open_dataset  # noqa: E402
+from vae_model.model_folder.config import PRESETS, Preset  # noqa: E402
+from vae_model.model_folder.value_range import ValueRange  # noqa: E402
+from vae_model.training import data  # noqa: E402
+from vae_model.training.trainer import train_model  # noqa: E402
+from vae_model.vae.variational import build  # noqa: E402
 
 
 class EpochTimes(keras.callbacks.Callback):

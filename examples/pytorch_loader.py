@@ -19,8 +19,8 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from pipelines import store
-from pipelines.dataset import Shard, open_dataset
-from pipelines.records import Record, parse, read_frames
+from pipelines.dataset.folder import Shard, open_dataset
+from pipelines.dataset.records import Record, parse, read_frames
 
 SHUFFLE_RECORDS = 2048
 """Records that a worker shuffles among; the order of the shards is shuffled beside it."""

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.errors import SettingError
+from pipelines.errors import SettingError, require
 
 PAD_MODES = (
     "constant",
@@ -28,17 +28,10 @@ PAD_MODES = (
     "wrap",
 )
 """numpy's pad modes but `empty`, whose values are not defined and so would differ from run to run."""
-
 SEGMENTS = ("all", "first")
 DTYPES = ("float16", "float32", "uint8")
 TRAIN = "train"
 _SPLIT_NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-
-def require(condition: bool, name: str, value: Any, rule: str) -> None:
-    """Raise SettingError `name=value must be rule` unless `condition` holds."""
-    if not condition:
-        raise SettingError(f"{name}={value!r} must be {rule}")
 
 
 def _is_number(value: Any) -> bool:
@@ -239,3 +232,16 @@ PRESETS: dict[str, DatasetConfig] = {
     ),
 }
 """Named settings. `course` is the reference: 22,050 Hz, the first 0.74 s, frame 512, hop 256, 256 x 64 x 1, float32."""
+
+
+def split_of(source: str, config: DatasetConfig) -> str:
+    """The split of a source, from its relative path alone: the first pattern that matches, else a stable hash."""
+    for name, pattern in config.split_pattern:
+        if re.search(pattern, source):
+            return name
+    position = int.from_bytes(hashlib.sha256(source.encode()).digest()[:8], "big") / 2.0**64
+    for name, fraction in config.split:
+        if position < fraction:
+            return name
+        position -= fraction
+    return TRAIN

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import soundfile
+
 
 class AudioVaeError(Exception):
     """An expected failure. Its message names the argument or file, the rule and the value."""
@@ -69,3 +73,23 @@ CONTENT_ERRORS = (
     *(RuntimeError, ArithmeticError, MemoryError),
 )
 """What libraries may raise, beside their own errors, when they decode damaged files."""
+
+
+def require(condition: bool, name: str, value: Any, rule: str) -> None:
+    """Raise SettingError `name=value must be rule` unless `condition` holds."""
+    if not condition:
+        raise SettingError(f"{name}={value!r} must be {rule}")
+
+
+def stage_of(error: BaseException, stage: str) -> str:
+    """Where a source failed: `read`, not at this stage, when its store did not answer."""
+    return "read" if isinstance(error, Unreachable) else stage
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong, on one line, without the path that the caller names anyway."""
+    if isinstance(error, soundfile.LibsndfileError):
+        return error.error_string.strip().rstrip(".")
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")

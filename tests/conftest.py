@@ -15,10 +15,11 @@ import fsspec
 import numpy as np
 import pytest
 import soundfile
-from faulty_store import FaultyStore, running
+
+from tests.helpers.faulty_store import FaultyStore, running
 
 if TYPE_CHECKING:
-    from object_stores import Bucket
+    from tests.helpers.object_stores import Bucket
 
 ROOT = Path(__file__).resolve().parents[1]
 FSDD = ROOT.parent / "shared" / "data" / "fsdd" / "recordings"
@@ -94,7 +95,7 @@ def tone_dataset(tone_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def s3_server() -> Iterator[tuple[FaultyStore, int]]:
     """moto's S3 server, five names a page, behind a proxy that can fail; and the server's own port."""
     pytest.importorskip("moto", reason="moto is not installed: pip install -e '.[dev]'")
-    from object_stores import moto_server
+    from tests.helpers.object_stores import moto_server
 
     with moto_server(max_keys=5) as port, running(port) as proxy:
         yield proxy, port
@@ -105,7 +106,7 @@ def s3(
     s3_server: tuple[FaultyStore, int], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[Bucket]:
     """A new bucket; s3:// means that server while the test runs."""
-    from object_stores import AWS, Bucket, s3_client
+    from tests.helpers.object_stores import AWS, Bucket, s3_client
 
     proxy, port = s3_server
     for name, value in (AWS | {"AWS_ENDPOINT_URL": proxy.url, "PYTHONPATH": str(ROOT)}).items():

@@ -8,24 +8,24 @@ import sys
 from pipelines.errors import AudioVaeError
 
 COMMANDS = {
-    "preprocess": ("pipelines.preprocess", "turn folders of audio into a dataset, or bring one up to date"),
-    "info": ("pipelines.info", "show what is in a dataset"),
-    "browse": ("vae_model.browse", "write a page to see and hear what is in a dataset"),
-    "verify": ("pipelines.verify", "read every record of a dataset back and check it"),
-    "prune": ("pipelines.prune", "remove the folders of runs that a dataset no longer uses"),
-    "train": ("vae_model.train", "learn a model from a dataset"),
-    "evaluate": ("vae_model.evaluate", "measure a model on held-out sounds, beside simple predictors"),
-    "reconstruct": ("vae_model.reconstruct", "pass audio through a model and write what comes out"),
-    "generate": ("vae_model.generate", "write new sounds from a model"),
-    "interpolate": ("vae_model.interpolate", "write sounds on the way from one to another"),
-    "encode": ("vae_model.encode", "write the latents of audio files into a Parquet file"),
-    "decode": ("vae_model.decode", "write the sounds of latents in a Parquet file"),
-    "report": ("vae_model.reporting", "write a page to see and hear what a model learned"),
-    "export": ("vae_model.export", "write a model that takes waveforms, for TensorFlow alone"),
-    "app": ("vae_model.app", "open a local web page to play with a model"),
-    "rerun": ("vae_model.rerun", "all of it again as far as audio is new: for schedules"),
-    "watch": ("vae_model.watch", "do preprocess or rerun whenever new audio has come"),
-    "demo": ("vae_model.demo", "all of it, on sounds that it makes itself"),
+    "preprocess": ("pipelines.commands.preprocess", "turn folders of audio into a dataset, or bring one up to date"),
+    "info": ("pipelines.commands.info", "show what is in a dataset"),
+    "browse": ("vae_model.commands.browse", "write a page to see and hear what is in a dataset"),
+    "verify": ("pipelines.commands.verify", "read every record of a dataset back and check it"),
+    "prune": ("pipelines.commands.prune", "remove the folders of runs that a dataset no longer uses"),
+    "train": ("vae_model.commands.train", "learn a model from a dataset"),
+    "evaluate": ("vae_model.commands.evaluate", "measure a model on held-out sounds, beside simple predictors"),
+    "reconstruct": ("vae_model.commands.reconstruct", "pass audio through a model and write what comes out"),
+    "generate": ("vae_model.commands.generate", "write new sounds from a model"),
+    "interpolate": ("vae_model.commands.interpolate", "write sounds on the way from one to another"),
+    "encode": ("vae_model.commands.encode", "write the latents of audio files into a Parquet file"),
+    "decode": ("vae_model.commands.decode", "write the sounds of latents in a Parquet file"),
+    "report": ("vae_model.commands.report", "write a page to see and hear what a model learned"),
+    "export": ("vae_model.commands.export", "write a model that takes waveforms, for TensorFlow alone"),
+    "app": ("vae_model.commands.app", "open a local web page to play with a model"),
+    "rerun": ("vae_model.commands.rerun", "all of it again as far as audio is new: for schedules"),
+    "watch": ("vae_model.commands.watch", "do preprocess or rerun whenever new audio has come"),
+    "demo": ("vae_model.commands.demo", "all of it, on sounds that it makes itself"),
 }
 
 
@@ -56,9 +56,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"audio-vae: COMMAND={argv[0]!r} must be one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     if is_own_process and argv[0] in ("preprocess", "rerun"):
-        from pipelines import without_pandas
+        from pipelines.console import terminal
 
-        without_pandas.settle()
+        terminal.settle()
     module, _ = COMMANDS[argv[0]]
     try:
         status: int = importlib.import_module(module).main(argv[1:])

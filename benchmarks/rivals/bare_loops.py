@@ -17,8 +17,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from pipelines.audio import resample_alike
-from pipelines.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
+from pipelines.audio.loading import resample_alike
+from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
 
 SAMPLE_RATE, SECONDS, FRAME_SIZE, HOP_LENGTH = 22050, 0.74, 512, 256
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipelines.options import add_arguments
+from pipelines.request import add_arguments
 from vae_model.cli import main
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
-from test_rerun import files, write_config, write_sounds
+
+from tests.conftest import ROOT
+from tests.rerun.test_rerun import files, write_config, write_sounds
 
 pytestmark = pytest.mark.airflow
 

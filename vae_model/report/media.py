@@ -12,7 +12,6 @@ from PIL import Image
 
 # Nine equally spaced colours of magma (van der Walt and Smith): even steps in lightness, legible without hue.
 _MAGMA = ("000004", "1d1147", "51127c", "832681", "b73779", "e75263", "fc8961", "fec488", "fcfdbf")
-
 MAX_PIXELS = 512
 """A picture is at most so many pixels wide and high: of larger spectrograms it shows means."""
 

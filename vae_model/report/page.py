@@ -11,14 +11,13 @@ from typing import TypeAlias
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from vae_model.files import replacing
+from pipelines.store.files import replacing
 from vae_model.report import media
 from vae_model.report.blocks import Bars, Charts, Comparisons, Facts, Figures, Rows, Sound
 from vae_model.report.sound_map import SoundMap
 
 SPAN_DB = 80.0
 """How far under the loudest sound of a page its colour scale reaches."""
-
 Block: TypeAlias = Comparisons | SoundMap | Charts | Bars | Figures | Facts | Rows
 
 

@@ -14,7 +14,6 @@ from vae_model.report.blocks import Sound
 
 COLOURS = 10
 """As many classes of a label are told apart, the most frequent; the rest, and no label, is one more, grey."""
-
 _WIDTH, _HEIGHT, _MARGIN = 640, 440, 16
 
 

@@ -1,0 +1,1 @@
+"""From files to waveforms, segments and log-spectrograms; imports neither Beam, Arrow nor TensorFlow."""

@@ -1,0 +1,259 @@
+"""Which audio files there are: folders, files and buckets become one table, without opening any file."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import itertools
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines import store
+from pipelines.audio.formats import AUDIO_SUFFIXES, suffix_of
+from pipelines.errors import SettingError, WorkError, describe
+from pipelines.store import listing
+from pipelines.store.paths import local_path
+
+LISTING = pa.schema(
+    [
+        ("source", pa.string()),  # path relative to its input root, `/` separated
+        ("root", pa.string()),  # the input root, without a trailing `/`
+        ("size", pa.int64()),  # bytes
+        ("stamp", pa.string()),  # changes when the file does: modification time, ETag or generation
+        ("error", pa.string()),  # why it can't be read, null for a regular file
+    ]
+)
+_BATCH_ROWS = 1 << 14
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Sources in the order of their names (a table of schema LISTING), and how many other files there were."""
+
+    table: pa.Table
+    ignored: int
+    roots: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of names, sizes and stamps: another one when a file came, went or changed."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, LISTING) as stream:
+            stream.write_table(self.table.combine_chunks())
+        return hashlib.sha256(sink.getvalue()).hexdigest()
+
+
+class _Entry(NamedTuple):
+    source: str
+    size: int = 0
+    stamp: str = ""
+    error: str | None = None
+
+
+@dataclass
+class _Collector:
+    """Gathers entries into record batches, so that a million sources cost their bytes and no more."""
+
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    ignored: int = 0
+    _rows: list[tuple[str, str, int, str, str | None]] = field(default_factory=list)
+
+    def add(self, root: str, entries: Iterable[_Entry]) -> None:
+        for entry in entries:
+            if suffix_of(entry.source) not in AUDIO_SUFFIXES:
+                self.ignored += entry.error is None
+                continue
+            self._rows.append((entry.source, root, entry.size, entry.stamp, entry.error))
+            if len(self._rows) >= _BATCH_ROWS:
+                self._flush()
+
+    def _flush(self) -> None:
+        columns = zip(*self._rows, strict=True)
+        arrays = [pa.array(c, type=t.type) for c, t in zip(columns, LISTING, strict=True)]
+        self.batches.append(pa.record_batch(arrays, schema=LISTING))
+        self._rows = []
+
+    def table(self) -> pa.Table:
+        if self._rows:
+            self._flush()
+        return pa.Table.from_batches(self.batches, schema=LISTING).sort_by("source")
+
+
+def list_sources(inputs: Iterable[str]) -> Listing:
+    """List the audio files of folders, buckets and single files (a file's root is the folder that it lies in).
+
+    Nothing is opened. SettingError for an input that does not exist or for two files with one relative path.
+    """
+    collector = _Collector()
+    roots = []
+    for uri in inputs:
+        path = local_path(uri)
+        if path is not None:
+            root, entries = _local_entries(uri, path)
+        else:
+            root, entries = _remote_entries(uri)
+        collector.add(root, entries)
+        roots.append(canonical(uri))
+    table = collector.table()
+    _require_unique(table)
+    return Listing(table, collector.ignored, tuple(roots))
+
+
+def find_audio(inputs: Iterable[str]) -> list[str]:
+    """Paths or URIs of the audio files in folders and files; SettingError when an input holds none."""
+    found = []
+    for uri in inputs:
+        table = list_sources([uri]).table
+        if len(table) == 0:
+            raise SettingError(f"AUDIO {uri}: must be an audio file or a folder that holds one")
+        found += [store.join(row["root"], row["source"]) for row in table.select(["root", "source"]).to_pylist()]
+    return found
+
+
+def iterate(column: pa.ChunkedArray) -> Iterator[str]:
+    """The strings of a column, a part at a time."""
+    for chunk in column.chunks:
+        for start in range(0, len(chunk), 1 << 14):
+            yield from chunk.slice(start, 1 << 14).to_pylist()
+
+
+def canonical(uri: str) -> str:
+    """An input's name for later runs: absolute when local, and without a trailing `/`."""
+    path = local_path(uri)
+    return os.path.abspath(path) if path is not None else uri.rstrip("/")
+
+
+def covers(inputs: Iterable[str], earlier: str) -> bool:
+    """Whether one of the inputs is `earlier` or a folder around it."""
+    return any(earlier == uri or earlier.startswith(uri.rstrip("/") + "/") for uri in inputs)
+
+
+def _require_unique(table: pa.Table) -> None:
+    names = table["source"]
+    if len(names) < 2:
+        return
+    same = pc.equal(names.slice(1), names.slice(0, len(names) - 1))
+    position = pc.index(same, True).as_py()
+    if position >= 0:
+        first, second = (store.join(table["root"][i].as_py(), names[i].as_py()) for i in (position, position + 1))
+        raise SettingError(f"INPUT {first} and {second}: two files must not have one relative path")
+
+
+def _local_entries(uri: str, path: str) -> tuple[str, Iterator[_Entry]]:
+    path = os.path.abspath(path)
+    if not os.path.lexists(path):
+        raise SettingError(f"INPUT {uri}: must exist")
+    if os.path.isdir(path):
+        return path, _walk(path, "", frozenset())
+    folder, name = os.path.split(path)
+    return folder, iter([_local_file(name, path)])
+
+
+def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[_Entry]:
+    """Files below a folder. Links to folders are followed, but never into a folder that is being walked already."""
+    try:
+        status = os.stat(folder)
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise WorkError(f"INPUT {folder}: cannot be listed: {error.strerror}") from error
+    identity = (status.st_dev, status.st_ino)
+    if identity in above:
+        return
+    for entry in entries:
+        name = prefix + entry.name
+        if _is_folder(entry):
+            if suffix_of(entry.name) in AUDIO_SUFFIXES:
+                yield _Entry(name, error="is a folder")
+            yield from _walk(entry.path, name + "/", above | {identity})
+        else:
+            yield _local_file(name, entry.path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _local_file(source: str, path: str) -> _Entry:
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        readable = os.fsencode(source).decode("utf-8", "backslashreplace")
+        return _Entry(readable, error="its name is not UTF-8")
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return _Entry(source, error="is a link to nothing" if os.path.islink(path) else "vanished while listing")
+    except OSError as error:
+        return _Entry(source, error=error.strerror)
+    if not stat.S_ISREG(status.st_mode):
+        return _Entry(source, error="is no regular file")
+    return _Entry(source, status.st_size, str(status.st_mtime_ns))
+
+
+def _remote_entries(uri: str) -> tuple[str, Iterator[_Entry]]:
+    """A file when its name has a sound's suffix and it is one, else a folder."""
+    if suffix_of(uri) in AUDIO_SUFFIXES and (file := _told(uri, lambda: listing.one_file(uri))):
+        return uri.rsplit("/", 1)[0], iter([_Entry(*file)])
+    items = _remote_items(uri)
+    first = next(items, None)
+    if first is None and not store.exists(uri):
+        raise SettingError(f"INPUT {uri}: must exist")
+    return uri.rstrip("/"), itertools.chain([first] if first else [], items)
+
+
+def _remote_items(uri: str) -> Iterator[_Entry]:
+    items = listing.files(uri)
+    while item := _told(uri, lambda: next(items, None)):
+        yield _Entry(*item)
+
+
+def _told(uri: str, action: Callable[[], listing.Item | None]) -> listing.Item | None:
+    try:
+        return action()
+    except FileNotFoundError as error:
+        raise SettingError(f"INPUT {uri}: must exist: {error.strerror or error}") from error
+    except PermissionError as error:
+        raise SettingError(f"INPUT {uri}: must be readable: {error.strerror or error}") from error
+    except OSError as error:
+        raise WorkError(f"INPUT {uri}: cannot be listed: {error.strerror or error}") from error
+
+
+_CHUNK_BYTES = 1 << 20
+
+
+def sha256_of(uri: str) -> str:
+    """The digest of a file in hexadecimal, read in pieces."""
+    digest = hashlib.sha256()
+    with store.open_read(uri) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def add_checksums(table: pa.Table) -> pa.Table:
+    """A listing whose stamps read `<stamp> sha256:<digest>`; a file that can't be read gets an error instead."""
+    rows = table.select(["root", "source", "stamp", "error"]).to_pylist()
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        stamps, errors = zip(*pool.map(_checked, rows), strict=True) if rows else ((), ())
+    for name, values in (("stamp", stamps), ("error", errors)):
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values, pa.string()))
+    return table
+
+
+def _checked(row: dict[str, Any]) -> tuple[str, str | None]:
+    """Stamp and error of a listed file after its content was read."""
+    if row["error"]:
+        return row["stamp"], row["error"]
+    try:
+        return f"{row['stamp']} sha256:{sha256_of(store.join(row['root'], row['source']))}", None
+    except OSError as error:
+        return row["stamp"], describe(error)

@@ -1,0 +1,1 @@
+"""One shard built, in a child process that may crash or hang without harm."""

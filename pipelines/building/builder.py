@@ -1,0 +1,105 @@
+"""The child process that builds shards: requests on standard input, one JSON line for each on standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+from pipelines.building.counters import PROGRESS_FILE, Progress
+from pipelines.building.shards import NOBODY, build_shard, copy_shard
+from pipelines.building.task import task_from_dict
+from pipelines.config import DatasetConfig
+from pipelines.errors import AudioVaeError
+
+
+def _requests(folder: str) -> Iterator[dict[str, Any]]:
+    """The lines of standard input. A thread reads them, so that the end of the parent ends this process at once."""
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin.buffer:
+            lines.put(line)
+        _leave(folder, 0)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        yield json.loads(lines.get())
+
+
+def _leave(folder: str, status: int) -> None:
+    """End this process and remove its folder, and the one above when it is the last in there.
+
+    At once, because an interpreter that shuts down while a thread reads standard input aborts.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(folder))
+    os._exit(status)
+
+
+def main() -> None:
+    """The child: build one task after the other."""
+    folder, config_json = sys.argv[1:]
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a decoder prints must not mix with the replies
+    requests = _requests(folder)
+    progress = Progress(os.path.join(folder, PROGRESS_FILE))
+    config = DatasetConfig.from_dict(json.loads(config_json))
+    replies.write(b"{}\n")
+    replies.flush()
+    for request in requests:
+        reply = _build(config, progress, request)
+        replies.write(json.dumps(reply).encode() + b"\n")
+        replies.flush()
+
+
+def _build(config: DatasetConfig, progress: Progress, request: dict[str, Any]) -> dict[str, Any]:
+    task = task_from_dict(request["task"])
+    before = progress.read()
+    done = {"ticks": before["ticks"], "seconds": 0.0, "index": NOBODY, "last": 0.0, "sources": 0}
+
+    def watch(index: int, seconds: float) -> None:
+        if index != done["index"]:
+            done["seconds"] += done["last"]
+            done["index"] = index
+        done["last"] = seconds
+        done["ticks"] += 1
+        done["sources"] = max(done["sources"], index)
+        total = done["seconds"] + seconds
+        progress.write(ticks=done["ticks"], index=index, task_sources=done["sources"], task_seconds=total)
+
+    try:
+        if task.copy_of is not None:
+            built = copy_shard(task, request["dataset"], request["run"], config.dtype)
+        else:
+            failed = {int(index): tuple(reason) for index, reason in request["failed"].items()}
+            built = build_shard(task, config, request["run"], failed, watch)  # type: ignore[arg-type]
+    except AudioVaeError as error:
+        return {"error": str(error)}
+    finally:
+        progress.write(index=NOBODY, task_sources=0, task_seconds=0.0)
+    seconds = before["seconds"] + built.summary.seconds
+    progress.write(sources=before["sources"] + len(task.sources), seconds=seconds, shards=before["shards"] + 1)
+    return {"summary": vars(built.summary), "rows": built.rows}
+
+
+def _run() -> None:
+    """Run `main`; an error in it is told on standard error, and ends the process."""
+    try:
+        main()
+    except BaseException:  # noqa: BLE001 - told and ended below
+        traceback.print_exc()
+        sys.stderr.flush()
+        _leave(sys.argv[1], 1)
+
+
+if __name__ == "__main__":
+    _run()

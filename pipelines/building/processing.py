@@ -1,0 +1,202 @@
+"""The steps put together: files become records in one TFRecord file. Needs neither Beam nor TensorFlow."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
+
+import google_crc32c
+import numpy as np
+
+from pipelines.audio.loading import Loader, loader_of
+from pipelines.audio.segments import Padder, cut_segments, valid_frames
+from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
+from pipelines.config import DatasetConfig
+from pipelines.dataset.records import Record, frame, serialize
+from pipelines.errors import CONTENT_ERRORS, SourceError, describe, require, stage_of
+from pipelines.store import join
+
+Row = dict[str, Any]
+"""What became of a source: status, num_segments, seconds, min_db, max_db, or error_stage and error."""
+Watch = Callable[[float], object]
+"""Called with the seconds of a source done so far, at least once a segment: a sign of life."""
+
+
+class Saver:
+    """Writes records to one TFRecord file open for writing and reading, and keeps what a dataset says of it.
+
+    num_examples, num_bytes and crc32c are those of the file so far; min_db and max_db the range of its records.
+    """
+
+    def __init__(self, file: BinaryIO, dtype: str = "float16") -> None:
+        self._file = file
+        self._dtype = dtype
+        self.num_examples = 0
+        self.num_bytes = 0
+        self.crc32c = 0
+        self.min_db = float("inf")
+        self.max_db = float("-inf")
+
+    def save(self, record: Record) -> None:
+        """Append a record."""
+        self.save_serialized(serialize(record, self._dtype))
+        self.min_db = min(self.min_db, record.min_db)
+        self.max_db = max(self.max_db, record.max_db)
+
+    def save_serialized(self, serialized: bytes) -> None:
+        """Append a record that is serialized already."""
+        entry = frame(serialized)
+        self._file.write(entry)
+        self.num_examples += 1
+        self.num_bytes += len(entry)
+        self.crc32c = google_crc32c.extend(self.crc32c, entry)
+
+    def mark(self) -> tuple[int, int, int, float, float]:
+        """The state that `rollback` returns to."""
+        return self.num_examples, self.num_bytes, self.crc32c, self.min_db, self.max_db
+
+    def rollback(self, mark: tuple[int, int, int, float, float]) -> None:
+        """Take back all records since `mark`."""
+        self.num_examples, self.num_bytes, self.crc32c, self.min_db, self.max_db = mark
+        self._file.seek(self.num_bytes)
+        self._file.truncate()
+
+
+class PreprocessingPipeline:
+    """Load, cut, pad, extract, normalise and save, source by source.
+
+    segment_seconds: length of a segment, None for the loader's `duration` (then a file has one segment, its first).
+    segment_hop_seconds: start of one segment to the start of the next, None for no overlap. label_pattern: regular
+    expression whose named groups, searched in the relative path, become labels.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        padder: Padder,
+        extractor: LogSpectrogramExtractor,
+        normaliser: MinMaxNormaliser,
+        saver: Saver,
+        segment_seconds: float | None = None,
+        segment_hop_seconds: float | None = None,
+        label_pattern: str | None = None,
+    ) -> None:
+        seconds = segment_seconds or loader.duration
+        require(seconds is not None, "segment_seconds", seconds, "given when the loader has no duration")
+        require(loader.sample_rate is not None, "loader.sample_rate", None, "one rate for all files")
+        assert seconds is not None
+        assert loader.sample_rate is not None
+        self.loader = loader
+        self.padder = padder
+        self.extractor = extractor
+        self.normaliser = normaliser
+        self.saver = saver
+        self.sample_rate = loader.sample_rate
+        self.segment_samples = int(seconds * self.sample_rate)
+        self.hop_samples = int((segment_hop_seconds or seconds) * self.sample_rate)
+        self._label_pattern = re.compile(label_pattern) if label_pattern else None
+
+    @classmethod
+    def of(cls, config: DatasetConfig, saver: Saver) -> PreprocessingPipeline:
+        """The pipeline that makes the records of a dataset."""
+        audio, spectrogram = config.audio, config.spectrogram
+        return cls(
+            loader_of(audio),
+            Padder(audio.pad_mode),
+            LogSpectrogramExtractor(spectrogram.frame_size, spectrogram.hop_length, spectrogram.top_db),
+            MinMaxNormaliser(0.0, 1.0),
+            saver,
+            audio.segment_seconds,
+            audio.segment_hop_seconds,
+            config.label_pattern,
+        )
+
+    def process(self, audio_files_dir: str) -> dict[str, Row]:
+        """Save the records of every audio file in a directory tree, in the order of their relative paths.
+
+        Returns what became of each; a file that can't be used leaves no record and does not end the others.
+        """
+        from pipelines.audio.sources import list_sources  # it needs Arrow, which builders do without
+
+        table = list_sources([audio_files_dir]).table
+        rows = {}
+        for listed in table.to_pylist():
+            source, error = listed["source"], listed["error"]
+            rows[source] = failure("list", error) if error else self.process_source(source, listed["root"])
+        return rows
+
+    def fetch(self, sources: Iterable[tuple[str, str]]) -> None:
+        """Ask other stores for files, (source, root) each, before `preload`; see `Loader.fetch`."""
+        self.loader.fetch(join(root, source) for source, root in sources)
+
+    def preload(self, sources: Iterable[tuple[str, str]]) -> None:
+        """Load short files, (source, root) each, before `process_source` is called for them; see `Loader.preload`."""
+        self.loader.preload(join(root, source) for source, root in sources)
+
+    def process_source(self, source: str, root: str, watch: Watch = lambda seconds: None) -> Row:
+        """Save the records of one source, or none of them if it turns out to be damaged."""
+        mark = self.saver.mark()
+        count, low, high, end = 0, float("inf"), float("-inf"), 0
+        watch(0.0)
+        try:
+            for record, end in self._records(source, root):
+                self.saver.save(record)
+                count += 1
+                low, high = min(low, record.min_db), max(high, record.max_db)
+                watch(end / self.sample_rate)
+        except SourceError as error:
+            self.saver.rollback(mark)
+            return failure(error.stage, error.reason)
+        row = {"status": "written", "num_segments": count, "seconds": round(end / self.sample_rate, 6)}
+        return row | {"min_db": low, "max_db": high, "error_stage": None, "error": None}
+
+    def _records(self, source: str, root: str) -> Iterator[tuple[Record, int]]:
+        """The records of a source, each with the sample at which its sound ends.
+
+        SourceError for whatever a file's content makes libraries raise: writing is not among what happens here.
+        """
+        try:
+            yield from self._extracted(source, root)
+        except CONTENT_ERRORS as error:
+            raise SourceError(join(root, source), stage_of(error, "decode"), describe(error)) from error
+
+    def _extracted(self, source: str, root: str) -> Iterator[tuple[Record, int]]:
+        labels = self._labels(source)
+        blocks = self.loader.blocks(join(root, source))
+        for segment in cut_segments(blocks, self.segment_samples, self.hop_samples, self.sample_rate, self.padder):
+            with np.errstate(over="ignore", invalid="ignore"):
+                decibels = self.extractor.extract(segment.samples)
+            low, high = float(decibels.min()), float(decibels.max())
+            if not (math.isfinite(low) and math.isfinite(high)):
+                reason = f"the level at {segment.start_seconds:g} s is no finite number of decibels"
+                raise SourceError(join(root, source), "extract", reason)
+            record = Record(
+                spectrogram=self.normaliser.normalise(decibels),
+                min_db=low,
+                max_db=high,
+                source=source,
+                segment=segment.index,
+                start_seconds=segment.start_seconds,
+                valid_frames=valid_frames(segment.valid_samples, self.segment_samples, self.extractor.hop_length),
+                labels=labels,
+            )
+            yield record, segment.index * self.hop_samples + segment.valid_samples
+            if self.loader.duration is not None:
+                return
+
+    def _labels(self, source: str) -> dict[str, str]:
+        """Named groups of the label pattern; a source that it does not match has empty labels."""
+        if self._label_pattern is None:
+            return {}
+        match = self._label_pattern.search(source)
+        if match is None:
+            return dict.fromkeys(self._label_pattern.groupindex, "")
+        return {name: value or "" for name, value in match.groupdict().items()}
+
+
+def failure(stage: str, reason: str) -> Row:
+    """The row of a source that could not be used."""
+    nothing = {"num_segments": 0, "seconds": None, "min_db": None, "max_db": None}
+    return {"status": "failed", **nothing, "error_stage": stage, "error": reason}

@@ -1,0 +1,177 @@
+"""Build one shard: all sources of a task into one TFRecord file, which appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from pipelines import store
+from pipelines.building.processing import PreprocessingPipeline, Row, Saver, failure
+from pipelines.building.task import ShardTask
+from pipelines.config import DatasetConfig
+from pipelines.dataset.records import read_frames, source_of
+from pipelines.errors import StoreError, WorkError
+from pipelines.store.paths import local_path
+
+_PRELOADED = 64  # sources loaded ahead
+_HELD_BYTES = 1 << 24  # of them, where they are not local
+_SHORT_BYTES = 1 << 17  # of a file that is worth loading ahead: a few seconds
+
+
+@dataclass(frozen=True)
+class ShardSummary:
+    """What became of a shard: a few numbers, all that crosses a stage boundary of the pipeline.
+
+    seconds, min_db and max_db are over the sources decoded now, not over records copied from an older shard.
+    min_db and max_db are None when there is none.
+    """
+
+    shard: str
+    split: str
+    num_examples: int
+    num_bytes: int
+    crc32c: int
+    seconds: float = 0.0
+    written: int = 0
+    failed: int = 0
+    min_db: float | None = None
+    max_db: float | None = None
+
+
+@dataclass(frozen=True)
+class BuiltShard:
+    """A shard's summary and the manifest row of each source that was decoded or failed."""
+
+    summary: ShardSummary
+    rows: list[Row]
+
+
+Watch = Callable[[int, float], object]
+"""Called with (index of the source, its seconds done so far) at least once a segment: a sign of life."""
+NOBODY = -1
+"""The index while it is no source's fault that things take long: a store is asked, or a shard is sent to one."""
+
+
+def build_shard(
+    task: ShardTask,
+    config: DatasetConfig,
+    run_uri: str,
+    failed: Mapping[int, tuple[str, str]] | None = None,
+    watch: Watch = lambda index, seconds: None,
+) -> BuiltShard:
+    """Decode a task's sources into `run_uri/shard`, which appears whole or not at all.
+
+    failed: sources (by index) known to fail, with stage and reason, that are not tried. WorkError when the shard
+    cannot be written.
+    """
+    rows: list[Row] = []
+    with _shard_file(store.join(run_uri, task.shard)) as file:
+        saver = Saver(file, config.dtype)
+        pipeline = PreprocessingPipeline.of(config, saver)
+        group_end = 0
+        for index, (source, root, size, stamp) in enumerate(task.sources):
+            if index == group_end:
+                group_end = _group_end(task, index)
+                watch(NOBODY, 0.0)
+                pipeline.fetch(row[:2] for row in task.sources[index:group_end])
+                pipeline.preload(_short_sources(task, index, group_end, failed or {}, watch))
+            if failed and index in failed:
+                row = failure(*failed[index])
+            else:
+                row = pipeline.process_source(source, root, functools.partial(watch, index))
+            shard = task.shard if row["status"] == "written" else None
+            rows.append({"source": source, "size": size, "stamp": stamp, "split": task.split, "shard": shard, **row})
+        watch(NOBODY, 0.0)
+        _discard_if_empty(saver)
+    return BuiltShard(_summarise(task, saver, rows), rows)
+
+
+def _group_end(task: ShardTask, start: int) -> int:
+    """Where the sources end that are loaded ahead together; those on other stores are held in memory meanwhile."""
+    held = 0
+    for index, (_, root, size, _) in enumerate(task.sources[start : start + _PRELOADED], start):
+        held += 0 if local_path(root) is not None else min(size, store.WHOLE_BYTES)
+        if held > _HELD_BYTES and index > start:
+            return index
+    return min(start + _PRELOADED, len(task.sources))
+
+
+def _short_sources(
+    task: ShardTask, start: int, end: int, failed: Mapping[int, tuple[str, str]], watch: Watch
+) -> Iterator[tuple[str, str]]:
+    """The small files among these of a task, each with a sign of life before it is loaded."""
+    for index, (source, root, size, _) in enumerate(task.sources[start:end], start):
+        if size <= _SHORT_BYTES and index not in failed:
+            watch(index, 0.0)
+            yield source, root
+
+
+def copy_shard(task: ShardTask, dataset_uri: str, run_uri: str, dtype: str) -> BuiltShard:
+    """Copy the records of the sources that stay from an old shard, byte for byte, without decoding them."""
+    keep = frozenset(task.keep)
+    old = store.join(dataset_uri, task.copy_of or "")
+    with _shard_file(store.join(run_uri, task.shard)) as file:
+        saver = Saver(file, dtype)
+        with store.open_read(old) as records:
+            for serialized in read_frames(records, old):
+                if source_of(serialized) in keep:
+                    saver.save_serialized(serialized)
+        _discard_if_empty(saver)
+    return BuiltShard(_summarise(task, saver, []), [])
+
+
+def _summarise(task: ShardTask, saver: Saver, rows: list[Row]) -> ShardSummary:
+    written = [row for row in rows if row["status"] == "written"]
+    summary = ShardSummary(task.shard, task.split, saver.num_examples, saver.num_bytes, saver.crc32c)
+    return dataclasses.replace(
+        summary,
+        seconds=sum(row["seconds"] for row in written),
+        written=len(written),
+        failed=len(rows) - len(written),
+        min_db=min((row["min_db"] for row in written), default=None),
+        max_db=max((row["max_db"] for row in written), default=None),
+    )
+
+
+class _Discarded(Exception):
+    """The shard turned out to hold no record."""
+
+
+def _discard_if_empty(saver: Saver) -> None:
+    if saver.num_examples == 0:
+        raise _Discarded
+
+
+@contextlib.contextmanager
+def _shard_file(uri: str) -> Iterator[BinaryIO]:
+    """A seekable file that becomes the shard when the block ends; none is left without a record or on an error."""
+    path = local_path(uri)
+    folder = os.path.dirname(path) if path is not None else None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=".building-", dir=folder)
+        try:
+            with open(descriptor, "w+b", buffering=1 << 20) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if path is not None:
+                os.chmod(temporary, 0o644)
+                store.replace(temporary, path)
+            else:
+                store.put_file(Path(temporary), uri)
+        except _Discarded:
+            pass
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+    except StoreError:
+        raise  # it names the file
+    except OSError as error:
+        raise WorkError(f"{uri}: cannot be written: {error.strerror or error}") from error

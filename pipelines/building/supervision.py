@@ -1,0 +1,179 @@
+"""Shards are built in a process of their own, with a deadline: a decoder that hangs or crashes costs its file only.
+
+A worker keeps one light process (no Beam, no TensorFlow) and sends it one task after the other. The process counts
+what it has done in a small memory-mapped file; that is its sign of life, and what a progress display adds up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from pipelines.building.counters import PROGRESS_FILE, Progress
+from pipelines.building.shards import NOBODY, BuiltShard, ShardSummary
+from pipelines.building.task import ShardTask, task_to_dict
+from pipelines.config import DatasetConfig
+from pipelines.errors import WorkError
+
+_CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
+_POLL_SECONDS = 0.5
+_START_SECONDS = 300.0
+BUILDER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # glibc keeps freed memory for the next file: giving it back and taking it again costs a fifth of the time
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 26),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 26),
+}
+
+
+class _Children:
+    """The builders of this process. generation: how often all of them were ended."""
+
+    def __init__(self) -> None:
+        self.running: set[subprocess.Popen[bytes]] = set()
+        self.generation = 0
+
+
+_children = _Children()
+
+
+def end_children() -> None:
+    """End all builder processes of this process for good: the run is over."""
+    _children.generation += 1
+    for child in list(_children.running):
+        child.kill()
+        child.wait()
+
+
+class SupervisedBuilder:
+    """Builds shards in a child process.
+
+    timeout_seconds: without a sign of life for so long, the source at hand fails. progress_folder: a local folder to
+    count in, made if need be, None for a private one. Not safe for threads: one for each.
+    """
+
+    def __init__(self, config: DatasetConfig, timeout_seconds: float, progress_folder: str | None = None) -> None:
+        self.config = config
+        self.timeout_seconds = timeout_seconds
+        self._own_folder = None if progress_folder else tempfile.TemporaryDirectory(prefix="audio-vae-")
+        self._folder = progress_folder or self._own_folder.name  # type: ignore[union-attr]
+        self._child: subprocess.Popen[bytes] | None = None
+        self._generation = _children.generation
+
+    def build(self, task: ShardTask, dataset_uri: str, run_uri: str) -> BuiltShard:
+        """Build or copy a shard. WorkError when it can't be written; a source that can't be decoded becomes a row."""
+        failed: dict[int, tuple[str, str]] = {}
+        killed_at: set[int] = set()
+        while True:
+            reply = self._ask({"task": task_to_dict(task), "dataset": dataset_uri, "run": run_uri, "failed": failed})
+            if reply is not None:
+                if "error" in reply:
+                    raise WorkError(reply["error"])
+                return BuiltShard(ShardSummary(**reply["summary"]), reply["rows"])
+            index, reason, is_killed = self._end_child()
+            if is_killed and index not in killed_at:
+                killed_at.add(index)  # memory may have been short for another's sake: the source gets a second chance
+                continue
+            if index < 0 or index in failed:
+                raise WorkError(f"{run_uri}/{task.shard}: cannot be built: {reason}")
+            failed[index] = ("decode", reason)
+
+    def close(self) -> None:
+        """End the child process, unless others still read what it has counted: then it ends with this process."""
+        if self._own_folder is None:
+            return
+        if self._child is not None:
+            self._child.kill()
+            self._reap(self._child)
+            self._child = None
+        self._own_folder.cleanup()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._generation != _children.generation:
+            raise WorkError("the run has ended")
+        try:
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+            folder = tempfile.mkdtemp(dir=self._folder)
+            self._progress = Progress(os.path.join(folder, PROGRESS_FILE), create=True)
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
+        except OSError as error:
+            raise WorkError(f"{self._folder}: cannot be written: {error.strerror}") from error
+        source_root = str(Path(__file__).resolve().parents[2])
+        environment = os.environ | BUILDER_ENVIRONMENT | {"TMPDIR": folder}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [source_root, os.environ.get("PYTHONPATH")]))
+        child = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.building.builder", folder, json.dumps(self.config.to_dict())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the command alone, which then ends its children
+        )
+        _children.running.add(child)
+        self._wait_reply(child, starting=True)
+        return child
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """Send a task and wait for its result; None when the child hung or ended."""
+        if self._child is None:
+            self._child = self._start()
+        assert self._child.stdin is not None
+        try:
+            self._child.stdin.write(json.dumps(request).encode() + b"\n")
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            return None
+        return self._wait_reply(self._child)
+
+    def _wait_reply(self, child: subprocess.Popen[bytes], starting: bool = False) -> dict[str, Any] | None:
+        assert child.stdout is not None
+        ticks, since = -1, time.monotonic()
+        self._hung = False
+        while not select.select([child.stdout], [], [], _POLL_SECONDS)[0]:
+            counters = self._progress.read()
+            is_at_work = starting or counters["index"] >= 0
+            if counters["ticks"] != ticks:
+                ticks, since = counters["ticks"], time.monotonic()
+            elif is_at_work and time.monotonic() - since > (_START_SECONDS if starting else self.timeout_seconds):
+                self._hung = True
+                return None
+        line = child.stdout.readline()
+        return json.loads(line) if line else None
+
+    def _reap(self, child: subprocess.Popen[bytes]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # a request that it did not take
+            child.communicate()
+        _children.running.discard(child)
+
+    def _end_child(self) -> tuple[int, str, bool]:
+        """End a child that hung or ended by itself.
+
+        Returns the source that it was at (-1: not the source's fault), the reason, and whether the system killed it.
+        """
+        assert self._child is not None
+        child, self._child = self._child, None
+        if self._hung:
+            child.kill()
+        self._reap(child)
+        index = int(self._progress.read()["index"])
+        self._progress.write(index=NOBODY, task_sources=0, task_seconds=0.0)
+        if self._hung:
+            return index, f"no progress for {self.timeout_seconds:g} s (--decode-timeout-seconds)", False
+        if -child.returncode in _CRASHES:
+            return index, f"the decoder crashed ({signal.Signals(-child.returncode).name})", False
+        if -child.returncode == signal.SIGKILL:
+            return index, "the decoder was killed twice (SIGKILL), as when memory is short", True
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        reason = f"its process ended with status {child.returncode}" + (f": {said[-1]}" if said else "")
+        return -1, reason, False

@@ -1,0 +1,1 @@
+"""What a person at a terminal sees: one live line, lengths of time in words, signals as Ctrl-C."""

@@ -1,0 +1,1 @@
+"""The dataset folder and its records: written and read, described and checked."""

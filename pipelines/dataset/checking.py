@@ -1,0 +1,140 @@
+"""Checks shards and records against the manifest and the format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines import store
+from pipelines.dataset.folder import SCHEMA_FILE, Dataset, Shard, open_dataset
+from pipelines.dataset.records import read_frames, schema_pbtxt
+from pipelines.errors import NotThere, StoreError, WorkError
+
+_TOLERANCE_DB = 1e-3
+
+
+def check_bytes(shard: Shard, uri: str) -> list[str]:
+    """Length and checksums of the shard in a file, of the whole and of each record in it; empty when all fit."""
+    import google_crc32c
+
+    try:
+        with store.open_read(uri) as file:
+            length, crc = 0, 0
+            while chunk := file.read(1 << 20):
+                length += len(chunk)
+                crc = google_crc32c.extend(crc, chunk)
+        if length != shard.num_bytes:
+            return [f"has {length} bytes, dataset.json says {shard.num_bytes}"]
+        with store.open_read(uri) as file:
+            count = sum(1 for _ in read_frames(file, shard.path))
+    except FileNotFoundError:
+        return ["is missing"]
+    except OSError as error:
+        return [f"cannot be read: {error.strerror or error}"]
+    except WorkError as error:
+        return [str(error).removeprefix(f"{shard.path}: ")]
+    problems = [] if crc == shard.crc32c else [f"has CRC32C {crc}, dataset.json says {shard.crc32c}"]
+    if count != shard.num_examples:
+        problems.append(f"has {count} records, dataset.json says {shard.num_examples}")
+    return problems
+
+
+def check_records(batches: Iterable[pa.RecordBatch], rows: list[dict[str, Any]], dataset: Dataset) -> list[str]:
+    """Shape, values and range of each record, and count and range of each source against its manifest row."""
+    import numpy as np
+
+    spec = dataset.record
+    found: dict[str, tuple[int, float, float]] = {}
+    problems = []
+    for batch in batches:
+        columns = {name: pc.list_flatten(batch.column(name)) for name in ("source", "segment", "min_db", "max_db")}
+        arrays = pc.list_flatten(batch.column("spectrogram"))
+        for i, values in enumerate(zip(*(column.to_pylist() for column in columns.values()), strict=True)):
+            source, segment, low, high = values[0].decode(), *values[1:]
+            data = np.frombuffer(arrays[i].as_buffer(), dtype=np.dtype(spec.dtype).newbyteorder("<"))
+            name = f"{source} segment {segment}"
+            if data.size != np.prod(spec.shape):
+                problems.append(f"{name}: has {data.size} values, {spec.shape} are wanted")
+            elif spec.dtype != "uint8" and not (np.isfinite(data).all() and data.min() >= 0 and data.max() <= 1):
+                problems.append(f"{name}: has values outside [0, 1]")
+            if not (np.isfinite([low, high]).all() and low <= high):
+                problems.append(f"{name}: has the range {low} to {high} dB")
+            count, lowest, highest = found.get(source, (0, np.inf, -np.inf))
+            found[source] = count + 1, min(lowest, low), max(highest, high)
+    return problems + _compare(found, rows)
+
+
+def _compare(found: dict[str, tuple[int, float, float]], rows: list[dict[str, Any]]) -> list[str]:
+    problems = [
+        f"{source}: has records but no row in the manifest" for source in found.keys() - {r["source"] for r in rows}
+    ]
+    for row in rows:
+        count, low, high = found.get(row["source"], (0, 0.0, 0.0))
+        if count != row["num_segments"]:
+            problems.append(f"{row['source']}: has {count} records, the manifest says {row['num_segments']}")
+        elif abs(low - row["min_db"]) > _TOLERANCE_DB or abs(high - row["max_db"]) > _TOLERANCE_DB:
+            said = f"{row['min_db']:.3f} to {row['max_db']:.3f}"
+            problems.append(f"{row['source']}: has {low:.3f} to {high:.3f} dB, the manifest says {said} dB")
+    return problems
+
+
+def check_dataset(dataset: Dataset) -> list[str]:
+    """What `dataset.json`, the manifests and the schema say of each other, without reading a shard."""
+    problems = []
+    try:
+        rows = dataset.manifest(["source", "status", "num_segments", "min_db", "max_db"])
+    except WorkError as error:
+        return [str(error)]
+    status = rows["status"].to_pylist()
+    counts = status.count("written"), status.count("failed")
+    if counts != (dataset.sources.written, dataset.sources.failed) or sum(counts) != dataset.sources.found:
+        problems.append(f"the manifests have {counts[0]} written and {counts[1]} failed, not {dataset.sources}")
+    if pc.count_distinct(rows["source"]).as_py() != len(rows):
+        problems.append("a source has more than one row in the manifests")
+    low, high = pc.min(rows["min_db"]).as_py(), pc.max(rows["max_db"]).as_py()
+    if (low, high) != (dataset.min_db, dataset.max_db):
+        problems.append(
+            f"the manifests span {low} to {high} dB, dataset.json says {dataset.min_db} to {dataset.max_db}"
+        )
+    if (pc.sum(rows["num_segments"]).as_py() or 0) != dataset.num_examples:
+        problems.append(f"the manifests have {pc.sum(rows['num_segments'])} records, the shards {dataset.num_examples}")
+    problems += [
+        f"split {name}: num_examples={split.num_examples} is not the sum over its shards"
+        for name, split in dataset.splits.items()
+        if split.num_examples != sum(shard.num_examples for shard in split.shards)
+    ]
+    uri = store.join(dataset.uri, SCHEMA_FILE)
+    if not store.exists(uri) or store.read_bytes(uri).decode() != schema_pbtxt(dataset.record):
+        problems.append(f"{SCHEMA_FILE} is missing or not the schema of this dataset's records")
+    return problems
+
+
+def _record_batches(path: str, dataset: Dataset) -> Iterator[pa.RecordBatch]:
+    """The records of a shard in a local file, decoded by tfx-bsl."""
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+    from tfx_bsl.public import tfxio
+
+    text = store.read_bytes(store.join(dataset.uri, SCHEMA_FILE)).decode()
+    schema = text_format.Parse(text, schema_pb2.Schema())
+    reader = tfxio.TFExampleRecord([path], schema=schema, telemetry_descriptors=["audio-vae", "verify"])
+    yield from reader.RecordBatches(tfxio.RecordBatchesOptions(batch_size=64, num_epochs=1, shuffle=False))
+
+
+def check_shard(path: str, dataset_uri: str) -> list[str]:
+    """All problems of one shard, each with its path; records are decoded only when every checksum fits."""
+    dataset = open_dataset(dataset_uri)
+    shard = next(shard for shard in dataset.shards if shard.path == path)
+    try:
+        with store.local_copy(store.join(dataset.uri, path)) as local:
+            problems = check_bytes(shard, local)
+            if not problems:
+                rows = dataset.run_manifest(shard.run)
+                mine = rows.filter(pc.equal(rows["shard"], shard.name)).to_pylist()
+                problems = check_records(_record_batches(local, dataset), mine, dataset)
+    except StoreError as error:
+        problems = ["is missing" if isinstance(error, NotThere) else f"cannot be read: {error.strerror}"]
+    return [f"{path}: {problem}" for problem in problems]

@@ -1,0 +1,290 @@
+"""The dataset folder: open it, read its records and manifests, name its files. Needs neither TensorFlow nor Beam.
+
+    DATASET/dataset.json                       the only entry point; replaced atomically, last
+    DATASET/schema.pbtxt                       tensorflow-metadata Schema of a record
+    DATASET/runs/<number>-<utc>/manifest.parquet, train-00000.tfrecord, ...
+
+What `dataset.json` does not name does not exist: a shard in a run's folder that was replaced by a later run, a run that
+was never committed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines import store
+from pipelines.config import DatasetConfig
+from pipelines.dataset.records import Record, RecordSpec, parse, read_frames
+from pipelines.errors import SettingError, Unreachable, WorkError
+from pipelines.store.paths import local_path
+
+FORMAT_VERSION = 1
+ENTRY = "dataset.json"
+SCHEMA_FILE = "schema.pbtxt"
+RUNS = "runs"
+MANIFEST_FILE = "manifest.parquet"
+_TABLES_AT_ONCE = 64
+_RUN_NAME = re.compile(r"([0-9]+)-[0-9]{8}T[0-9]{6}Z")
+MANIFEST = pa.schema(
+    [
+        ("source", pa.string()),
+        ("size", pa.int64()),
+        ("stamp", pa.string()),
+        ("status", pa.string()),
+        ("split", pa.string()),
+        ("shard", pa.string()),
+        ("num_segments", pa.int64()),
+        ("seconds", pa.float64()),
+        ("min_db", pa.float64()),
+        ("max_db", pa.float64()),
+        ("error_stage", pa.string()),
+        ("error", pa.string()),
+    ]
+)
+"""A row a source. shard is a file name in the run's folder, null for a source that failed."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A TFRecord file. path is relative to the dataset folder; crc32c is that of the whole file, an unsigned number."""
+
+    path: str
+    num_examples: int
+    num_bytes: int
+    crc32c: int
+
+    @property
+    def run(self) -> str:
+        """The name of the run's folder that holds it."""
+        return self.path.split("/")[1]
+
+    @property
+    def name(self) -> str:
+        """Its file name."""
+        return self.path.rsplit("/", 1)[1]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A named part of the dataset. seconds: length of the sources in it."""
+
+    num_examples: int
+    seconds: float
+    shards: tuple[Shard, ...]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Counts of sources: found = written + failed. removed: those that left, over all runs. ignored: other files."""
+
+    found: int
+    written: int
+    failed: int
+    removed: int
+    ignored: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """A committed run that still has a part in the dataset, with what it did itself."""
+
+    name: str
+    inputs: tuple[str, ...]
+    sources: Sources
+    num_examples: int
+
+    @property
+    def number(self) -> int:
+        """Its position in the order of runs, from 1."""
+        return run_number(self.name)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What `dataset.json` says. min_db and max_db are the global range, over all records."""
+
+    uri: str
+    config: DatasetConfig
+    min_db: float
+    max_db: float
+    splits: dict[str, Split]
+    sources: Sources
+    runs: tuple[Run, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the settings."""
+        return self.config.fingerprint
+
+    @property
+    def record(self) -> RecordSpec:
+        """What every record has in common."""
+        return RecordSpec.of(self.config)
+
+    @property
+    def shards(self) -> list[Shard]:
+        """All shards, split by split."""
+        return [shard for split in self.splits.values() for shard in split.shards]
+
+    @property
+    def num_examples(self) -> int:
+        """Records in all splits."""
+        return sum(split.num_examples for split in self.splits.values())
+
+    def split(self, name: str) -> Split:
+        """The split of a name; SettingError when the dataset has none."""
+        if name not in self.splits:
+            raise SettingError(f"split={name!r} must be one of {', '.join(self.splits)} in {self.uri}")
+        return self.splits[name]
+
+    def shard_uris(self, split: str) -> list[str]:
+        """Paths or URIs of a split's shards, in order."""
+        return [store.join(self.uri, shard.path) for shard in self.split(split).shards]
+
+    def records(self, split: str) -> Iterator[Record]:
+        """Read a split's records in order, without TensorFlow. WorkError names a shard that is damaged or missing."""
+        for uri in self.shard_uris(split):
+            yield from read_records(uri, self.record)
+
+    def run_uri(self, run: str) -> str:
+        """The folder of a run."""
+        return store.join(self.uri, RUNS, run)
+
+    def manifest(self, columns: list[str] | None = None) -> pa.Table:
+        """The row of every source in the dataset, over all runs, with a column `run` more.
+
+        A row counts when its shard is named in `dataset.json`, or, for a source that failed, when it is the last run's.
+        """
+        wanted = columns or MANIFEST.names
+        read = [*wanted, *({"shard", "status"} - set(wanted))]
+        tables = []
+        for run in self.runs:
+            rows = self.run_manifest(run.name, read)
+            named = pa.array([s.name for s in self.shards if s.run == run.name], pa.string())
+            live = pc.is_in(rows["shard"], value_set=named, skip_nulls=True)
+            if run is self.runs[-1]:
+                live = pc.or_(live, pc.equal(rows["status"], "failed"))
+            rows = rows.filter(live).select(wanted)
+            tables.append(rows.append_column("run", pa.array([run.name] * len(rows), pa.string()).dictionary_encode()))
+        return pa.concat_tables(tables).unify_dictionaries()
+
+    def run_manifest(self, run: str, columns: list[str] | None = None) -> pa.Table:
+        """The manifest of one run as it was written."""
+        uri = store.join(self.run_uri(run), MANIFEST_FILE)
+        try:
+            return read_parquet(uri, columns)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise WorkError(f"{uri}: must be a readable manifest: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of `dataset.json`."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "config": self.config.to_dict(),
+            "fingerprint": self.fingerprint,
+            "record": {"dtype": self.record.dtype, "shape": list(self.record.shape)},
+            "global_range": {"min_db": self.min_db, "max_db": self.max_db},
+            "splits": {name: dataclasses.asdict(split) for name, split in self.splits.items()},
+            "sources": dataclasses.asdict(self.sources),
+            "runs": [dataclasses.asdict(run) for run in self.runs],
+        }
+
+    def to_json(self) -> bytes:
+        """`dataset.json` as it is written."""
+        return (json.dumps(self.to_dict(), indent=1) + "\n").encode()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `dataset.json`: names this state of the dataset."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+
+def read_tables(uris: Iterable[str]) -> Iterator[pa.Table]:
+    """Read Parquet files one after the other. Small ones on another store are asked for many at a time."""
+    rest = iter(uris)
+    while group := list(islice(rest, _TABLES_AT_ONCE)):
+        pieces = store.first_pieces(group, store.START_BYTES)
+        for uri in group:
+            yield read_parquet(uri, first_piece=pieces.pop(uri, None))
+
+
+def read_parquet(uri: str, columns: list[str] | None = None, first_piece: bytes | None = None) -> pa.Table:
+    """Read a Parquet file. first_piece: its first `store.START_BYTES`, if they have been fetched already.
+
+    Reading ahead in threads would leave one that still holds a Python object, which aborts the interpreter at its end;
+    a local file is opened by Arrow itself.
+    """
+    path = local_path(uri)
+    if path is not None:
+        with pa.OSFile(path) as native:
+            return pq.read_table(native, columns=columns)
+    first_bytes = store.WHOLE_BYTES if first_piece is None else store.START_BYTES
+    with store.open_read(uri, first_bytes, first_piece) as file:
+        return pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False)
+
+
+def read_records(uri: str, spec: RecordSpec) -> Iterator[Record]:
+    """Read the records of one shard."""
+    try:
+        with store.open_read(uri) as file:
+            for serialized in read_frames(file, uri):
+                yield parse(serialized, spec)
+    except OSError as error:
+        raise WorkError(f"{uri}: must be a readable shard: {error.strerror or error}") from error
+
+
+def run_number(name: str) -> int:
+    """The number of a run's folder `<number>-<utc>`, -1 when the name is no run's."""
+    match = _RUN_NAME.fullmatch(name)
+    return int(match[1]) if match else -1
+
+
+def is_dataset(uri: str) -> bool:
+    """Whether a dataset was committed here."""
+    return store.exists(store.join(uri, ENTRY))
+
+
+def open_dataset(uri: str) -> Dataset:
+    """Open the dataset folder at a path or URI. SettingError when it is none or of another format version."""
+    entry = store.join(uri, ENTRY)
+    try:
+        values = json.loads(store.read_bytes(entry))
+    except FileNotFoundError as error:
+        raise SettingError(f"DATASET {uri}: must be a dataset folder, it has no {ENTRY}") from error
+    except Unreachable:
+        raise  # it may be there
+    except (OSError, ValueError) as error:
+        raise SettingError(f"DATASET {uri}: its {ENTRY} must be readable: {error}") from error
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if version != FORMAT_VERSION:
+        raise SettingError(f"DATASET {uri}: format_version={version} must be {FORMAT_VERSION}")
+    try:
+        return _from_dict(uri, values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SettingError(f"DATASET {uri}: its {ENTRY} must be whole, but {error!r}") from error
+
+
+def _from_dict(uri: str, values: dict[str, Any]) -> Dataset:
+    splits = {
+        name: Split(split["num_examples"], split["seconds"], tuple(Shard(**shard) for shard in split["shards"]))
+        for name, split in values["splits"].items()
+    }
+    runs = tuple(
+        Run(run["name"], tuple(run["inputs"]), Sources(**run["sources"]), run["num_examples"]) for run in values["runs"]
+    )
+    bounds = values["global_range"]
+    config = DatasetConfig.from_dict(values["config"])
+    return Dataset(
+        uri.rstrip("/"), config, bounds["min_db"], bounds["max_db"], splits, Sources(**values["sources"]), runs
+    )

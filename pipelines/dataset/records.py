@@ -1,0 +1,257 @@
+"""The one owner of the record format: `tf.train.Example` messages in TFRecord files, written and parsed.
+
+Importing TensorFlow costs a worker seconds, so messages are built with the protobuf library alone, from the three
+message types of `tensorflow/core/example/*.proto` declared below.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+import google_crc32c
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from pipelines.config import DatasetConfig
+from pipelines.errors import WorkError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+SPECTROGRAM = "spectrogram"
+MIN_DB = "min_db"
+MAX_DB = "max_db"
+SOURCE = "source"
+SEGMENT = "segment"
+START_SECONDS = "start_seconds"
+VALID_FRAMES = "valid_frames"
+LABEL_PREFIX = "label/"
+_LENGTH = struct.Struct("<Q")
+_CRC = struct.Struct("<I")
+_MAX_RECORD_BYTES = 1 << 31
+
+
+@dataclass(frozen=True)
+class RecordSpec:
+    """What every record of a dataset has in common.
+
+    dtype: float16, float32 or uint8. shape: (n_bins, n_frames, n_channels). labels: names of the label features.
+    """
+
+    dtype: str
+    shape: tuple[int, int, int]
+    labels: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, config: DatasetConfig) -> RecordSpec:
+        """The records that a dataset of these settings holds."""
+        return cls(config.dtype, config.record_shape, config.label_names)
+
+    @property
+    def array_bytes(self) -> int:
+        """Bytes of one stored spectrogram."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Record:
+    """One segment's normalised log-spectrogram, float32 (n_bins, n_frames, n_channels) in [0, 1], and its origin.
+
+    min_db, max_db: decibels that 0 and 1 stand for. source: path relative to its input root, `/` separated.
+    segment: its number in the source, from 0. start_seconds: where it begins in the source. valid_frames: frames before
+    padding begins.
+    """
+
+    spectrogram: NDArray[np.float32]
+    min_db: float
+    max_db: float
+    source: str
+    segment: int
+    start_seconds: float
+    valid_frames: int
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def _example_class() -> Any:
+    """The message class of `tensorflow.Example`, in a pool of its own so that it never meets TensorFlow's."""
+    types = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="audio_vae/example.proto", package="audio_vae", syntax="proto3")
+
+    def add_field(message: Any, name: str, number: int, kind: Any, repeated: bool = False) -> Any:
+        label = types.LABEL_REPEATED if repeated else types.LABEL_OPTIONAL
+        added = message.field.add(name=name, number=number, label=label)
+        if isinstance(kind, str):
+            added.type, added.type_name = types.TYPE_MESSAGE, f".audio_vae.{kind}"
+        else:
+            added.type = kind
+        return added
+
+    for name, kind in (
+        ("BytesList", types.TYPE_BYTES),
+        ("FloatList", types.TYPE_FLOAT),
+        ("Int64List", types.TYPE_INT64),
+    ):
+        add_field(file.message_type.add(name=name), "value", 1, kind, repeated=True)
+    feature = file.message_type.add(name="Feature")
+    feature.oneof_decl.add(name="kind")
+    for number, (name, message) in enumerate(
+        (("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List")), start=1
+    ):
+        add_field(feature, name, number, message).oneof_index = 0
+    features = file.message_type.add(name="Features")
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    add_field(entry, "key", 1, types.TYPE_STRING)
+    add_field(entry, "value", 2, "Feature")
+    add_field(features, "feature", 1, "Features.FeatureEntry", repeated=True)
+    add_field(file.message_type.add(name="Example"), "features", 1, "Features")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("audio_vae.Example"))
+
+
+_Example = _example_class()
+
+
+def encode_array(spectrogram: NDArray[np.float32], dtype: str) -> bytes:
+    """Bytes of a spectrogram in [0, 1]: little-endian, C order; uint8 stands for value / 255."""
+    if dtype == "uint8":
+        return np.rint(spectrogram * np.float32(255)).astype(np.uint8).tobytes()
+    return spectrogram.astype(np.dtype(dtype).newbyteorder("<"), copy=False).tobytes()
+
+
+def decode_array(data: bytes, spec: RecordSpec) -> NDArray[np.float32]:
+    """The inverse of `encode_array`: float32 of spec.shape. WorkError when the number of bytes does not fit."""
+    if len(data) != spec.array_bytes:
+        expected = f"{spec.dtype} {spec.shape} has {spec.array_bytes}"
+        raise WorkError(f"a record's spectrogram has {len(data)} bytes, {expected}")
+    array = np.frombuffer(data, dtype=np.dtype(spec.dtype).newbyteorder("<")).reshape(spec.shape)
+    values = array.astype(np.float32)
+    return values / np.float32(255) if spec.dtype == "uint8" else values
+
+
+def serialize(record: Record, dtype: str) -> bytes:
+    """The record as a serialized `tf.train.Example`; the same record always gives the same bytes."""
+    example = _Example()
+    feature = example.features.feature
+    feature[SPECTROGRAM].bytes_list.value.append(encode_array(record.spectrogram, dtype))
+    feature[MIN_DB].float_list.value.append(record.min_db)
+    feature[MAX_DB].float_list.value.append(record.max_db)
+    feature[SOURCE].bytes_list.value.append(record.source.encode())
+    feature[SEGMENT].int64_list.value.append(record.segment)
+    feature[START_SECONDS].float_list.value.append(record.start_seconds)
+    feature[VALID_FRAMES].int64_list.value.append(record.valid_frames)
+    for name, value in record.labels.items():
+        feature[LABEL_PREFIX + name].bytes_list.value.append(value.encode())
+    return bytes(example.SerializeToString(deterministic=True))
+
+
+def parse(serialized: bytes, spec: RecordSpec) -> Record:
+    """The inverse of `serialize`. WorkError when the message is no record of this spec."""
+    try:
+        feature = _Example.FromString(serialized).features.feature
+        return Record(
+            spectrogram=decode_array(feature[SPECTROGRAM].bytes_list.value[0], spec),
+            min_db=feature[MIN_DB].float_list.value[0],
+            max_db=feature[MAX_DB].float_list.value[0],
+            source=feature[SOURCE].bytes_list.value[0].decode(),
+            segment=feature[SEGMENT].int64_list.value[0],
+            start_seconds=feature[START_SECONDS].float_list.value[0],
+            valid_frames=feature[VALID_FRAMES].int64_list.value[0],
+            labels={name: feature[LABEL_PREFIX + name].bytes_list.value[0].decode() for name in spec.labels},
+        )
+    except (DecodeError, IndexError, UnicodeDecodeError) as error:
+        raise WorkError(f"a record is no tf.train.Example with the features of this dataset: {error}") from error
+
+
+def source_of(serialized: bytes) -> str:
+    """The source of a serialized record, without decoding its array."""
+    return str(_Example.FromString(serialized).features.feature[SOURCE].bytes_list.value[0].decode())
+
+
+def parse_batch(serialized: tf.Tensor, spec: RecordSpec) -> dict[str, tf.Tensor]:
+    """Parse a batch of serialized records inside a tf.data pipeline.
+
+    serialized: string (batch,). Returns `spectrogram` float32 (batch, n_bins, n_frames, n_channels) in [0, 1], and
+    (batch,) each of `min_db`, `max_db`, `start_seconds`, `segment`, `valid_frames`, `source` and `label/<name>`.
+    """
+    parsed = parse_stored(serialized, spec)
+    parsed[SPECTROGRAM] = to_float(parsed[SPECTROGRAM])
+    return parsed
+
+
+def parse_stored(serialized: tf.Tensor, spec: RecordSpec) -> dict[str, tf.Tensor]:
+    """`parse_batch` with spectrograms of the dtype that they are stored in."""
+    import tensorflow as tf
+
+    scalars = {MIN_DB: tf.float32, MAX_DB: tf.float32, START_SECONDS: tf.float32}
+    scalars |= {SEGMENT: tf.int64, VALID_FRAMES: tf.int64, SOURCE: tf.string, SPECTROGRAM: tf.string}
+    scalars |= {LABEL_PREFIX + name: tf.string for name in spec.labels}
+    parsed = tf.io.parse_example(serialized, {name: tf.io.FixedLenFeature([], kind) for name, kind in scalars.items()})
+    flat = tf.io.decode_raw(parsed[SPECTROGRAM], tf.dtypes.as_dtype(spec.dtype), fixed_length=None)
+    parsed[SPECTROGRAM] = tf.reshape(flat, [-1, *spec.shape])
+    return dict(parsed)
+
+
+def to_float(stored: tf.Tensor) -> tf.Tensor:
+    """Stored spectrograms, float16, float32 or uint8, as float32 in [0, 1]; uint8 stands for value / 255."""
+    import tensorflow as tf
+
+    values = tf.cast(stored, tf.float32)
+    return values / 255.0 if stored.dtype == tf.uint8 else values
+
+
+def _masked_crc(data: bytes) -> int:
+    crc = google_crc32c.value(data)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def frame(serialized: bytes) -> bytes:
+    """One TFRecord entry: length, its masked CRC32C, the data, its masked CRC32C (all little-endian)."""
+    length = _LENGTH.pack(len(serialized))
+    return b"".join((length, _CRC.pack(_masked_crc(length)), serialized, _CRC.pack(_masked_crc(serialized))))
+
+
+def read_frames(file: IO[bytes], name: str) -> Iterator[bytes]:
+    """Yield the data of each TFRecord entry of a file open for reading.
+
+    WorkError names the file and the byte where it is truncated or where a checksum does not fit.
+    """
+    position = 0
+    while header := file.read(_LENGTH.size + _CRC.size):
+        if len(header) < _LENGTH.size + _CRC.size:
+            raise WorkError(f"{name}: truncated at byte {position}")
+        (length,) = _LENGTH.unpack_from(header)
+        (length_crc,) = _CRC.unpack_from(header, _LENGTH.size)
+        if _masked_crc(header[: _LENGTH.size]) != length_crc or length > _MAX_RECORD_BYTES:
+            raise WorkError(f"{name}: the checksum of a record's length does not fit at byte {position}")
+        data = file.read(length)
+        trailer = file.read(_CRC.size)
+        if len(data) < length or len(trailer) < _CRC.size:
+            raise WorkError(f"{name}: truncated at byte {position}")
+        if _CRC.unpack(trailer)[0] != _masked_crc(data):
+            raise WorkError(f"{name}: the checksum of a record does not fit at byte {position}")
+        yield data
+        position += len(header) + length + _CRC.size
+
+
+def schema_pbtxt(spec: RecordSpec) -> str:
+    """The tensorflow-metadata Schema of a record, in text form."""
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    kinds = {SPECTROGRAM: "BYTES", MIN_DB: "FLOAT", MAX_DB: "FLOAT", SOURCE: "BYTES", SEGMENT: "INT"}
+    kinds |= {START_SECONDS: "FLOAT", VALID_FRAMES: "INT"}
+    kinds |= {LABEL_PREFIX + name: "BYTES" for name in spec.labels}
+    schema = schema_pb2.Schema()
+    for name, kind in kinds.items():
+        feature = schema.feature.add(name=name, type=schema_pb2.FeatureType.Value(kind))
+        feature.presence.min_fraction = 1.0
+        feature.value_count.min = feature.value_count.max = 1
+    return str(text_format.MessageToString(schema))

@@ -1,0 +1,69 @@
+"""Cuts what is to be built into shards: one task a shard, in a fixed order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.audio.sources import iterate
+from pipelines.building.task import ShardTask
+from pipelines.config import TRAIN, DatasetConfig, split_of
+from pipelines.plan.changes import Changes
+from pipelines.plan.estimating import Estimator
+
+_LEAST_SHARD_BYTES = 4e6
+_MOST_SOURCES = 2000  # in a shard, however small their records: a builder holds a row for each
+_SHARDS_WANTED = 16  # a run smaller than this many full shards is cut finer, so that all workers have work
+
+
+def tasks(changes: Changes, config: DatasetConfig, estimator: Estimator, shard_mb: float) -> Iterator[ShardTask]:
+    """Cut the work into shards, in a fixed order: copies of old shards first, then new sources by split and name."""
+    numbers: dict[str, int] = {}
+
+    def name(split: str) -> str:
+        numbers[split] = numbers.get(split, -1) + 1
+        return f"{split}-{numbers[split]:05d}.tfrecord"
+
+    for (split, run, shard), sources in _survivors(changes.carried):
+        yield ShardTask(name(split), split, copy_of=f"runs/{run}/{shard}", keep=sources)
+    by_split = _by_split(changes.build, config)
+    target = _shard_bytes(changes.build, estimator, shard_mb)
+    for split, rows in by_split:
+        pending: list[tuple[str, str, int, str]] = []
+        size = 0.0
+        for row in _rows(rows):
+            more = estimator.output_bytes(row[0], row[2])
+            if pending and (size + more > target or len(pending) == _MOST_SOURCES):
+                yield ShardTask(name(split), split, pending)
+                pending, size = [], 0.0
+            pending.append(row)
+            size += more
+        if pending:
+            yield ShardTask(name(split), split, pending)
+
+
+def _shard_bytes(build: pa.Table, estimator: Estimator, shard_mb: float) -> float:
+    total = math.fsum(estimator.output_bytes(row[0], row[2]) for row in _rows(build))
+    return min(shard_mb * 1e6, max(_LEAST_SHARD_BYTES, total / _SHARDS_WANTED))
+
+
+def _survivors(carried: pa.Table) -> Iterator[tuple[tuple[str, str, str], list[str]]]:
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for row in carried.select(["split", "run", "shard", "source"]).to_pylist():
+        groups.setdefault((row["split"], row["run"], row["shard"]), []).append(row["source"])
+    return iter(sorted(groups.items()))
+
+
+def _by_split(build: pa.Table, config: DatasetConfig) -> list[tuple[str, pa.Table]]:
+    """The sources of each split, train first, then in alphabetical order."""
+    splits = pa.array([split_of(source, config) for source in iterate(build["source"])], pa.string())
+    names = sorted(pc.unique(splits).to_pylist(), key=lambda name: (name != TRAIN, name))
+    return [(name, build.filter(pc.equal(splits, name))) for name in names]
+
+
+def _rows(table: pa.Table) -> Iterator[tuple[str, str, int, str]]:
+    for batch in table.select(["source", "root", "size", "stamp"]).to_batches(max_chunksize=1 << 14):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

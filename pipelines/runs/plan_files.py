@@ -1,0 +1,141 @@
+"""One run over a dataset folder, from its plan to its commit.
+
+A run's folder exists before the run does: only replacing `dataset.json`, the last thing that happens, makes it real.
+What a killed run leaves has a number above the last committed one, so the next run knows it and clears it away.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines import store
+from pipelines.audio.sources import Listing
+from pipelines.building.task import ShardTask, task_from_dict, task_to_dict
+from pipelines.config import DatasetConfig
+from pipelines.dataset.folder import MANIFEST, RUNS, Dataset
+from pipelines.errors import WorkError
+from pipelines.plan.changes import KEPT, Changes, kept_shards
+from pipelines.plan.policy import MaxFailures
+from pipelines.runs.fate import PLAN_FILE
+from pipelines.runs.folder import CARRIED_FILE, FAILED_FILE, PlannedRun, _new_folder
+
+if TYPE_CHECKING:
+    from pipelines.building.shards import BuiltShard
+    from pipelines.building.supervision import SupervisedBuilder
+
+
+def plan_run(
+    dataset_uri: str,
+    base: Dataset | None,
+    config: DatasetConfig,
+    listing: Listing,
+    changes: Changes,
+    tasks: Iterable[ShardTask],
+    max_failures: MaxFailures,
+    taken: Collection[str] = (),
+) -> PlannedRun:
+    """Write the plan of the next run into its folder, which has none of the names that are taken."""
+    name = _new_folder(dataset_uri, base.runs[-1].number + 1 if base else 1, taken)
+    digest = base.digest if base else None
+    inputs = _inputs(base, listing, changes)
+    run = PlannedRun(dataset_uri, name, config, digest, inputs, 0, len(changes.build))
+    num_tasks, new_names = 0, {}
+    with store.open_atomic(run.tasks_uri) as file:
+        for task in tasks:
+            file.write(json.dumps(task_to_dict(task)).encode() + b"\n")
+            num_tasks += 1
+            if task.copy_of is not None:
+                new_names[task.copy_of] = task.shard
+    _write_table(store.join(run.plan_uri, CARRIED_FILE), _renamed(changes.carried, new_names))
+    _write_table(store.join(run.plan_uri, FAILED_FILE), changes.failed.select(MANIFEST.names))
+    stays = pa.concat_tables([changes.kept, changes.carried.select(KEPT)])
+    range_ = pc.min_max(stays["min_db"]).as_py()["min"], pc.min_max(stays["max_db"]).as_py()["max"]
+    values = {
+        "kept": {split: list(map(dataclasses.asdict, s)) for split, s in kept_shards(base, changes).items()},
+        "kept_seconds": _seconds_by_split(stays),
+        "kept_sources": len(stays),
+        "kept_range": range_,
+        "listing_failures": len(changes.failed) - changes.failed_before,
+        "removed": changes.removed,
+        "removed_before": base.sources.removed if base else 0,
+        "ignored": listing.ignored,
+        "runs": [dataclasses.asdict(r) for r in (base.runs if base else ())],
+        "max_failures": dataclasses.asdict(max_failures),
+    }
+    store.write_bytes(store.join(run.plan_uri, PLAN_FILE), json.dumps(values).encode())
+    return dataclasses.replace(run, num_tasks=num_tasks)
+
+
+def _inputs(base: Dataset | None, listing: Listing, changes: Changes) -> tuple[str, ...]:
+    """All inputs that a source of this run may have come from: its own, and those of the runs it copies from."""
+    copied = set(pc.unique(changes.carried["run"]).to_pylist())
+    older = [uri for run in (base.runs if base else ()) if run.name in copied for uri in run.inputs]
+    return tuple(dict.fromkeys([*listing.roots, *older]))
+
+
+def _seconds_by_split(rows: pa.Table) -> dict[str, float]:
+    grouped = rows.group_by("split", use_threads=False).aggregate([("seconds", "sum")])
+    return dict(zip(grouped["split"].to_pylist(), grouped["seconds_sum"].to_pylist(), strict=True))
+
+
+def _renamed(carried: pa.Table, new_names: dict[str, str]) -> pa.Table:
+    """Rows of copied records under the name of their new shard, in the order of the shards."""
+    old = pc.binary_join_element_wise(carried["run"], carried["shard"], "/").to_pylist()
+    shards = pa.array([new_names[f"{RUNS}/{path}"] for path in old], pa.string())
+    rows = carried.set_column(MANIFEST.get_field_index("shard"), "shard", shards).select(MANIFEST.names)
+    return rows.sort_by([("shard", "ascending"), ("source", "ascending")])
+
+
+def _write_table(uri: str, table: pa.Table) -> None:
+    with store.open_atomic(uri) as file:
+        pq.write_table(table.cast(MANIFEST), file)
+
+
+def task_ranges(tasks_uri: str) -> Iterator[tuple[int, int]]:
+    """Offset and length of each line of the tasks file."""
+    offset = 0
+    try:
+        with store.open_read(tasks_uri) as file:
+            for line in file:
+                yield offset, len(line)
+                offset += len(line)
+    except FileNotFoundError as error:
+        raise _cleared_away(tasks_uri) from error
+
+
+def read_task(tasks_uri: str, offset: int, length: int) -> dict[str, Any]:
+    """One line of the tasks file."""
+    try:
+        values: dict[str, Any] = json.loads(store.read_range(tasks_uri, offset, length))
+    except FileNotFoundError as error:
+        raise _cleared_away(tasks_uri) from error
+    return values
+
+
+def _cleared_away(tasks_uri: str) -> WorkError:
+    return WorkError(f"{tasks_uri}: was cleared away meanwhile, by another run; run again")
+
+
+def build_task(run: PlannedRun, place: tuple[int, int], builder: SupervisedBuilder) -> BuiltShard:
+    """Do the task at (offset, length) of the tasks file, and leave its manifest rows for the commit."""
+    built = builder.build(task_from_dict(read_task(run.tasks_uri, *place)), run.dataset_uri, run.uri)
+    write_rows(run, built)
+    return built
+
+
+def write_rows(run: PlannedRun, built: BuiltShard) -> None:
+    """Put a shard's manifest rows beside the plan, where the commit finds them."""
+    if built.rows:
+        _write_table(rows_uri(run, built.summary.shard), pa.Table.from_pylist(built.rows, schema=MANIFEST))
+
+
+def rows_uri(run: PlannedRun, shard: str) -> str:
+    """Where a shard's manifest rows lie until the commit."""
+    return store.join(run.plan_uri, f"{shard}.rows.parquet")

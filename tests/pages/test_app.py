@@ -1,0 +1,178 @@
+"""The app: what it makes of sounds, what its server lets out, and the page in a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipelines.errors import SettingError, SourceError
+from tests.conftest import ROOT, tone
+from tests.evaluation.test_evaluate import CONFIG, tones
+from tests.helpers.browser import visiting
+from tests.helpers.dataset_writer import write_dataset
+from tests.pages.test_reporting import write_model
+from vae_model.commands import app
+from vae_model.pages.app_actions import Studio
+from vae_model.sound.generator import SoundGenerator
+
+RATE = 4000
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An untrained model of 0.25 s at 4 kHz."""
+    folder = tmp_path_factory.mktemp("app")
+    dataset = write_dataset(folder / "dataset", {"train": tones(40, 0)}, CONFIG)
+    return write_model(folder / "model", dataset)
+
+
+@pytest.fixture(scope="module")
+def studio(model: str) -> Studio:
+    return Studio(SoundGenerator.load(model))
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    soundfile.write(tmp_path / "mine.wav", tone(500, 0.6, 8000), 8000)
+    return tmp_path / "mine.wav"
+
+
+def test_directions_are_those_of_the_stored_covariance(studio: Studio) -> None:
+    autoencoder = studio.generator.autoencoder
+    factor = np.array(autoencoder.model.latent_distribution.factor)
+    eigenvalues = np.linalg.eigvalsh(factor @ factor.T)[::-1]
+    assert studio.directions == 3
+    moved = [studio._axes[number] for number in range(3)]
+    np.testing.assert_allclose([axis @ axis for axis in moved], eigenvalues, rtol=1e-4)
+    np.testing.assert_allclose(factor @ factor.T @ moved[0], eigenvalues[0] * moved[0], rtol=1e-3, atol=1e-6)
+    still, far = studio.move([0.0, 0.0, 0.0]), studio.move([3.0])
+    mean = autoencoder.decode(np.array(autoencoder.model.latent_distribution.mean)[None])[0]
+    picture = still.log_spectrograms["The model's sound"]
+    np.testing.assert_allclose(picture, studio.generator.denormalise(mean), atol=1e-3)
+    assert np.abs(far.log_spectrograms["The model's sound"] - picture).max() > 0
+
+
+def test_reconstruct_mix_and_generate(studio: Studio, sound: Path, tmp_path: Path) -> None:
+    heard = studio.reconstruct(str(sound))
+    assert len(heard.waveform) == 0.6 * RATE
+    assert list(heard.log_spectrograms) == ["What came in", "What the model makes of it"]
+    assert studio.picture(heard).width > studio.picture(studio.generate(1)).width
+    soundfile.write(tmp_path / "other.wav", tone(1200, 0.3, 8000), 8000)
+    ends = [studio.mix(str(sound), str(tmp_path / "other.wav"), part).waveform for part in (0.0, 1.0)]
+    assert [len(end) for end in ends] == [0.25 * RATE] * 2
+    np.testing.assert_array_equal(ends[0], studio.mix(str(sound), str(sound), 0.7).waveform)
+    np.testing.assert_array_equal(studio.generate(7).waveform, studio.generate(7).waveform)
+
+
+def test_what_is_no_sound_is_refused(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<b>")
+    with pytest.raises(SettingError, match=r"a file \.html is none of"):
+        studio.reconstruct(str(tmp_path / "page.html"))
+    (tmp_path / "broken.wav").write_text("no sound")
+    with pytest.raises(SourceError, match="Format not recognised"):
+        studio.reconstruct(str(tmp_path / "broken.wav"))
+
+
+def test_refusals(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingError, match=f"--host 127.0.0.1 --port {port} must be free"):
+            app.main([model, "--port", str(port)])
+    with pytest.raises(SettingError, match="--port=0 must be from 1 to 65535"):
+        app.main([model, "--port", "0"])
+    with pytest.raises(SettingError, match="must be the folder of a trained model"):
+        app.main([str(tmp_path)])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SettingError, match=r"needs Gradio: pip install 'audio-vae\[app\]'"):
+        app.main([model])
+
+
+@pytest.fixture(scope="module")
+def server(model: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The URL of a running app, and its process."""
+    pytest.importorskip("gradio", reason="needs gradio, the extra app")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "vae_model.cli", "app", model, "--port", str(port)]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        line = next((line for line in process.stderr if line.startswith("http")), "")
+        assert line, "the app ended before it was ready"
+        yield line.split()[0], process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+
+
+def status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "setup.py", "../../../../etc/passwd", f"{ROOT}/setup.py"])
+def test_no_file_of_the_machine_is_served(server: tuple[str, subprocess.Popen[str]], path: str) -> None:
+    url, _ = server
+    assert status(f"{url}/config") == 200
+    assert status(f"{url}/gradio_api/file={path}") == 403
+
+
+def test_too_large_an_upload_is_refused(server: tuple[str, subprocess.Popen[str]]) -> None:
+    content = b"0" * (app.MAX_UPLOAD_MB * 2**20 + 1)
+    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n' + content + b"\r\n--x--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    request = urllib.request.Request(f"{server[0]}/gradio_api/upload", part, headers)
+    with pytest.raises(urllib.error.HTTPError, match="413"):
+        urllib.request.urlopen(request, timeout=30)
+
+
+def test_an_upload_comes_back_as_sound(server: tuple[str, subprocess.Popen[str]], sound: Path, tmp_path: Path) -> None:
+    url, _ = server
+    with visiting() as visit:
+        visit.page.goto(url)
+        visit.page.set_input_files("#given input[type=file]", str(sound))
+        link = visit.page.locator("#reconstruction a[download]")
+        link.wait_for(timeout=30_000)
+        visit.page.locator("#reconstruction-picture img").wait_for(timeout=30_000)
+        with visit.page.expect_download() as download:
+            link.click()
+        download.value.save_as(tmp_path / "back.wav")
+        info = soundfile.info(tmp_path / "back.wav")
+        assert (info.format, info.samplerate, info.frames) == ("WAV", RATE, 0.6 * RATE)
+
+        visit.page.get_by_role("tab", name="Move").click()
+        slider = visit.page.locator("#direction-1 input[type=range]")
+        box = slider.bounding_box()
+        visit.page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
+        visit.page.locator("#moved a[download]").wait_for(timeout=30_000)
+        visit.page.get_by_role("tab", name="Generate").click()
+        visit.page.locator("#generate").click()
+        visit.page.locator("#generated a[download]").wait_for(timeout=30_000)
+        assert (visit.errors, visit.elsewhere) == ([], [])
+
+
+def test_a_file_that_is_no_sound_is_said_to_be_none(server: tuple[str, subprocess.Popen[str]], tmp_path: Path) -> None:
+    (tmp_path / "broken.wav").write_text("no sound")
+    with visiting() as visit:
+        visit.page.goto(server[0])
+        visit.page.set_input_files("#given input[type=file]", str(tmp_path / "broken.wav"))
+        message = visit.page.get_by_text(re.compile("This could not be used"))
+        message.first.wait_for(timeout=30_000)
+        assert "/tmp" not in message.first.inner_text()

@@ -1,0 +1,203 @@
+"""`audio-vae rerun`: what is new is taken in, trained on, compared and promoted; what isn't costs nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from pipelines.errors import WorkError
+from tests.conftest import ROOT, audio_vae
+from vae_model.commands import rerun
+from vae_model.model_folder.bundle import Bundle
+from vae_model.vae.autoencoder import Autoencoder
+
+SETTINGS: dict[str, Any] = {
+    "workspace": "work",
+    "inputs": ["sounds"],
+    "preprocess": {
+        "preset": "tiny",
+        "sample_rate": 4000,
+        "segment_seconds": 0.25,
+        "frame_size": 64,
+        "hop_length": 64,
+        "split": "none",
+        "split_pattern": [r"test=[05]\.wav$"],
+        "workers": 1,
+    },
+    "train": {
+        "preset": "tiny",
+        "kind": "autoencoder",
+        "conv_filters": [8, 8, 16],
+        "latent_space_dim": 4,
+        "epochs": 2,
+        "learning_rate": 0.01,
+    },
+    "retrain": {"min_new_examples": 8, "epochs": 1},
+    "report": False,
+}
+
+
+def write_sounds(folder: Path, first: int, count: int, level: float = 1.0) -> None:
+    """Decaying noise, a fifth of it held out, each a little louder or quieter than the others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(first, first + count):
+        rng = np.random.default_rng(number)
+        noise = rng.uniform(0.2, 0.4) * np.exp(-np.arange(1000) / 250) * rng.uniform(-1, 1, 1000)
+        soundfile.write(folder / f"noise_{number:03d}.wav", (level * noise).astype(np.float32), 4000, subtype="FLOAT")
+
+
+def write_config(folder: Path, **changes: Any) -> Path:
+    """SETTINGS as a file, with sections or keys of them replaced."""
+    values = dict(SETTINGS)
+    for name, value in changes.items():
+        values[name] = values.get(name, {}) | value if isinstance(value, dict) else value
+    path = folder / "rerun.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], config: Path, *arguments: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert rerun.main([str(config), *arguments, "--json"]) == 0
+    values: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return values
+
+
+def statuses(values: dict[str, Any]) -> list[str]:
+    return [stage["status"] for stage in values["stages"].values()]
+
+
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Time stamp and content of every file."""
+    return {str(p): (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def without(folder: Path, *packages: str) -> dict[str, str]:
+    """An environment in which importing these packages fails."""
+    for name in packages:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / "__init__.py").write_text("raise ImportError('not wanted here')")
+    return dict(os.environ, PYTHONPATH=f"{folder}{os.pathsep}{ROOT}")
+
+
+def test_a_model_grows_with_the_audio(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sounds, work = tmp_path / "sounds", tmp_path / "work"
+    write_sounds(sounds, 0, 20)
+    config = write_config(tmp_path, report=True)
+
+    # The first time there is no model: one is trained from scratch and promoted.
+    first = run(capsys, config)
+    assert first["status"] == "done"
+    assert statuses(first) == ["done"] * 5
+    assert first["stages"]["preprocess"]["sources"]["written"] == 20
+    assert first["stages"]["train"]["from"] is None
+    assert first["stages"]["train"]["epochs"] == 2
+    assert first["stages"]["evaluate"]["candidate"]["num_examples"] == 4
+    assert first["stages"]["promote"]["reason"].startswith("promoted: the first model")
+    old = first["promoted"]
+    assert os.readlink(work / "models" / "current") == old
+    assert Path(first["model"]) == work / "models" / old
+    assert Autoencoder.load(work / "models" / "current").config.latent_space_dim == 4
+    assert "</html>" in (work / "report.html").read_text(encoding="utf-8")
+
+    # Nothing is new: no file changes, and neither TensorFlow nor Beam is imported.
+    before = files(work)
+    environment = without(tmp_path / "without", "tensorflow", "keras", "apache_beam")
+    again = audio_vae("rerun", config, "--json", environment=environment)
+    assert again.returncode == 0, again.stderr
+    values = json.loads(again.stdout)
+    assert values["status"] == "unchanged"
+    assert statuses(values) == ["skipped"] * 5
+    assert values["promoted"] == old
+    assert files(work) == before
+
+    # A few quiet sounds: too few to train, but they are measured, and what is different about them is said.
+    write_sounds(sounds, 20, 6, level=0.1)
+    few = run(capsys, config)
+    assert statuses(few) == ["done", "skipped", "done", "skipped", "done"]
+    assert few["stages"]["train"]["reason"].startswith("4 new training records, 8 wanted")
+    assert few["promoted"] == old
+    assert few["stages"]["evaluate"]["promoted"]["num_examples"] == 6
+    level = few["stages"]["evaluate"]["drift"]["level_db"]
+    assert (level["num_old"], level["num_new"]) == (20, 6)
+    assert level["new_mean"] - level["old_mean"] == pytest.approx(-20, abs=2)  # a tenth of the amplitude
+    assert level["notable"]
+    assert not few["stages"]["evaluate"]["drift"]["seconds"]["notable"]
+    assert few["stages"]["evaluate"]["drift"]["error_db"]["num_new"] == 2
+
+    # More: a model is trained from the last one, keeps its range, and is promoted.
+    write_sounds(sounds, 26, 8, level=0.1)
+    more = run(capsys, config)
+    assert more["stages"]["train"]["reason"].startswith("11 new training records, 8 wanted")
+    assert more["stages"]["train"]["from"] == old
+    assert more["stages"]["train"]["epochs"] == 1
+    compared = more["stages"]["evaluate"]
+    assert compared["promoted"]["model"] == old
+    assert compared["candidate"]["num_examples"] == compared["promoted"]["num_examples"] == 7
+    assert compared["candidate"]["rmse_db"] < compared["promoted"]["rmse_db"]
+    assert more["stages"]["promote"]["promoted"] is True
+    new = more["promoted"]
+    assert new != old
+    assert os.readlink(work / "models" / "current") == new
+    assert Bundle.load(work / "models" / new).value_range == Bundle.load(work / "models" / old).value_range
+
+    # A training that ruins the model: what it makes is not promoted, and not tried again.
+    write_sounds(sounds, 34, 10)
+    config = write_config(tmp_path, retrain={"learning_rate": 5.0}, promote={"keep_models": 1})
+    bad = run(capsys, config)
+    assert bad["status"] == "done"
+    assert bad["stages"]["promote"]["promoted"] is False
+    assert bad["stages"]["promote"]["reason"].startswith("not promoted: rmse_db ")
+    assert bad["promoted"] == new
+    assert os.readlink(work / "models" / "current") == new
+    rejected = bad["stages"]["train"]["model"]
+    kept = {new, rejected}  # the newest one, and the promoted one
+    assert {path.name for path in (work / "models").iterdir()} == kept | {"current"}
+    assert {path.stem for path in (work / "sources").iterdir()} == kept
+    assert run(capsys, config)["status"] == "unchanged"
+
+
+def test_stages_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a scheduler runs them that has a task for each; a stage before its time says what comes first."""
+    write_sounds(tmp_path / "sounds", 0, 20)
+    config = write_config(tmp_path)
+    with pytest.raises(WorkError, match=r"--stage train comes after preprocess, which has not been done: audio-vae"):
+        rerun.main([str(config), "--stage", "train", "--json"])
+    values = json.loads(capsys.readouterr().out)
+    assert values["status"] == "failed"
+    assert "comes after preprocess" in values["error"]
+    for stage in ("preprocess", "train", "evaluate", "promote", "report"):
+        values = run(capsys, config, "--stage", stage)
+        assert list(values["stages"]) == [stage]
+        assert (values["promoted"] is not None) == (stage in ("promote", "report"))
+    assert run(capsys, config)["status"] == "unchanged"
+    write_sounds(tmp_path / "sounds", 20, 5)
+    run(capsys, config, "--stage", "preprocess")
+    with pytest.raises(WorkError, match="comes after train, which has not seen the dataset as it is now"):
+        rerun.main([str(config), "--stage", "evaluate"])
+
+
+def test_what_ends_the_first_stage(tmp_path: Path) -> None:
+    """With the exit status of `preprocess`, one line, and nothing made."""
+    write_sounds(tmp_path / "sounds", 0, 3)
+    (tmp_path / "sounds" / "bad.wav").write_text("no sound")
+    for changes, status, message in (
+        ({"preprocess": {"max_failures": 0}}, 3, "1 of 4 sources failed"),
+        ({"beam": ["--runer=FlinkRunner"]}, 2, "rerun.yaml: beam: --runer=FlinkRunner must be an option of Beam's"),
+        ({"inputs": ["nowhere"]}, 2, "nowhere: must exist"),
+        ({"workspace": "rerun.yaml"}, 1, "rerun.yaml: cannot be made: File exists"),
+    ):
+        config = write_config(tmp_path, **changes)
+        done = audio_vae("rerun", config, "--json")
+        assert done.returncode == status, done.stderr
+        assert message in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+        assert done.stdout == "" or json.loads(done.stdout)["status"] == "failed"
+        assert not (tmp_path / "work" / "dataset").exists()

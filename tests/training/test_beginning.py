@@ -1,0 +1,78 @@
+"""`audio-vae train --from MODEL`: a training that begins at another model's weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
+from pipelines.dataset.folder import open_dataset
+from pipelines.errors import SettingError
+from tests.helpers.dataset_writer import noises, write_dataset
+from vae_model.commands import train
+from vae_model.model_folder.bundle import Bundle
+from vae_model.vae.variational import VAE
+
+CONFIG = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of 16 quiet sounds."""
+    top = tmp_path_factory.mktemp("old")
+    sounds = [0.1 * sound for sound in noises(16)]
+    dataset = write_dataset(top / "dataset", {"train": sounds}, CONFIG)
+    flags = ["--preset", "tiny", "--latent-space-dim", "8", "--reconstruction-weight", "5000", "--epochs", "1"]
+    assert train.main([dataset, "--output", str(top / "model"), *flags, "--json"]) == 0
+    return top / "model"
+
+
+@pytest.fixture
+def louder(tmp_path: Path) -> str:
+    """A dataset whose range goes beyond that of the model's."""
+    return write_dataset(tmp_path / "dataset", {"train": noises(24)}, CONFIG)
+
+
+def test_weights_range_and_settings_are_those_of_the_model(
+    old: Path, louder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "model"
+    # At such a rate, a step moves no weight by more than 1e-20; running statistics would move all the same.
+    still = ["--epochs", 1, "--learning-rate", 1e-20, "--norm-momentum", 0.999999999]
+    assert train.main([*map(str, [louder, "--from", old, "--output", folder, *still]), "--json"]) == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert result["epochs"] == 1
+    before, after = VAE.load(old), VAE.load(folder)
+    for was, now in zip(before.model.trainable_weights, after.model.trainable_weights, strict=True):
+        np.testing.assert_allclose(was.numpy(), now.numpy(), rtol=0, atol=1e-18)
+    sounds = np.random.default_rng(0).uniform(0, 1, (4, 32, 16, 1)).astype(np.float32)
+    np.testing.assert_allclose(before.encode(sounds)["mu"], after.encode(sounds)["mu"], atol=1e-5)
+    ours, theirs = Bundle.load(folder), Bundle.load(old)
+    assert ours.value_range == theirs.value_range
+    assert open_dataset(louder).max_db > ours.value_range.max_db + 6
+    assert ours.model.reconstruction_weight == 5000  # a preset's would be another
+    assert ours.train.batch_size == theirs.train.batch_size
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        (["--latent-space-dim", "4"], "latent_space_dim: 8 != 4"),
+        (["--preset", "default"], "conv_filters"),
+        (["--value-range", "record"], "value_range: 'global' != 'record'"),
+    ],
+)
+def test_another_architecture_is_refused(flags: list[str], names: str, old: Path, louder: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    with pytest.raises(SettingError, match=f"--from .* must be a model of the same architecture: .*{names}"):
+        train.main([louder, "--from", str(old), "--output", str(folder), *flags])
+    assert not folder.exists()
+
+
+def test_what_is_no_model_is_refused(louder: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"must be the folder of a trained model: no bundle\.json"):
+        train.main([louder, "--from", str(tmp_path), "--output", str(tmp_path / "model")])

@@ -1,0 +1,1 @@
+"""The commands on models: each parses its arguments, makes one call, and prints what came of it."""

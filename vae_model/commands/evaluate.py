@@ -1,0 +1,122 @@
+"""The command `audio-vae evaluate`: a model's figures on a split of a dataset, beside those of simple predictors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from pipelines.dataset.folder import open_dataset
+from pipelines.errors import require
+from vae_model.evaluation.batches import default_split
+from vae_model.model_folder.bundle import Bundle
+
+_COLUMNS = ("mse", "rmse_db", "rmse_above_floor_db", "log_spectral_distance_db")
+_NAMES = {"mean": "training mean", "mean_z": "the model, mean z", "sampled_z": "the model, sampled z"}
+_BAR = 24
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    result = argparse.ArgumentParser(
+        prog="audio-vae evaluate",
+        description="Measure a model on sounds: reconstruction error beside simple predictors', KL, active units, what "
+        "its latents tell of labels, and how close its sounds are to real ones. docs/metrics.md says what each is.",
+    )
+    result.add_argument("model", metavar="MODEL", help="folder that `audio-vae train` wrote")
+    result.add_argument("dataset", metavar="DATASET", help="dataset folder made with the model's settings")
+    result.add_argument("--split", metavar="S", help="which split (default: test if there is one, else validation)")
+    result.add_argument("--seed", type=int, default=0, metavar="N", help="of sampled latents and new sounds (0)")
+    result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    return result
+
+
+def main(argv: list[str]) -> int:
+    """Run the command. SettingError and WorkError are the caller's to print."""
+    arguments = parser().parse_args(argv)
+    require(0 <= arguments.seed < 2**31, "--seed", arguments.seed, "at least 0 and below 2**31")
+    bundle = Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
+    dataset = open_dataset(arguments.dataset)
+    bundle.check_fits(dataset, arguments.model)
+    split = arguments.split or default_split(dataset)
+    dataset.split(split)
+    from vae_model.runtime import prepare
+
+    prepare()
+    from vae_model.evaluation.evaluation import evaluate
+    from vae_model.sound.generator import SoundGenerator
+
+    generator = SoundGenerator.load(arguments.model)
+    figures = evaluate(generator.autoencoder, bundle, dataset, split, arguments.seed)
+    values = {"model": arguments.model, "dataset": dataset.uri, "split": split, **figures}
+    print(json.dumps(values) if arguments.json else text(values))
+    return 0
+
+
+def text(values: dict[str, Any]) -> str:
+    """The figures for people, on one screen."""
+    lines = [f"{values['num_examples']:,} examples of split {values['split']} of {values['dataset']}", ""]
+    lines += _error_lines(values)
+    if values["posterior"] is not None:
+        lines += ["", *_posterior_lines(values["posterior"])]
+    if values["probes"] is not None and values["probes"]["labels"]:
+        lines += ["", *_probe_lines(values["probes"]["labels"], values["posterior"])]
+    return "\n".join([*lines, "", *_frechet_lines(values["frechet"])])
+
+
+def _error_lines(values: dict[str, Any]) -> list[str]:
+    """Rows of predictors, the worst first."""
+    rows = {name: errors for name, errors in values["reconstruction"].items() if errors is not None}
+    baselines = values["baselines"]
+    if baselines is not None:
+        rows |= {name: errors for name, errors in baselines.items() if isinstance(errors, dict)}
+        groups = f"mean of each {' x '.join(baselines['labels'])}"
+    lines = [f"{'reconstruction error':<30}{'MSE':>10}{'RMSE dB':>10}{'sound dB':>10}{'LSD dB':>10}"]
+    for name, errors in sorted(rows.items(), key=lambda row: -row[1]["mse"]):
+        label = groups if name == "label_mean" else _NAMES.get(name, name.upper().replace("_", "-"))
+        label += " *" if name == values["decode"] else ""
+        cells = ["-" if errors[column] is None else f"{errors[column]:.2f}" for column in _COLUMNS[1:]]
+        lines.append(f"  {label:<28}{errors['mse']:>10.5f}" + "".join(f"{cell:>10}" for cell in cells))
+    lines.append("  * as the model reconstructs; sound dB: cells above their record's floor")
+    if baselines is None:
+        lines.append("  no baselines and probes: the dataset has no split train")
+    elif values["split"] == "train":
+        lines.append("  of sounds that the baselines, and perhaps the model, were fitted on")
+    return lines
+
+
+def _posterior_lines(posterior: dict[str, Any]) -> list[str]:
+    """Active units, KL, and how the KL is spread over the dimensions."""
+    per_dimension = sorted(posterior["kl_per_dimension"], reverse=True)
+    active, dim = posterior["active_units"], posterior["latent_space_dim"]
+    lines = [f"{'latents':<30}{active} of {dim} active, KL {posterior['kl']:.1f} nats"]
+    quantiles = {"largest KL": 0, "median": (dim - 1) // 2, "smallest": dim - 1}
+    for name, index in quantiles.items():
+        value = per_dimension[index]
+        bar = "#" * round(_BAR * max(value, 0.0) / max(per_dimension[0], 1e-9))
+        lines.append(f"  {name:<28}{value:>10.3f} {bar}")
+    return lines
+
+
+def _probe_lines(labels: dict[str, Any], posterior: dict[str, Any] | None) -> list[str]:
+    latents = "mu" if posterior is not None else "z"
+    lines = [f"{'linear probe, accuracy':<30}{latents:>10}{'PCA':>10}{'most freq.':>12}{'classes':>9}"]
+    for name, probes in labels.items():
+        model, pca = probes["model"], probes.get("pca")
+        if model is None:
+            lines.append(f"  {name:<28}{'-':>10}  nothing, or too much, to tell apart")
+            continue
+        of_pca = "-" if pca is None else f"{pca['accuracy']:.3f}"
+        lines.append(
+            f"  {name:<28}{model['accuracy']:>10.3f}{of_pca:>10}{model['majority']:>12.3f}{model['num_classes']:>9}"
+        )
+    return lines
+
+
+def _frechet_lines(frechet: dict[str, Any]) -> list[str]:
+    lines = [f"{'Fréchet distance, log-mel':<30}{'dB²':>10}"]
+    rows = {"training sounds (the floor)": "train", "reconstructions": "reconstruction", "new sounds": "generated"}
+    for label, name in rows.items():
+        if frechet[name] is not None:
+            lines.append(f"  {label:<28}{frechet[name]:>10.1f}")
+    return lines

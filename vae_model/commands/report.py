@@ -1,0 +1,35 @@
+"""The command `audio-vae report`: a page on which to see and hear what a model learned."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from pipelines.errors import require
+from vae_model.pages.report import write_report
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    result = argparse.ArgumentParser(
+        prog="audio-vae report",
+        description="Write a page, one HTML file that needs no network, on which to see and hear what a model learned: "
+        "originals and reconstructions, the worst of them, new sounds, an interpolation, a map of the latents, curves "
+        "and figures. It holds up to 250 sounds and is under 30 MB.",
+    )
+    result.add_argument("model", metavar="MODEL", help="folder that `audio-vae train` wrote")
+    result.add_argument("dataset", metavar="DATASET", help="dataset folder made with the model's settings")
+    result.add_argument("--output", required=True, metavar="HTML", help="the file to write")
+    result.add_argument("--split", metavar="S", help="which split (default: test if there is one, else validation)")
+    result.add_argument("--seed", type=int, default=0, metavar="N", help="of new sounds and the map (0)")
+    result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    return result
+
+
+def main(argv: list[str]) -> int:
+    """Run the command. SettingError and WorkError are the caller's to print."""
+    arguments = parser().parse_args(argv)
+    require(0 <= arguments.seed < 2**31, "--seed", arguments.seed, "at least 0 and below 2**31")
+    values = write_report(arguments.model, arguments.dataset, arguments.output, arguments.split, arguments.seed)
+    print(json.dumps(values) if arguments.json else values["page"])
+    return 0

@@ -1,0 +1,90 @@
+"""Records of a split in batches, and samples of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import numpy as np
+
+from pipelines import store
+from pipelines.dataset.folder import Dataset, read_records
+from pipelines.dataset.records import Record
+from pipelines.errors import SettingError
+from vae_model.evaluation.metrics import Batch
+from vae_model.model_folder.value_range import ValueRange, model_input, record_range
+
+_HELD_OUT = ("test", "validation")
+
+
+def default_split(dataset: Dataset) -> str:
+    """test if it has records, else validation; SettingError when neither has."""
+    for name in _HELD_OUT:
+        if name in dataset.splits and dataset.splits[name].num_examples:
+            return name
+    raise SettingError(
+        f"--split must be named, one of {', '.join(dataset.splits)}: {dataset.uri} has no records in test or validation"
+    )
+
+
+MAX_TRAINING_EXAMPLES = 4096
+MAX_TRAINING_MB = 256
+"""Baselines and probes are fitted on at most this many training examples, of at most this size as float32."""
+MAX_TRAINING_SHARDS = 64
+"""The training examples come from at most this many shards, evenly picked, so that reading them has an end."""
+TRAIN = "train"
+_AT_ONCE = 64
+
+
+def stack(records: Iterable[Record], value_range: ValueRange) -> Batch:
+    """Records, at least one, as a model of `value_range` is given them."""
+    several = list(records)
+    ranges = [record_range(record, value_range) for record in several]
+    names = several[0].labels
+    return Batch(
+        np.stack([model_input(record, value_range) for record in several]),
+        np.array([each.min_db for each in ranges]),
+        np.array([each.max_db - each.min_db if each.per_record else each.span_db for each in ranges]),
+        np.array([record.min_db for record in several]),
+        {name: np.array([record.labels[name] for record in several]) for name in names},
+    )
+
+
+def batches(records: Iterable[Record], value_range: ValueRange) -> Iterator[Batch]:
+    """All records, 64 at a time."""
+    iterator = iter(records)
+    while several := list(islice(iterator, _AT_ONCE)):
+        yield stack(several, value_range)
+
+
+def sample(dataset: Dataset, split: str, limit: int) -> Iterator[Record]:
+    """Up to `limit` records of a split, evenly picked from up to MAX_TRAINING_SHARDS evenly picked shards."""
+    shards = [shard for shard in dataset.split(split).shards if shard.num_examples]
+    shards = [shards[index] for index in sorted(_spread(len(shards), MAX_TRAINING_SHARDS))]
+    wanted = _spread(sum(shard.num_examples for shard in shards), limit)
+    number = 0
+    for shard in shards:
+        for record in read_records(store.join(dataset.uri, shard.path), dataset.record):
+            if number in wanted:
+                yield record
+            number += 1
+
+
+def training_sample(dataset: Dataset, value_range: ValueRange) -> Batch | None:
+    """What baselines and probes are fitted on; None when the dataset has no training records."""
+    if TRAIN not in dataset.splits or not dataset.splits[TRAIN].num_examples:
+        return None
+    record_bytes = 4 * int(np.prod(dataset.record.shape))
+    limit = max(2, min(MAX_TRAINING_EXAMPLES, MAX_TRAINING_MB * 2**20 // record_bytes))
+    return stack(sample(dataset, TRAIN, limit), value_range)
+
+
+def _spread(total: int, limit: int) -> set[int]:
+    """Up to `limit` of the numbers below `total`, evenly spaced."""
+    return set(np.linspace(0, total - 1, min(limit, total)).round().astype(int).tolist())
+
+
+def _chunks(rows: Iterable[int]) -> Iterator[list[int]]:
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, _AT_ONCE)):
+        yield chunk

@@ -1,0 +1,218 @@
+"""A model measured on a split of a dataset, beside what learns nothing deep. Memory does not grow with the dataset."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.dataset.folder import Dataset
+from pipelines.errors import SettingError, WorkError
+from vae_model.evaluation.baselines import COMPONENTS, LabelMeans, PrincipalComponents
+from vae_model.evaluation.batches import _chunks, _spread, batches, training_sample
+from vae_model.evaluation.frechet import LogMelStatistics, frechet_distance
+from vae_model.evaluation.metrics import Batch, ErrorSums, Moments, PosteriorSums
+from vae_model.evaluation.probes import MAX_EXAMPLES, REGULARISATION, linear_probe
+from vae_model.model_folder.bundle import Bundle
+from vae_model.model_folder.value_range import ValueRange
+from vae_model.vae.autoencoder import Autoencoder
+
+MAX_GENERATED = 2048
+
+
+@dataclass
+class _Kept:
+    """Features and labels of the examples that the probes are tried on."""
+
+    features: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+    labels: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+
+    def add(self, features: dict[str, NDArray[Any]], labels: dict[str, NDArray[np.str_]], rows: list[int]) -> None:
+        """Keep these rows of a batch."""
+        for kept, given in ((self.features, features), (self.labels, labels)):
+            for name, values in given.items():
+                kept.setdefault(name, []).append(values[rows])
+
+
+class Evaluation:
+    """Measures a model, given a training sample and then the split's batches.
+
+    autoencoder: an Autoencoder or VAE. value_range: what its input means. statistics: of the dataset's spectrograms.
+    training: what baselines and probes are fitted on, or None to leave both out. num_examples: in the split. seed: of
+    sampled latents, generated sounds and the randomised decomposition.
+    """
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        value_range: ValueRange,
+        statistics: LogMelStatistics,
+        training: Batch | None,
+        num_examples: int,
+        seed: int = 0,
+    ) -> None:
+        self.autoencoder = autoencoder
+        self.value_range = value_range
+        self.training = training
+        self.seed = seed
+        self._statistics = statistics
+        self._rng = np.random.default_rng(seed)
+        self._is_vae = autoencoder.config.kind == "vae"
+        self._dim = autoencoder.config.latent_space_dim
+        self._num_examples = num_examples
+        self._probed = _spread(num_examples, MAX_EXAMPLES)
+        self._seen = 0
+        self._errors: dict[str, ErrorSums] = {}
+        self._moments = {name: Moments(statistics.dim) for name in ("original", "reconstruction")}
+        self._posterior = PosteriorSums(self._dim)
+        self._kept = _Kept()
+        self._means = self._components = None
+        if training is not None:
+            self._means = LabelMeans(training)
+            if len(training) > 1:
+                self._components = PrincipalComponents(training.values, max(*COMPONENTS, self._dim), seed)
+
+    def add(self, batch: Batch) -> None:
+        """Measure a batch of the split. WorkError when what the model answers is no number."""
+        latents = self.autoencoder.encode(batch.values)
+        features = {"model": latents["mu" if self._is_vae else "z"]}
+        reconstructions = {"mean_z": self.autoencoder.decode(features["model"])}
+        if self._is_vae:
+            self._posterior.add(latents["mu"], latents["log_variance"])
+            noise = self._rng.standard_normal(latents["mu"].shape).astype(np.float32)
+            reconstructions["sampled_z"] = self.autoencoder.decode(
+                latents["mu"] + np.exp(latents["log_variance"] / 2) * noise
+            )
+        for name, reconstruction in reconstructions.items():
+            if not (np.isfinite(reconstruction).all() and np.isfinite(features["model"]).all()):
+                raise WorkError("the model has diverged: what it makes of some sounds are no finite numbers")
+            self._error(name, batch, reconstruction)
+        self._moments["original"].add(self._statistics.of(batch.in_db(batch.values)))
+        own = batch.in_db(reconstructions[self._decoded])
+        self._moments["reconstruction"].add(self._statistics.of(own))
+        self._add_baselines(batch)
+        if self._components is not None:
+            features["pca"] = self._components.scores(batch.values, self._dim)
+        rows = [row for row in range(len(batch)) if self._seen + row in self._probed]
+        self._kept.add(features, batch.labels, rows)
+        self._seen += len(batch)
+
+    def result(self) -> dict[str, Any]:
+        """All figures as JSON values; what does not apply is None. docs/metrics.md says what each is."""
+        errors = {name: dataclasses.asdict(sums.result()) for name, sums in self._errors.items()}
+        return {
+            "num_examples": self._seen,
+            "seed": self.seed,
+            "decode": self._decoded,
+            "reconstruction": {name: errors.get(name) for name in ("mean_z", "sampled_z")},
+            "posterior": self._posterior.result().to_dict() if self._is_vae else None,
+            "baselines": self._baselines(errors),
+            "probes": self._probes(),
+            "frechet": self._frechet(),
+        }
+
+    @property
+    def _decoded(self) -> str:
+        """Which latent the model's reconstructions are decoded from."""
+        return "sampled_z" if self._is_vae and self.autoencoder.config.decode == "sampled" else "mean_z"
+
+    def _error(self, name: str, batch: Batch, predicted: NDArray[np.float32]) -> None:
+        self._errors.setdefault(name, ErrorSums()).add(batch, predicted)
+
+    def _add_baselines(self, batch: Batch) -> None:
+        if self._means is not None:
+            self._error("mean", batch, self._means.predict_mean(batch))
+            if self._means.label_names and set(self._means.label_names) <= batch.labels.keys():
+                self._error("label_mean", batch, self._means.predict_by_label(batch))
+        if self._components is not None:
+            for size in self._components.sizes():
+                self._error(f"pca_{size}", batch, self._components.reconstruct(batch.values, size))
+
+    def _baselines(self, errors: dict[str, Any]) -> dict[str, Any] | None:
+        if self.training is None or self._means is None:
+            return None
+        figures = {name: values for name, values in errors.items() if not name.endswith("_z")}
+        groups = {"labels": list(self._means.label_names), "num_groups": len(self._means.group_means)}
+        return {"num_train": len(self.training), **groups, **figures}
+
+    def _probes(self) -> dict[str, Any] | None:
+        if self.training is None or not self.training.labels:
+            return None
+        latents = self.autoencoder.encode(self.training.values)
+        of_training = {"model": latents["mu" if self._is_vae else "z"]}
+        if self._components is not None:
+            of_training["pca"] = self._components.scores(self.training.values, self._dim)
+        labels: dict[str, Any] = {}
+        for name, values in self.training.labels.items():
+            if name not in self._kept.labels:
+                continue
+            wanted = np.concatenate(self._kept.labels[name])
+            labels[name] = {
+                features: _as_dict(linear_probe(of, values, np.concatenate(self._kept.features[features]), wanted))
+                for features, of in of_training.items()
+            }
+        return {"regularisation": REGULARISATION, "labels": labels}
+
+    def _frechet(self) -> dict[str, Any]:
+        """Distances from the split's originals: of reconstructions, of new sounds, of as many training sounds."""
+        original = self._moments["original"]
+        count = min(self._num_examples, MAX_GENERATED)
+        training = None
+        if self.training is not None:
+            training = Moments(self._statistics.dim)
+            values, picked = self.training, sorted(_spread(len(self.training), self._seen))
+            for rows in _chunks(picked):
+                part = Batch(values.values[rows], values.low_db[rows], values.span_db[rows], values.floor_db[rows])
+                training.add(self._statistics.of(part.in_db(part.values)))
+        return {
+            "reconstruction": frechet_distance(self._moments["reconstruction"], original),
+            "generated": frechet_distance(self._generated(count), original),
+            "num_generated": count,
+            "train": None if training is None else frechet_distance(training, original),
+            "num_train": 0 if training is None else training.count,
+            "dim": self._statistics.dim,
+        }
+
+    def _generated(self, count: int) -> Moments:
+        """Moments of new sounds, on the model's typical range."""
+        moments = Moments(self._statistics.dim)
+        latents = self.autoencoder.sample_latents(count, self.seed)
+        for rows in _chunks(range(count)):
+            in_db = self.autoencoder.decode(latents[rows]) * np.float32(self.value_range.span_db)
+            moments.add(self._statistics.of(in_db + np.float32(self.value_range.min_db)))
+        return moments
+
+
+def evaluate(
+    autoencoder: Autoencoder,
+    bundle: Bundle,
+    dataset: Dataset,
+    split: str,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+) -> dict[str, Any]:
+    """`Evaluation.result` of a model on a split of a dataset that fits it. SettingError when the split has no records.
+
+    bundle: its audio, spectrogram and value_range say what the model's input is. say: is told what is being done.
+    """
+    num_examples = dataset.split(split).num_examples
+    if not num_examples:
+        raise SettingError(f"--split {split} must hold records, it has none in {dataset.uri}")
+    training = training_sample(dataset, bundle.value_range)
+    if training is not None:
+        say(f"fitting baselines on {len(training):,} training examples")
+    statistics = LogMelStatistics(bundle.audio.sample_rate, bundle.spectrogram.frame_size)
+    evaluation = Evaluation(autoencoder, bundle.value_range, statistics, training, num_examples, seed)
+    say(f"measuring {num_examples:,} examples of split {split}")
+    for batch in batches(dataset.records(split), bundle.value_range):
+        evaluation.add(batch)
+    return evaluation.result()
+
+
+def _as_dict(value: Any) -> dict[str, Any] | None:
+    return None if value is None else dataclasses.asdict(value)

@@ -1,0 +1,1 @@
+"""The model folder: settings, bundle, history and outputs, read and written without TensorFlow."""

@@ -1,0 +1,144 @@
+"""`bundle.json`: what a trained model must know of its data to turn sound into latents and latents into sound."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines import store
+from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
+from pipelines.dataset.folder import Dataset
+from pipelines.errors import SettingError
+from pipelines.settings import settings_text
+from pipelines.store.files import read_json, replacing, write_json
+from vae_model.model_folder.config import ModelConfig, TrainConfig, model_config, to_dict, train_config
+from vae_model.model_folder.folder import BUNDLE_FILE, CONFIG_FILE, file_in
+from vae_model.model_folder.value_range import ValueRange
+
+FORMAT_VERSION = 1
+_PACKAGES = ("audio-vae", "keras", "tensorflow", "numpy", "librosa")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model's settings and origin.
+
+    audio, spectrogram: how its input is made from sound. labels: names of the dataset's labels. metrics: of the epoch
+    that was kept. dataset: `uri`, `fingerprint`, `label_pattern` and `num_examples` a split. versions: of the packages
+    it was made with.
+    """
+
+    model: ModelConfig
+    train: TrainConfig
+    audio: AudioConfig
+    spectrogram: SpectrogramConfig
+    value_range: ValueRange
+    labels: tuple[str, ...]
+    dataset: dict[str, Any]
+    metrics: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=lambda: package_versions())
+
+    @classmethod
+    def of(cls, dataset: Dataset, model: ModelConfig, train: TrainConfig, value_range: ValueRange) -> Bundle:
+        """The bundle of a model that is to be trained on `dataset`."""
+        origin = {
+            "uri": dataset.uri,
+            "fingerprint": dataset.fingerprint,
+            "num_examples": {name: split.num_examples for name, split in dataset.splits.items()},
+            "label_pattern": dataset.config.label_pattern,
+        }
+        config = dataset.config
+        labels = tuple(dataset.record.labels)
+        return cls(model, train, config.audio, config.spectrogram, value_range, labels, origin)
+
+    def check_fits(self, dataset: Dataset, name: str) -> None:
+        """SettingError, with the values that differ, when `dataset` is not made as the data of this model (`name`) was.
+
+        What must agree is what a spectrogram means: the audio and spectrogram settings, but not which segments of a
+        file are taken and how they are padded.
+        """
+        audio = dataclasses.replace(
+            self.audio,
+            segments=dataset.config.audio.segments,
+            segment_hop_seconds=dataset.config.audio.segment_hop_seconds,
+            pad_mode=dataset.config.audio.pad_mode,
+        )
+        ours = DatasetConfig(audio=audio, spectrogram=self.spectrogram)
+        theirs = DatasetConfig(audio=dataset.config.audio, spectrogram=dataset.config.spectrogram)
+        if different := theirs.differences(ours):
+            raise SettingError(f"DATASET {dataset.uri} does not fit MODEL {name}: {'; '.join(different)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The bundle as JSON values."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "model": to_dict(self.model),
+            "train": to_dict(self.train),
+            "audio": dataclasses.asdict(self.audio),
+            "spectrogram": dataclasses.asdict(self.spectrogram),
+            "value_range": dataclasses.asdict(self.value_range),
+            "labels": list(self.labels),
+            "dataset": self.dataset,
+            "metrics": self.metrics,
+            "versions": self.versions,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Bundle:
+        """The inverse of `to_dict`. KeyError, TypeError or SettingError when it is none."""
+        data = DatasetConfig.from_dict({"audio": values["audio"], "spectrogram": values["spectrogram"]})
+        return cls(
+            model=model_config(values["model"]),
+            train=train_config(values["train"]),
+            audio=data.audio,
+            spectrogram=data.spectrogram,
+            value_range=ValueRange(**values["value_range"]),
+            labels=tuple(values["labels"]),
+            dataset=values["dataset"],
+            metrics=values["metrics"],
+            versions=values["versions"],
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write `bundle.json` into the folder, all at once."""
+        write_json(folder / BUNDLE_FILE, self.to_dict())
+
+    def save_config(self, folder: Path) -> None:
+        """Write `config.yaml`: the settings with which `audio-vae train --config` does the same again."""
+        text = "# Settings of this model's training, for: audio-vae train DATASET --output MODEL --config THIS_FILE\n\n"
+        with replacing(folder / CONFIG_FILE) as partial:
+            partial.write_text(text + settings_text((self.model, self.train)), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Bundle:
+        """Read the bundle of the MODEL folder at a path or URI.
+
+        SettingError when the folder holds no trained model that this version reads.
+        """
+        path = file_in(folder, BUNDLE_FILE)
+        if not store.exists(path):
+            begun = store.exists(file_in(folder, "checkpoints"))
+            unfinished = "training has not finished" if begun else f"no {BUNDLE_FILE}"
+            raise SettingError(f"MODEL {folder} must be the folder of a trained model: {unfinished}")
+        values = read_json(path)
+        version = values.get("format_version")
+        if version != FORMAT_VERSION:
+            raise SettingError(f"{path}: format_version={version!r} must be {FORMAT_VERSION}")
+        try:
+            return cls.from_dict(values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SettingError(f"{path} must be whole, but {error!r}") from error
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that a result depends on."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions

@@ -1,0 +1,299 @@
+"""Settings of a model and of its training: frozen, validated, with presets. Imports neither TensorFlow nor Keras."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pipelines.errors import SettingError, require
+from pipelines.settings import fixed, setting, with_values
+
+KINDS = ("vae", "autoencoder")
+DECODES = ("mean", "sampled")
+VALUE_RANGES = ("global", "record")
+SCHEDULES = ("constant", "cosine")
+NORMS = ("batch", "group", "none")
+UPSAMPLINGS = ("transpose", "resize")
+DECODER_VARIANCES = ("fixed", "learned")
+MIXED_PRECISIONS = ("off", "on", "auto")
+JITS = ("auto", "on", "off")
+STRATEGIES = ("auto", "none", "mirrored", "multi-worker")
+PHASES = ("pghi+griffinlim", "pghi", "griffinlim", "zero")
+"""Ways to find the phases that a spectrogram does not have, the default first."""
+ORIGINAL_PHASE = "original"
+"""The phases of the sound that went in: only for reconstructions, and nothing that a model could do alone."""
+# What a setting is for, the groups of `audio-vae train --help` and of a model's config.yaml.
+TRAINED = "what is trained"
+LOSS = "the loss"
+FITTING = "how it is trained"
+SPEED = "speed and memory"
+OUTPUT = "where things go"
+_FREE_FITTING = ("epochs", "patience", "learning_rate", "media_epochs", "checkpoint_seconds")
+_FREE_SPEED = ("cache_mb", "shard_cache_mb", "jit", "steps_per_execution", "strategy")
+FREE = (*_FREE_FITTING, *_FREE_SPEED)
+"""Settings of a training that may change when it is resumed."""
+Stride = int | tuple[int, int]
+_Settings = TypeVar("_Settings", "ModelConfig", "TrainConfig")
+
+
+def _positive(value: Any, *types: type) -> bool:
+    """Whether a value is a finite number above 0 of one of the types; a bool is none."""
+    number: Any = value if isinstance(value, types) and not isinstance(value, bool) else 0
+    return math.isfinite(number) and bool(number > 0)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture and the loss. What `setting` makes is a flag of `audio-vae train` and a key of its files.
+
+    input_shape: (n_bins, n_frames, n_channels). conv_filters, conv_kernels, conv_strides have one entry a layer.
+    norm_momentum: statistics settle after about 5 / (1 - norm_momentum) steps, and until then a validation loss says
+    little.
+    """
+
+    kind: str = setting(
+        "vae", TRAINED, "vae, or autoencoder for a deterministic bottleneck", choices=KINDS, flag="--model"
+    )
+    input_shape: tuple[int, int, int] = fixed((256, 64, 1))
+    conv_filters: tuple[int, ...] = setting((32, 64, 96, 128, 192), TRAINED, "filters of each convolution")
+    conv_kernels: tuple[int, ...] = setting((3, 3, 3, 3, 3), TRAINED, "kernel size of each convolution")
+    conv_strides: tuple[Stride, ...] = setting(
+        (2, 2, 2, 2, (2, 1)), TRAINED, "stride of each convolution, or [bins,frames]"
+    )
+    latent_space_dim: int = setting(128, TRAINED, "size of the latent")
+    norm_momentum: float = setting(
+        0.99, TRAINED, "what batch normalisation keeps of its running statistics at each step"
+    )
+    norm: str = setting("batch", TRAINED, "normalisation after each convolution", choices=NORMS)
+    residual_blocks: int = setting(0, TRAINED, "residual blocks after each convolution")
+    upsampling: str = setting(
+        "transpose",
+        TRAINED,
+        "the decoder grows by transposed convolutions, or by resize and convolution",
+        choices=UPSAMPLINGS,
+    )
+    linear_path: bool = setting(
+        False, TRAINED, "a fixed linear encoder and decoder, the data's PCA, beside the convolutions"
+    )
+    decode: str = setting(
+        "mean", TRAINED, "which latent is decoded, the mean mu or a sampled z; VAE only", choices=DECODES
+    )
+    reconstruction_weight: float = setting(1_000_000.0, LOSS, "reconstruction loss x W + KL; VAE only", metavar="W")
+    decoder_variance: str = setting(
+        "fixed",
+        LOSS,
+        "W is fixed, or learned with the decoder's variance; VAE only",
+        choices=DECODER_VARIANCES,
+    )
+    free_bits: float = setting(0.0, LOSS, "nats of KL that each latent dimension has free; VAE only", metavar="NATS")
+    log_variance_range: tuple[float, ...] = setting(
+        (), LOSS, "keep log_variance in LOW,HIGH; none when empty; VAE only", metavar="LOW,HIGH"
+    )
+
+    def __post_init__(self) -> None:
+        require(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
+        shape = self.input_shape
+        is_shape = isinstance(shape, tuple) and len(shape) == 3 and all(_positive(size, int) for size in shape)
+        require(is_shape, "input_shape", shape, "three positive sizes (n_bins, n_frames, n_channels)")
+        layers = len(self.conv_filters)
+        require(layers > 0, "conv_filters", self.conv_filters, "at least one layer")
+        for name in ("conv_filters", "conv_kernels"):
+            values = getattr(self, name)
+            require(all(_positive(value, int) for value in values), name, values, "positive integers")
+        for name in ("conv_kernels", "conv_strides"):
+            values = getattr(self, name)
+            require(len(values) == layers, name, values, f"of the length of conv_filters, {layers}")
+        for stride in self.conv_strides:
+            sizes = stride if isinstance(stride, tuple) else (stride, stride)
+            is_stride = len(sizes) == 2 and all(_positive(size, int) for size in sizes)
+            require(is_stride, "conv_strides", stride, "a positive integer or a pair of them")
+        require(_positive(self.latent_space_dim, int), "latent_space_dim", self.latent_space_dim, "a positive integer")
+        weight = self.reconstruction_weight
+        require(_positive(weight, int, float), "reconstruction_weight", weight, "a positive number")
+        momentum = self.norm_momentum
+        require(_positive(momentum, int, float) and momentum < 1, "norm_momentum", momentum, "between 0 and 1")
+        for name, values in (
+            ("decode", DECODES),
+            ("norm", NORMS),
+            ("upsampling", UPSAMPLINGS),
+            ("decoder_variance", DECODER_VARIANCES),
+        ):
+            require(getattr(self, name) in values, name, getattr(self, name), f"one of {', '.join(values)}")
+        blocks, bits, limits = self.residual_blocks, self.free_bits, self.log_variance_range
+        require(blocks == 0 or _positive(blocks, int), "residual_blocks", blocks, "0 or a positive integer")
+        require(bits == 0 or _positive(bits, int, float), "free_bits", bits, "0 or a positive number")
+        ordered = not limits or (len(limits) == 2 and -math.inf < limits[0] < limits[1] < math.inf)
+        require(ordered, "log_variance_range", limits, "empty, or two finite numbers, the lower one first")
+
+    @property
+    def stride_pairs(self) -> list[tuple[int, int]]:
+        """(bins, frames) strides of each layer."""
+        return [stride if isinstance(stride, tuple) else (stride, stride) for stride in self.conv_strides]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is fitted. What `setting` makes is a flag of `audio-vae train` and a key of its files."""
+
+    epochs: int = setting(100, FITTING, "passes over the training records")
+    batch_size: int = setting(64, FITTING, "records a step")
+    learning_rate: float = setting(5e-4, FITTING, "Adam's step size", metavar="R")
+    schedule: str = setting(
+        "constant", FITTING, "the rate stays constant, or falls as half a cosine to 0", choices=SCHEDULES
+    )
+    patience: int = setting(0, FITTING, "stop after N epochs without a lower validation loss; 0: never")
+    seed: int = setting(0, FITTING, "makes a run repeatable, bit by bit on the CPU")
+    value_range: str = setting(
+        "global", FITTING, "what 0 and 1 stand for: the dataset's dB range, or each record's own", choices=VALUE_RANGES
+    )
+    kl_warmup_epochs: int = setting(0, LOSS, "epochs in which the KL's weight grows from 0 to 1; VAE only")
+    mask_padding: bool = setting(False, LOSS, "frames of padding cost nothing")
+    time_shift_frames: int = setting(0, FITTING, "move each batch by up to N frames, earlier or later")
+    output_bias: bool = setting(True, FITTING, "start the output at the training data's mean, which saves epochs")
+    media_epochs: int = setting(
+        10,
+        SPEED,
+        "pictures and sounds for TensorBoard at most every N epochs, if they take under 1 % of the time; 0: "
+        "at the end only",
+    )
+    cache_mb: int | None = setting(
+        None, SPEED, "keep a split of up to N MB in memory; not given: of up to a quarter of what is free", metavar="N"
+    )
+    shard_cache_mb: int = setting(4096, SPEED, "keep up to N MB of a remote dataset's shards on the local disk")
+    mixed_precision: str = setting(
+        "off", SPEED, "compute in bfloat16 what may be; auto: where the device is fast at it", choices=MIXED_PRECISIONS
+    )
+    jit: str = setting("auto", SPEED, "compile steps with XLA; auto: on a GPU", choices=JITS)
+    steps_per_execution: int = setting(1, SPEED, "steps between two looks of the program at what happens")
+    strategy: str = setting(
+        "auto",
+        SPEED,
+        "devices: mirrored, all of this machine; multi-worker, TF_CONFIG's machines; auto: what there is",
+        choices=STRATEGIES,
+    )
+    checkpoint_seconds: float = setting(600.0, OUTPUT, "within an epoch, save a state to go on from this often")
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "steps_per_execution", "shard_cache_mb"):
+            require(_positive(getattr(self, name), int), name, getattr(self, name), "a positive integer")
+        for name, choices in (("mixed_precision", MIXED_PRECISIONS), ("jit", JITS), ("strategy", STRATEGIES)):
+            require(getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(choices)}")
+        rate = self.learning_rate
+        require(_positive(rate, int, float), "learning_rate", rate, "a positive number")
+        require(self.schedule in SCHEDULES, "schedule", self.schedule, f"one of {', '.join(SCHEDULES)}")
+        for name in ("patience", "seed", "media_epochs", "cache_mb", "kl_warmup_epochs", "time_shift_frames"):
+            value = getattr(self, name)
+            given = value is not None or name != "cache_mb"
+            require(not given or value == 0 or _positive(value, int), name, value, "0 or a positive integer")
+        seconds = self.checkpoint_seconds
+        require(_positive(seconds, int, float), "checkpoint_seconds", seconds, "a positive number of seconds")
+        require(self.seed < 2**31, "seed", self.seed, "below 2**31")
+        require(self.value_range in VALUE_RANGES, "value_range", self.value_range, f"one of {', '.join(VALUE_RANGES)}")
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        if self.schedule == "cosine":
+            return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+        return self.learning_rate
+
+    def kl_weight_at(self, epoch: int) -> float:
+        """What the KL of an epoch, counted from 0, is multiplied by: Bowman et al., arXiv:1511.06349, section 3.1."""
+        return min(1.0, (epoch + 1) / (self.kl_warmup_epochs + 1))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named pair of model and training settings."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+_BEST = Preset(
+    ModelConfig(conv_kernels=(5, 3, 3, 3, 3), conv_strides=((4, 2), 2, 2, 2, 1), norm="none", linear_path=True),
+    TrainConfig(epochs=40, batch_size=32, schedule="cosine", time_shift_frames=2, mixed_precision="auto"),
+)
+PRESETS: dict[str, Preset] = {
+    "default": _BEST,
+    "speech": _BEST,
+    "course": Preset(
+        ModelConfig(conv_filters=(512, 256, 128, 64, 32), decode="sampled"),
+        TrainConfig(epochs=150, value_range="record", output_bias=False),
+    ),
+    "tiny": Preset(
+        ModelConfig(
+            conv_filters=(16, 32, 64),
+            conv_kernels=(8, 5, 5),
+            conv_strides=(4, 2, (4, 2)),
+            latent_space_dim=64,
+            reconstruction_weight=100_000.0,
+            norm_momentum=0.9,
+        ),
+        TrainConfig(epochs=25, batch_size=8, learning_rate=2e-3, schedule="cosine"),
+    ),
+}
+"""`course` is the reference's model and training; `tiny` trains in a minute on a laptop. `default` and `speech` have
+what measured best on held-out speech, in docs/results.md."""
+
+
+def latent_names(config: ModelConfig) -> tuple[str, ...]:
+    """The latents that describe a sound without chance, the one to decode first: mu and log_variance, or z."""
+    return ("mu", "log_variance") if config.kind == "vae" else ("z",)
+
+
+_SAME_WEIGHTS = ("reconstruction_weight", "free_bits", "log_variance_range", "norm_momentum", "decode")
+"""Model settings that leave the weights what they are; all others make another architecture."""
+
+
+def architecture_differences(ours: ModelConfig, theirs: ModelConfig) -> list[str]:
+    """`name: ours != theirs` for each setting by which the weights of two models cannot be exchanged."""
+    names = [field.name for field in dataclasses.fields(ModelConfig) if field.name not in _SAME_WEIGHTS]
+    pairs = [(name, getattr(ours, name), getattr(theirs, name)) for name in names]
+    return [f"{name}: {mine!r} != {other!r}" for name, mine, other in pairs if mine != other]
+
+
+def to_dict(config: ModelConfig | TrainConfig) -> dict[str, Any]:
+    """The settings as JSON values."""
+    return dataclasses.asdict(config)
+
+
+def model_config(values: dict[str, Any]) -> ModelConfig:
+    """The ModelConfig of a dict, lists read as tuples: the inverse of `to_dict`. SettingError on an unknown key."""
+    return _build(ModelConfig, values)
+
+
+def train_config(values: dict[str, Any]) -> TrainConfig:
+    """The TrainConfig of a dict: the inverse of `to_dict`. SettingError on an unknown key."""
+    return _build(TrainConfig, values)
+
+
+def _build(cls: type[_Settings], values: dict[str, Any]) -> _Settings:
+    names = {f.name for f in dataclasses.fields(cls)}
+    for key in values:
+        if key not in names:
+            raise SettingError(f"{cls.__name__} setting {key!r} must be one of {', '.join(sorted(names))}")
+    return cls(**{key: _tuples(value) for key, value in values.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+DEFAULT = "default"
+PRESET_KEY = "preset"
+
+
+def file_settings(file: Mapping[str, Any], where: str, base: Preset | None = None) -> list[Any]:
+    """ModelConfig and TrainConfig of `base`, else of the preset that a file names, with the file's settings over them.
+
+    where: the file, for errors.
+    """
+    named = file.get(PRESET_KEY, DEFAULT)
+    if not isinstance(named, str) or named not in PRESETS:
+        raise SettingError(f"{where}: {PRESET_KEY}={named!r} must be one of {', '.join(PRESETS)}")
+    preset = base or PRESETS[named]
+    in_file = {name: value for name, value in file.items() if name != PRESET_KEY}
+    return with_values((preset.model, preset.train), in_file, where)

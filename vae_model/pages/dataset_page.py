@@ -1,0 +1,151 @@
+"""The page on a dataset: records worth a look, beside their recordings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipelines import store
+from pipelines.dataset.folder import RUNS, Dataset, read_records
+from pipelines.dataset.records import Record
+from vae_model.model_folder.config import PHASES
+from vae_model.model_folder.value_range import log_spectrogram
+from vae_model.pages.facts import LIST_BYTES, MAX_SECONDS, counted, data_facts, name_of, sound_bytes
+from vae_model.pages.recordings import Recordings
+from vae_model.report import Comparison, Comparisons, Facts, Page, Rows, Section, Sound
+from vae_model.sound.inversion import Frames, invert
+
+MAX_CLIPPED = 100
+"""Clipping is looked for in the recordings of so many sources, the loudest."""
+MAX_FAILURES = 200
+"""So many failures are listed; of more only the numbers."""
+_COLUMNS = ["source", "status", "shard", "num_segments", "seconds", "max_db", "error_stage", "error"]
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A source that was chosen, by its row in the manifest, and why, in a few words."""
+
+    row: int
+    note: str
+
+
+def dataset_page(dataset: Dataset, count: int, seed: int) -> Page:
+    """The page of a dataset, with up to `count` sources of each kind, fewer where they are long."""
+    audio, spectrogram = dataset.config.audio, dataset.config.spectrogram
+    count = max(1, min(count, int(LIST_BYTES / (5 * sound_bytes(audio, spectrogram, MAX_SECONDS)))))
+    table = dataset.manifest(_COLUMNS)
+    written = table.filter(pc.equal(table["status"], "written"))
+    failed = table.filter(pc.equal(table["status"], "failed"))
+    kinds = choose(written, Recordings(dataset), full_scale_db(dataset), count, seed)
+    rows = sorted({pick.row for _, _, picks in kinds for pick in picks})
+    sounds = {row: _sound(dataset, record) for row, record in _loudest_records(dataset, written, rows)}
+    sections = [
+        Section(title, intro, [Comparisons([_comparison(written, pick, sounds[pick.row]) for pick in picks])])
+        for title, intro, picks in kinds
+        if picks
+    ]
+    if len(failed):
+        sections.append(_failures(failed))
+    sections.append(Section("Numbers", "", [Facts(data_facts(dataset))]))
+    hours = sum(split.seconds for split in dataset.splits.values()) / 3600
+    lead = (
+        f"{counted(dataset.num_examples, 'segment')} of {audio.segment_seconds:.3g} s from "
+        f"{counted(dataset.sources.written, 'recording')}, {hours:,.2f} hours."
+    )
+    colophon = "All sounds are made from the records, by inversion: phases estimated from magnitudes. By audio-vae."
+    return Page(f"What is in {name_of(dataset.uri)}", lead, sections=sections, colophon=colophon)
+
+
+def full_scale_db(dataset: Dataset) -> float:
+    """The level of a sine of full scale in its loudest cell: half the sum of a Hann window."""
+    return float(20 * np.log10(dataset.config.spectrogram.frame_size / 4))
+
+
+def choose(
+    table: pa.Table, recordings: Recordings, sine_db: float, count: int, seed: int
+) -> list[tuple[str, str, list[Pick]]]:
+    """(title, what they are, the chosen rows of the manifest of written sources) of each kind."""
+    levels, seconds = table["max_db"].to_numpy(), table["seconds"].to_numpy()
+    by_level, by_length = np.argsort(levels, kind="stable"), np.argsort(seconds, kind="stable")
+    chance = np.sort(np.random.default_rng(seed).choice(len(table), min(count, len(table)), replace=False))
+
+    def picks(rows: Iterable[np.intp]) -> list[Pick]:
+        return [
+            Pick(int(row), f"{seconds[row]:.2f} s, loudest {levels[row] - sine_db:+.1f} dB".replace("-", "−"))
+            for row in rows
+        ]
+
+    note = "The loudest segment of each, made from its record; levels are relative to a sine of full scale."
+    return [
+        ("Random recordings", f"Any of the {len(table):,}. {note}", picks(chance)),
+        ("Loudest recordings", "Those with the loudest cell.", picks(by_level[::-1][:count])),
+        (
+            "Quietest recordings",
+            "Those whose loudest cell is the lowest: silence, if there is any.",
+            picks(by_level[:count]),
+        ),
+        (
+            "Clipped recordings",
+            f"Those of the {min(MAX_CLIPPED, len(table)):,} loudest with most samples in a row at full scale.",
+            _clipped(table, recordings, by_level[::-1][:MAX_CLIPPED], count),
+        ),
+        ("Shortest recordings", "A segment is padded to its full length.", picks(by_length[:count])),
+    ]
+
+
+def _clipped(table: pa.Table, recordings: Recordings, rows: NDArray[np.intp], count: int) -> list[Pick]:
+    """The most clipped among some sources, as far as their recordings can be read."""
+    found = []
+    for row in rows:
+        clipped = recordings.clipped_samples(table["source"][int(row)].as_py())
+        if clipped:
+            found.append((clipped, int(row)))
+    return [Pick(row, counted(clipped, "clipped sample")) for clipped, row in sorted(found, reverse=True)[:count]]
+
+
+def _loudest_records(dataset: Dataset, table: pa.Table, rows: list[int]) -> Iterator[tuple[int, Record]]:
+    """(row, its source's loudest record) of rows of the manifest, each shard read once."""
+    wanted: dict[str, dict[str, int]] = {}
+    for row in rows:
+        run, shard, source = (table[name][row].as_py() for name in ("run", "shard", "source"))
+        wanted.setdefault(store.join(dataset.uri, RUNS, run, shard), {})[source] = row
+    for uri, sources in wanted.items():
+        loudest: dict[int, Record] = {}
+        for record in read_records(uri, dataset.record):
+            row = sources.get(record.source, -1)
+            if row >= 0 and (row not in loudest or record.max_db > loudest[row].max_db):
+                loudest[row] = record
+        yield from loudest.items()
+
+
+def _sound(dataset: Dataset, record: Record) -> Sound:
+    """A record made sound."""
+    audio, spectrogram = dataset.config.audio, dataset.config.spectrogram
+    in_db = log_spectrogram(record)
+    frames = Frames(audio.segment_samples, np.moveaxis(in_db, 1, 0))
+    waveform = np.concatenate(list(invert([frames], spectrogram, PHASES[0])))
+    where = "" if record.segment == 0 else f"From {record.start_seconds:.1f} s, b"
+    caption = f"{where or 'B'}y inversion"
+    return Sound.excerpt(caption, waveform, audio.sample_rate, in_db, spectrogram.hop_length, MAX_SECONDS)
+
+
+def _comparison(table: pa.Table, pick: Pick, sound: Sound) -> Comparison:
+    return Comparison(table["source"][pick.row].as_py(), [sound], pick.note)
+
+
+def _failures(failed: pa.Table) -> Section:
+    """The sources that could not be used, and why."""
+    stages = Counter(failed["error_stage"].to_pylist())
+    told = ", ".join(f"{count:,} in {stage}" for stage, count in stages.most_common())
+    more = f" The first {MAX_FAILURES} are listed." if len(failed) > MAX_FAILURES else ""
+    rows = failed.slice(0, MAX_FAILURES).select(["source", "error_stage", "error"]).to_pylist()
+    cells = [[row["source"], row["error_stage"] or "", row["error"] or ""] for row in rows]
+    title, intro = "Failures", f"{counted(len(failed), 'file')} could not be used: {told}.{more}"
+    return Section(title, intro, [Rows(["File", "Stage", "Reason"], cells)])

@@ -1,0 +1,94 @@
+"""The demo's page: the page of `audio-vae report` in the demo's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.dataset.folder import Dataset
+from pipelines.dataset.records import Record
+from vae_model.evaluation.batches import TRAIN
+from vae_model.evaluation.evaluation import evaluate
+from vae_model.model_folder.bundle import Bundle
+from vae_model.pages.facts import counted
+from vae_model.pages.figures import ratio
+from vae_model.pages.model_page import Story, model_page
+from vae_model.pages.report import colophon, sound_title
+from vae_model.report import write_page
+from vae_model.sound.generator import SoundGenerator
+
+_NOTES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
+_NOTHING_HELD_OUT = (
+    "There were too few recordings to hold any out: the reconstructions and errors on this page are of sounds that the "
+    "model was trained on, and say nothing about others."
+)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the sounds are from. folder: path or URI. synthesised: whether the demo made them. seed: the demo's."""
+
+    folder: str
+    synthesised: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Mean squared errors over all cells of num_records spectrograms, scaled to [0, 1] as the model has them.
+
+    reconstruction: the model's. mean_spectrogram: of always answering with the training set's mean spectrogram.
+    ratio: the first over the second, None where all sounds are the mean.
+    """
+
+    num_records: int
+    reconstruction: float
+    mean_spectrogram: float
+    ratio: float | None
+
+
+def write_demo_page(path: Path, origin: Origin, dataset: Dataset, split: str, model: Path) -> Errors:
+    """Measure the model on a split of the dataset that it was trained on, write the page, return the errors."""
+    generator = SoundGenerator.load(str(model), origin.seed)
+    figures = evaluate(generator.autoencoder, generator.bundle, dataset, split, origin.seed)
+    story = Story(
+        title=f"What a VAE learned from {_whose(origin, dataset)}",
+        opening=_opening(generator.bundle, dataset, origin),
+        colophon=_colophon(generator.bundle, origin),
+        sound_title=note_title,
+        notice=_NOTHING_HELD_OUT if split == TRAIN else "",
+    )
+    write_page(model_page(generator, dataset, split, model, figures, story, origin.seed), path)
+    errors = figures["reconstruction"][figures["decode"]]["mse"], figures["baselines"]["mean"]["mse"]
+    return Errors(figures["num_examples"], *errors, ratio(figures))
+
+
+def note_title(record: Record) -> str:
+    """A name for people: timbre and note where the labels tell them, else the source and where it starts."""
+    if not {"timbre", "note"} <= record.labels.keys():
+        return sound_title(record)
+    octave, step = divmod(int(record.labels["note"]), 12)
+    return f"{record.labels['timbre'].capitalize()}, {_NOTES[step]}{octave - 1}"
+
+
+def _whose(origin: Origin, dataset: Dataset) -> str:
+    """The training sounds in a few words."""
+    if origin.synthesised:
+        return counted(dataset.splits[TRAIN].num_examples, "sound")
+    return origin.folder.rstrip("/").rsplit("/", 1)[-1] or origin.folder
+
+
+def _opening(bundle: Bundle, dataset: Dataset, origin: Origin) -> str:
+    epochs, count = counted(bundle.metrics["epochs"], "epoch"), dataset.splits[TRAIN].num_examples
+    if origin.synthesised:
+        data = f"{counted(count, 'one-second sound')} made for it: plucked, struck, blown, sung and bowed"
+    else:
+        data = f"{counted(count, 'segment')} of {bundle.audio.segment_seconds:g} s"
+    return f"A small variational autoencoder was trained for {epochs} on {data}."
+
+
+def _colophon(bundle: Bundle, origin: Origin) -> str:
+    text = colophon(bundle, origin.seed)
+    if origin.synthesised:
+        return text
+    return text + " This was a minute of a small model: preprocess and train with the preset default go much further."

@@ -1,0 +1,49 @@
+"""What every page of a command needs: its file, words for numbers, and the facts on a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.config import AudioConfig, SpectrogramConfig
+from pipelines.dataset.folder import Dataset
+from vae_model.report import Fact
+from vae_model.report.media import MAX_PIXELS
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def name_of(uri: str) -> str:
+    """The last part of a path or URI."""
+    return uri.rstrip("/").rsplit("/", 1)[-1] if "://" in uri else Path(uri).resolve().name
+
+
+def data_facts(dataset: Dataset) -> list[Fact]:
+    """What a dataset holds, and how it was made."""
+    audio, spectrogram = dataset.config.audio, dataset.config.spectrogram
+    shape = " × ".join(map(str, dataset.record.shape))
+    channels = "mono" if audio.channels == 1 else f"{audio.channels} channels"
+    facts = [
+        Fact("Recordings", f"{dataset.sources.written:,}"),
+        Fact("Segments", ", ".join(f"{split.num_examples:,} {name}" for name, split in dataset.splits.items())),
+        Fact("Waveform", f"{audio.segment_seconds:g} s at {audio.sample_rate:,} Hz, {channels}"),
+        Fact("Spectrogram", f"{shape}, frame {spectrogram.frame_size}, hop {spectrogram.hop_length}"),
+    ]
+    if dataset.sources.failed:
+        facts.append(Fact("Unreadable files", f"{dataset.sources.failed:,}, left out"))
+    return facts
+
+
+MAX_SECONDS, MAP_SECONDS = 6.0, 1.5
+"""Of longer segments a page has the beginning, a map a shorter one."""
+LIST_BYTES, MAP_BYTES = 16_000_000, 12_000_000
+"""What the sounds of all lists and those of a map may come to at most; there are fewer where they are long."""
+
+
+def sound_bytes(audio: AudioConfig, spectrogram: SpectrogramConfig, max_seconds: float) -> float:
+    """The most that a player and its picture take, as base64: 16 bits a sample, 8 a pixel."""
+    samples = min(audio.segment_seconds, max_seconds) * audio.sample_rate
+    pixels = min(spectrogram.n_bins, MAX_PIXELS) * min(1 + samples / spectrogram.hop_length, MAX_PIXELS)
+    return (2 * samples * audio.channels + pixels) * 4 / 3

@@ -1,0 +1,153 @@
+"""The page on a model: what was trained on what, its sounds beside the originals, its latents, curves and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.dataset.folder import Dataset
+from pipelines.dataset.records import Record
+from vae_model.evaluation.batches import TRAIN, sample
+from vae_model.model_folder.bundle import Bundle
+from vae_model.pages.facts import LIST_BYTES, MAP_BYTES, MAP_SECONDS, MAX_SECONDS, sound_bytes
+from vae_model.pages.figures import circumstances, measures, ratio, training_sections
+from vae_model.pages.latent_map import MIN_POINTS, latent_map
+from vae_model.pages.page_sounds import Listener, Reconstructed, survey
+from vae_model.report import Comparisons, Page, Section
+from vae_model.sound.generator import SoundGenerator
+
+MAX_SURVEYED = 2048
+"""The sounds of the page, the worst among them, are chosen among so many records of the split, evenly picked."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How many of each kind a page has: comparisons and worst ones (three sounds each), new sounds, steps, points."""
+
+    comparisons: int = 8
+    worst: int = 4
+    new: int = 8
+    steps: int = 8
+    points: int = 200
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a page says in its own words. opening: the lead's first sentence. sound_title: names a record."""
+
+    title: str
+    opening: str
+    colophon: str
+    sound_title: Callable[[Record], str]
+    notice: str = ""
+
+
+def numbers_for(bundle: Bundle) -> Numbers:
+    """As many sounds as LIST_BYTES and MAP_BYTES allow, up to the usual numbers."""
+    usual = Numbers()
+    in_list, on_map = (sound_bytes(bundle.audio, bundle.spectrogram, each) for each in (MAX_SECONDS, MAP_SECONDS))
+    in_lists = 3 * (usual.comparisons + usual.worst) + usual.new + usual.steps
+    share = min(1.0, LIST_BYTES / (in_lists * in_list))
+    return Numbers(
+        max(2, int(usual.comparisons * share)),
+        max(1, int(usual.worst * share)),
+        max(1, int(usual.new * share)),
+        max(3, int(usual.steps * share)),
+        min(usual.points, int(MAP_BYTES / on_map)),
+    )
+
+
+def model_page(
+    generator: SoundGenerator,
+    dataset: Dataset,
+    split: str,
+    model: str | Path,
+    figures: dict[str, Any],
+    story: Story,
+    seed: int,
+    say: Callable[[str], None] = lambda line: None,
+) -> Page:
+    """The page of a model on a split of a dataset that fits it. figures: of `evaluation.evaluate` on the same split."""
+    numbers = numbers_for(generator.bundle)
+    total = dataset.split(split).num_examples
+    looked_at = min(total, MAX_SURVEYED)
+    say(f"choosing among {looked_at:,} sounds")
+    evenly, worst = survey(
+        generator, sample(dataset, split, looked_at), looked_at, numbers.comparisons, min(numbers.worst, looked_at)
+    )
+    listener = Listener(generator, dataset, story.sound_title, MAX_SECONDS)
+    say("making sounds")
+    sections = [
+        *_compared(listener, evenly, worst, split, total, looked_at),
+        Section(
+            "New sounds",
+            "Latents drawn at random, from where those of the training sounds lie, and decoded.",
+            [Comparisons(listener.new_sounds(numbers.new, seed))],
+        ),
+    ]
+    if len(evenly) > 1:
+        between = listener.interpolation([one.record for one in evenly], numbers.steps)
+        text = "From the latent of one of the sounds above to that of another, each step decoded."
+        sections.append(Section("Interpolation", text, [Comparisons([between])]))
+    sections += _map(generator, dataset, split, story, numbers.points, seed, say)
+    sections += training_sections(model, generator.bundle)
+    facts = circumstances(dataset, generator.bundle, generator.autoencoder.model.count_params())
+    sections.append(Section("Numbers", f"Measured on split {split}.", [measures(figures), facts]))
+    return Page(story.title, lead(story, split, figures), story.notice, sections, story.colophon)
+
+
+def lead(story: Story, split: str, figures: dict[str, Any]) -> str:
+    """The opening, and how well the model reconstructs."""
+    quotient = ratio(figures)
+    if quotient is None:
+        return story.opening
+    whom = f"On {figures['num_examples']:,} others, which it never heard," if split != TRAIN else "On the same sounds"
+    error = figures["reconstruction"][figures["decode"]]["mse"]
+    return (
+        f"{story.opening} {whom} its reconstruction error is {error:.4f}: {quotient:.0%} of the "
+        f"{figures['baselines']['mean']['mse']:.4f} that always answering with the average spectrogram gives."
+    )
+
+
+def _compared(
+    listener: Listener, evenly: list[Reconstructed], worst: list[Reconstructed], split: str, total: int, looked_at: int
+) -> list[Section]:
+    """Originals and what the model makes of them: evenly picked ones, and those it does worst."""
+    held_out = split != TRAIN
+    among = f"{len(evenly)} of {total:,}, evenly picked"
+    text = (
+        "The recording; the same magnitudes with phases found as for all other sounds, so the best that any "
+        "reconstruction could be; and what the model makes of it."
+    )
+    told = f"{among}, none of them used in training. {text}" if held_out else f"{among} from training. {text}"
+    title = "Held-out sounds" if held_out else "Sounds from training"
+    sections = [Section(title, told, [Comparisons(listener.compare(evenly))])]
+    if looked_at > len(evenly):
+        told = f"Those with the largest errors among {looked_at:,}."
+        sections.append(Section("Worst reconstructions", told, [Comparisons(listener.compare(worst))]))
+    return sections
+
+
+def _map(
+    generator: SoundGenerator,
+    dataset: Dataset,
+    split: str,
+    story: Story,
+    points: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> list[Section]:
+    """The latent map: half of it of the split, the rest of what the model was trained on."""
+    others = 0 if split == TRAIN or TRAIN not in dataset.splits else dataset.splits[TRAIN].num_examples
+    count = min(dataset.split(split).num_examples, points - min(others, points // 2))
+    records = [(split, record) for record in sample(dataset, split, count)]
+    if others and points > count:
+        records += [(TRAIN, record) for record in sample(dataset, TRAIN, min(others, points - count))]
+    if len(records) < MIN_POINTS:
+        return []
+    say(f"placing {len(records)} sounds on the map")
+    listener = Listener(generator, dataset, story.sound_title, MAP_SECONDS)
+    text = f"{len(records)} sounds as the model sees them, a point each. Click one to hear it."
+    return [Section("Latent map", text, [latent_map(listener, records, seed)])]

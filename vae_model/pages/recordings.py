@@ -1,0 +1,80 @@
+"""The recordings that a dataset was made of, where they can still be read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines import store
+from pipelines.audio.decoding import open_audio
+from pipelines.audio.formats import AUDIO_SUFFIXES, suffix_of
+from pipelines.audio.loading import iter_segments
+from pipelines.audio.spectrogram import LogSpectrogramExtractor
+from pipelines.dataset.folder import Dataset
+from pipelines.dataset.records import Record
+from pipelines.errors import SourceError
+from pipelines.store.paths import local_path
+from vae_model.model_folder.value_range import log_spectrogram
+
+_SAME_DB = 1.0
+"""The coarsest records (uint8) are within 0.3 dB of their spectrogram; another sound's is tens of dB away."""
+_FULL_SCALE = 0.999
+_CLIPPED_RUN = 3
+
+
+class Recordings:
+    """Finds a record's own sound below the inputs of the dataset's runs, the last run's first."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        inputs = [uri for run in reversed(dataset.runs) for uri in run.inputs]
+        self._roots = list(dict.fromkeys(map(_root, inputs)))
+        self._audio = dataset.config.audio
+        settings = dataset.config.spectrogram
+        self._extractor = LogSpectrogramExtractor(settings.frame_size, settings.hop_length, settings.top_db)
+
+    def segment(self, record: Record) -> NDArray[np.float32] | None:
+        """The waveform (segment_samples, n_channels) of a record; None when its recording has gone or has changed."""
+        for root in self._roots:
+            try:
+                segments = iter_segments(store.join(root, record.source), self._audio)
+                found = next(islice(segments, record.segment, None), None)
+            except SourceError:
+                continue
+            if found is not None and self._is_of(record, found.samples):
+                return found.samples
+        return None
+
+    def clipped_samples(self, source: str) -> int:
+        """Samples of a source's recording, of any channel, in runs of three or more at full scale; 0 if it has gone."""
+        for root in self._roots:
+            with contextlib.suppress(SourceError), open_audio(store.join(root, source)) as stream:
+                return sum(_clipped(block) for block in stream.blocks)
+        return 0
+
+    def _is_of(self, record: Record, waveform: NDArray[np.float32]) -> bool:
+        wanted = log_spectrogram(record)
+        found = self._extractor.extract(waveform)
+        return found.shape == wanted.shape and bool(np.abs(found - wanted).mean() < _SAME_DB)
+
+
+def _clipped(block: NDArray[np.float32]) -> int:
+    """Samples (n_samples, n_channels) in runs of at least _CLIPPED_RUN at full scale, which 16 bits just miss."""
+    at_full_scale = np.abs(block) >= _FULL_SCALE
+    padded = np.pad(at_full_scale, [(1, 1), (0, 0)]).astype(np.int8)
+    total = 0
+    for channel in padded.T:
+        edges = np.flatnonzero(np.diff(channel))
+        lengths = edges[1::2] - edges[::2]
+        total += int(lengths[lengths >= _CLIPPED_RUN].sum())
+    return total
+
+
+def _root(uri: str) -> str:
+    """What the sources of an input are relative to: the folder itself, or the folder of a single file."""
+    path = local_path(uri)
+    is_file = not os.path.isdir(path) if path is not None else True
+    return uri.rsplit("/", 1)[0] if is_file and suffix_of(uri) in AUDIO_SUFFIXES else uri

@@ -1,0 +1,190 @@
+"""The file of `audio-vae rerun`: what, where, and when a new model is worth it. Each key: docs/scheduling.md."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pipelines import store
+from pipelines.console.durations import seconds_of
+from pipelines.errors import SettingError, require
+from pipelines.settings import read_settings, settable, setting, suggestion, with_values
+from pipelines.store.paths import local_path
+from vae_model.model_folder.config import FREE, Preset, file_settings, to_dict
+
+METRICS = ("rmse_db", "rmse_above_floor_db", "log_spectral_distance_db", "loss")
+"""What two models may be compared by: the figures of `evaluate` that are in decibels, or the loss."""
+STARTS = ("promoted", "scratch")
+_PLACES, _RETRAIN, _PROMOTE = "the places", "retrain", "promote"
+_PREPROCESS, _TRAIN = "preprocess", "train"
+_NO_OPTION = ("inputs", "output", "json", "verbose", "dry_run_plan", "no_wait", "expected_listing", "help")
+
+
+@dataclass(frozen=True)
+class Places:
+    """What is read, and where things go. A path that isn't absolute starts at the folder of the file."""
+
+    workspace: str = setting("", _PLACES, "folder of all that a rerun makes: state.json, and what is not named below")
+    inputs: tuple[str, ...] = setting((), _PLACES, "folders, files or URIs of audio")
+    dataset: str | None = setting(None, _PLACES, "dataset folder; WORKSPACE/dataset when not given")
+    models: str | None = setting(None, _PLACES, "folder of the models; WORKSPACE/models when not given")
+    beam: tuple[str, ...] = setting((), _PLACES, "Beam's options of preprocess, such as --runner=FlinkRunner")
+    report: bool = setting(True, _PLACES, "write WORKSPACE/report.html on the promoted model")
+
+
+@dataclass(frozen=True)
+class Retrain:
+    """When a model is trained anew, and how."""
+
+    min_new_examples: int = setting(1, _RETRAIN, "training records of new or changed files that are worth a training")
+    max_age: str | None = setting(None, _RETRAIN, "train after so long (12h, 7d) with any change at all")
+    start: str = setting(
+        "promoted", _RETRAIN, "begin at the promoted model, or from scratch with the settings of train", choices=STARTS
+    )
+    epochs: int = setting(10, _RETRAIN, "passes over the training records when going on from the promoted model")
+    learning_rate: float | None = setting(None, _RETRAIN, "Adam's step size then; that of train when not given")
+
+    def __post_init__(self) -> None:
+        for name in ("min_new_examples", "epochs"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "a positive integer")
+        require(self.start in STARTS, "start", self.start, f"one of {', '.join(STARTS)}")
+        require(self.learning_rate is None or self.learning_rate > 0, "learning_rate", self.learning_rate, "positive")
+        if self.max_age is not None:
+            seconds_of("max_age", self.max_age)
+
+    @property
+    def max_age_seconds(self) -> float | None:
+        """max_age in seconds."""
+        return None if self.max_age is None else seconds_of("max_age", self.max_age)
+
+
+@dataclass(frozen=True)
+class Promote:
+    """When a new model takes the place of the promoted one, and what is kept."""
+
+    split: str | None = setting(None, _PROMOTE, "held-out split; test if it has records, else validation")
+    metric: str = setting("rmse_db", _PROMOTE, "what the models are compared by, less is better", choices=METRICS)
+    tolerance: float = setting(0.02, _PROMOTE, "part by which the new one may be worse; below 0: must be better by")
+    keep_models: int = setting(3, _PROMOTE, "newest models to keep, besides the promoted one")
+
+    def __post_init__(self) -> None:
+        require(self.metric in METRICS, "metric", self.metric, f"one of {', '.join(METRICS)}")
+        require(-1 < self.tolerance < 10, "tolerance", self.tolerance, "a part such as 0.02, above -1 and below 10")
+        require(self.keep_models > 0, "keep_models", self.keep_models, "a positive integer")
+
+
+@dataclass(frozen=True)
+class RerunConfig:
+    """All of a file. options: those of `audio-vae preprocess`, as it parses them. first: of a training from scratch."""
+
+    path: str
+    places: Places
+    options: argparse.Namespace
+    first: Preset
+    retrain: Retrain
+    promote: Promote
+
+    @property
+    def workspace(self) -> str:
+        """The folder of state.json."""
+        return self.places.workspace
+
+    @property
+    def dataset(self) -> str:
+        """The dataset folder."""
+        return self.places.dataset or store.join(self.workspace, "dataset")
+
+    @property
+    def models(self) -> str:
+        """The folder that holds a MODEL folder for each training."""
+        return self.places.models or store.join(self.workspace, "models")
+
+    @property
+    def report(self) -> str:
+        """The page."""
+        return store.join(self.workspace, "report.html")
+
+    @property
+    def settings_digest(self) -> str:
+        """Names the settings of `train:` that make another model; what may change on resuming is none of them."""
+        train = {name: value for name, value in to_dict(self.first.train).items() if name not in FREE}
+        canonical = json.dumps([to_dict(self.first.model), train], sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def read_config(path: str) -> RerunConfig:
+    """The settings in a YAML file. SettingError names the file, the key, the rule and the value; nothing is opened."""
+    values = read_settings(path)
+    sections: dict[str, dict[str, Any]] = {_PREPROCESS: {}, _TRAIN: {}, _RETRAIN: {}, _PROMOTE: {}}
+    known = [*settable(Places), *sections]
+    for name, value in values.items():
+        if name not in known:
+            raise SettingError(f"{path}: {name} must be a setting{suggestion(str(name), known)}")
+        if name in sections:
+            if not isinstance(value or {}, dict):
+                raise SettingError(f"{path}: {name}={value!r} must hold settings, each a line `name: value`")
+            sections[name] = value or {}
+    places = _places(path, {name: value for name, value in values.items() if name not in sections})
+    retrain, promote = (
+        with_values((kind(),), sections[name], f"{path}: {name}")[0]
+        for kind, name in ((Retrain, _RETRAIN), (Promote, _PROMOTE))
+    )
+    first = Preset(*file_settings(sections[_TRAIN], f"{path}: {_TRAIN}"))
+    config = RerunConfig(path, places, argparse.Namespace(), first, retrain, promote)
+    options = _preprocess_options(path, sections[_PREPROCESS])
+    options.inputs, options.output = list(places.inputs), config.dataset
+    return dataclasses.replace(config, options=options)
+
+
+def _places(path: str, values: Mapping[str, Any]) -> Places:
+    places: Places = with_values((Places(),), values, path)[0]
+    for name in ("workspace", "inputs"):
+        if not getattr(places, name):
+            raise SettingError(f"{path}: {name} must be given: {settable(Places)[name].metadata['help']}")
+    folder = Path(path).absolute().parent
+
+    def found(uri: str | None) -> str | None:
+        local = None if uri is None else local_path(uri)
+        return uri if local is None else os.path.normpath(folder / os.path.expanduser(local))
+
+    return dataclasses.replace(
+        places,
+        workspace=found(places.workspace) or "",
+        inputs=tuple(found(uri) or uri for uri in places.inputs),
+        dataset=found(places.dataset),
+        models=found(places.models),
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as a setting of the file."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingError(f"{self.prog}: {message}")
+
+
+def _preprocess_options(path: str, values: Mapping[str, Any]) -> argparse.Namespace:
+    """The options of `audio-vae preprocess` from settings by their names, as if they had been flags."""
+    from pipelines.request import add_arguments
+
+    parser = _Parser(prog=f"{path}: {_PREPROCESS}", allow_abbrev=False)
+    add_arguments(parser)
+    actions = {action.dest: action for action in parser._actions if action.dest not in _NO_OPTION}
+    flags = []
+    for name, value in values.items():
+        if name not in actions:
+            raise SettingError(f"{path}: {_PREPROCESS}: {name} must be a setting{suggestion(str(name), actions)}")
+        if actions[name].nargs == 0:  # a switch
+            if not isinstance(value, bool):
+                raise SettingError(f"{path}: {_PREPROCESS}: {name}={value!r} must be true or false")
+            flags += [f"--{name}"] if value else []
+        else:
+            flags += [f"--{name}={each}" for each in (value if isinstance(value, list) else [value])]
+    return parser.parse_args(flags)

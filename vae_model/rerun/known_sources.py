@@ -1,0 +1,55 @@
+"""Which sources a model has learned from: a Parquet file for each model, and what a dataset has beyond it."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines import store
+from pipelines.dataset.folder import Dataset, read_parquet
+from pipelines.errors import WorkError
+
+FOLDER = "sources"
+_IDENTITY = ["source", "size", "stamp"]
+COLUMNS = [*_IDENTITY, "split", "num_segments", "seconds", "max_db"]
+
+
+def uri_of(workspace: str, model: str) -> str:
+    """The file of a model's sources."""
+    return store.join(workspace, FOLDER, f"{model}.parquet")
+
+
+def sources_of(dataset: Dataset) -> pa.Table:
+    """The sources with records in a dataset: the columns COLUMNS of its manifest."""
+    rows = dataset.manifest([*COLUMNS, "status"])
+    return rows.filter(pc.equal(rows["status"], "written")).select(COLUMNS)
+
+
+def write(uri: str, sources: pa.Table) -> None:
+    """Write what a model learns from."""
+    store.make_folder(uri.rsplit("/", 1)[0])
+    with store.open_atomic(uri) as file:
+        pq.write_table(sources, file)
+
+
+def read(uri: str) -> pa.Table:
+    """What `write` wrote. WorkError when it can't be read."""
+    try:
+        return read_parquet(uri, COLUMNS)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise WorkError(f"{uri} must be a readable table of a model's sources: {error}") from error
+
+
+def unseen(sources: pa.Table, seen: pa.Table) -> pa.ChunkedArray:
+    """For each of the sources whether a model that learned from `seen` does not know it as it is now."""
+
+    def identity(table: pa.Table) -> pa.ChunkedArray:
+        return pc.binary_join_element_wise(*(pc.cast(table[name], pa.string()) for name in _IDENTITY), "\n")
+
+    return pc.invert(pc.is_in(identity(sources), value_set=identity(seen).combine_chunks()))
+
+
+def num_records(sources: pa.Table, split: str) -> int:
+    """How many records of a split the sources have."""
+    return int(pc.sum(sources.filter(pc.equal(sources["split"], split))["num_segments"]).as_py() or 0)

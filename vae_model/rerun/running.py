@@ -1,0 +1,102 @@
+"""The stages of a rerun, one after the other, each entered into the state."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from pipelines import store
+from pipelines.dataset.folder import is_dataset, open_dataset
+from pipelines.errors import AudioVaeError, WorkError
+from vae_model.rerun import state
+from vae_model.rerun.config import RerunConfig
+from vae_model.rerun.drift import lines
+from vae_model.rerun.stages import DONE, SKIPPED, STAGES, Job, Outcome
+from vae_model.rerun.state import StageEntry
+
+FAILED, INTERRUPTED, UNCHANGED, PENDING = "failed", "interrupted", "unchanged", "pending"
+
+
+def _run(job: Job, name: str, values: dict[str, Any], *, check: bool) -> None:
+    """Do a stage, and put what came of it into `values` by its name; also when it fails, and then the error goes on."""
+    started = time.monotonic()
+    outcome = Outcome(FAILED, "")
+    try:
+        if check:
+            _check_order(job, name)
+        outcome = STAGES[name](job)
+        _enter(job, name, outcome)
+    except state.Interrupted as error:
+        outcome = Outcome(INTERRUPTED, str(error))
+        raise
+    except AudioVaeError as error:
+        outcome = Outcome(FAILED, " ".join(str(error).split()))
+        raise
+    except KeyboardInterrupt:
+        outcome = Outcome(INTERRUPTED, "asked to stop")
+        raise
+    finally:
+        seconds = round(time.monotonic() - started, 3)
+        values[name] = {"status": outcome.status, "reason": outcome.reason, "seconds": seconds, **outcome.result}
+        if outcome.status in (DONE, SKIPPED):
+            _say(f"{name:<10} {outcome.status:<8} {outcome.reason}")
+            for line in lines(outcome.result.get("drift") or {}):
+                _say(f"{'':<20}{line}")
+
+
+def _check_order(job: Job, name: str) -> None:
+    """WorkError when the stage before this one has not been done on the dataset as it is now."""
+    names = list(STAGES)
+    before = names[names.index(name) - 1] if name != names[0] else None
+    if before is None:
+        return
+    entry = job.state.stages.get(before)
+    digest = _digest(job.config)
+    if entry is None or entry.dataset != digest:
+        when = "has not been done" if entry is None else "has not seen the dataset as it is now"
+        way = f"audio-vae rerun {job.config.path} --stage {before}"
+        raise WorkError(f"--stage {name} comes after {before}, which {when}: {way}")
+
+
+def _enter(job: Job, name: str, outcome: Outcome) -> None:
+    """Record the stage in the state; nothing is written when nothing is new."""
+    last = job.state.stages.get(name)
+    digest = _digest(job.config)
+    if last is not None and outcome.status == SKIPPED and last.dataset == digest:
+        return
+    result = outcome.result or (last.result if last is not None and outcome.status == SKIPPED else {})
+    entry = StageEntry(outcome.status, outcome.reason, digest, state.now(), result)
+    job.save(job.state.with_stage(name, entry))
+
+
+def _digest(config: RerunConfig) -> str:
+    return open_dataset(config.dataset).digest if is_dataset(config.dataset) else ""
+
+
+def _check_state_is_there(job: Job) -> None:
+    """Models without a state would be taken for leftovers."""
+    if not job.state.models and any(name[:1].isdigit() for name in store.names(job.config.models)):
+        uri = store.join(job.config.workspace, state.STATE_FILE)
+        raise WorkError(f"{uri} must be there, as {job.config.models} holds models: restore it, or move them away")
+
+
+def summary(job: Job, stages: dict[str, Any]) -> dict[str, Any]:
+    """The object of --json: an overall status, where things are, and each stage that was come to."""
+    statuses = [stage["status"] for stage in stages.values()]
+    status = next((bad for bad in (FAILED, INTERRUPTED) if bad in statuses), None)
+    promoted = job.state.promoted
+    return {
+        "at": state.now(),
+        "status": status or (DONE if DONE in statuses else UNCHANGED),
+        "error": next((stage["reason"] for stage in stages.values() if stage["status"] == status), None),
+        "workspace": job.config.workspace,
+        "dataset": job.config.dataset,
+        "promoted": promoted,
+        "model": None if promoted is None else job.folder(promoted),
+        "stages": stages,
+    }
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

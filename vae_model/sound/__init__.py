@@ -1,0 +1,1 @@
+"""Spectrograms and latents to sound, and sound to latents."""

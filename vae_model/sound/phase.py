@@ -1,0 +1,279 @@
+"""Phases for magnitudes that have none: phase gradient heap integration, and fast Griffin-Lim to refine them.
+
+Here a transform is frames first: (n_frames, n_bins + 1) with librosa's conventions, a periodic Hann window of
+frame_size samples around every multiple of hop_length, its first sample the origin of the phases.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+HANN_GAMMA = 0.25645
+"""A Hann window of N samples is nearest to the Gaussian exp(-pi t² / (gamma N²)) for this gamma."""
+STEPS = 64
+MOMENTUM = 0.99
+"""Steps and momentum of fast Griffin-Lim; docs/sound.md has what they give."""
+_LEVEL = 0.5 * np.log(10) / 20  # half a decibel
+_LOBES = 14  # bins on both sides of a tone: those farther off are 80 dB under it
+_LIKENESS = 10 ** (3 / 20)  # a cell within 3 dB of a lobe is that lobe
+_LEAST_WEIGHT = 0.05  # of the mean that windows add up to: what only a window's very end sees is not blown up
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as machine code, kept on disk for the next process where numba finds a folder to write to."""
+    try:
+        return numba.njit(cache=True, error_model="numpy")(function)
+    except RuntimeError:  # numba's, when neither the package's folder nor the user's cache can be written
+        return numba.njit(error_model="numpy")(function)
+
+
+def hann(frame_size: int) -> NDArray[np.float32]:
+    """The periodic Hann window, (frame_size,)."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frame_size) / frame_size)).astype(np.float32)
+
+
+def transform(waveform: NDArray[np.float32], frame_size: int, hop_length: int) -> NDArray[np.complex64]:
+    """The transform (1 + n_samples // hop_length, frame_size // 2 + 1) of a waveform (n_samples,), zeros beyond it."""
+    padded = np.pad(waveform, frame_size // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, frame_size)[::hop_length]
+    return scipy.fft.rfft(frames * hann(frame_size), axis=1)
+
+
+def phase_gradients(
+    log_amplitude: NDArray[Any], frame_size: int, hop_length: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How the phase moves, in radians a frame and in radians a bin, each (n_frames, n_bins), at every cell.
+
+    log_amplitude: natural logarithm, (n_frames, n_bins), bins from 0 on. For a Gaussian window the gradient of the
+    phase is that of the log amplitude turned by a right angle (Průša, Balazs and Søndergaard 2017,
+    doi:10.1109/TASLP.2017.2678166, equations 12 to 17), and a Hann window is close to one. Where it can be told what
+    the slope of a Hann window itself says, of a tone at peaks of a frame and of an impulse everywhere, that is taken:
+    a tone then keeps its pitch to a thousandth of a hertz.
+    """
+    scale = HANN_GAMMA * frame_size / hop_length  # gamma N² / (hop_length N)
+    slope = _central(log_amplitude, 1)
+    turn = 2 * np.pi * hop_length / frame_size
+    in_time = np.where(peaks(log_amplitude), turn * _bins_to_tone(slope), slope / scale)
+    in_time += turn * np.arange(log_amplitude.shape[1])
+    if 2 * hop_length <= frame_size:
+        in_frequency = -2 * np.pi / frame_size * _samples_to_impulse(log_amplitude, frame_size, hop_length)
+    else:
+        in_frequency = -scale * _central(log_amplitude, 0)
+    # A frame's phases are counted from its first sample, half a frame before its centre: that is pi a bin.
+    return in_time, in_frequency - np.pi
+
+
+def _central(array: NDArray[Any], axis: int) -> NDArray[np.float64]:
+    """Central differences, one-sided at the ends; zeros along an axis of length 1."""
+    values = np.asarray(array, np.float64)
+    return np.asarray(np.gradient(values, axis=axis)) if array.shape[axis] > 1 else np.zeros_like(values)
+
+
+@compiled
+def _bins_to_tone(slope: Any) -> Any:
+    """How many bins above a cell a tone is that makes this central difference along the bins, within ±1.
+
+    The transform of a Hann window is sin(pi x) / (pi x (1 - x²)) at x bins from a tone. Its values at x + 1 and x - 1
+    have the ratio exp(2 slope) = (1 + x)(2 + x) / ((1 - x)(2 - x)), which is solved for x.
+    """
+    t = np.tanh(slope)
+    return 4 * t / (3 + np.sqrt(9 - 8 * t * t))
+
+
+def _samples_to_impulse(log_amplitude: NDArray[Any], frame_size: int, hop_length: int) -> NDArray[np.float64]:
+    """How many samples behind a frame's centre an impulse is that makes the steps to the frames before and behind.
+
+    At x samples from its centre a Hann window is cos²(pi x / N). From its ratio to the value a hop further x follows;
+    the result is the mean over both neighbours, at the ends what the only one says.
+    """
+    if len(log_amplitude) < 2:
+        return np.zeros(log_amplitude.shape)
+    angle = np.pi * hop_length / frame_size
+    root = np.exp(np.clip(np.diff(np.asarray(log_amplitude, np.float64), axis=0), -40, 40) / 2)
+
+    def samples(roots: NDArray[np.float64]) -> NDArray[np.float64]:
+        return frame_size / np.pi * np.arctan((roots - np.cos(angle)) / np.sin(angle))
+
+    ahead, back = samples(root), -samples(1 / root)
+    return np.concatenate([ahead[:1], (ahead[1:] + back[:-1]) / 2, back[-1:]])
+
+
+def peaks(log_amplitude: NDArray[Any]) -> NDArray[np.bool_]:
+    """Cells (n_frames, n_bins) that are no quieter than the bins above and below, which both must be there."""
+    inner = log_amplitude[:, 1:-1]
+    found = np.zeros(log_amplitude.shape, np.bool_)
+    found[:, 1:-1] = (inner >= log_amplitude[:, :-2]) & (inner >= log_amplitude[:, 2:])
+    return found
+
+
+def level(log_amplitude: NDArray[Any]) -> NDArray[np.bool_]:
+    """Cells (n_frames, n_bins) that differ from all their neighbours by less than half a decibel: noise, or a floor."""
+    small = np.abs(np.diff(log_amplitude, axis=0, prepend=log_amplitude[:1], append=log_amplitude[-1:])) < _LEVEL
+    result = small[:-1] & small[1:]
+    small = np.abs(np.diff(log_amplitude, axis=1, prepend=log_amplitude[:, :1], append=log_amplitude[:, -1:])) < _LEVEL
+    return np.asarray(result & small[:, :-1] & small[:, 1:])
+
+
+def heap_integration(
+    log_amplitude: NDArray[Any],
+    frame_size: int,
+    hop_length: int,
+    rng: np.random.Generator,
+    known: NDArray[Any] | None = None,
+) -> NDArray[np.float64]:
+    """Phases in radians, (n_frames, n_bins), from the gradients, along the loudest way to every cell.
+
+    log_amplitude: as of `phase_gradients`. known: the phases (n_known, n_bins) of the first frames, which stay as they
+    are and from which the others follow; without them the loudest cell gets phase 0. Where the log amplitude is level
+    it tells nothing, and phases in step would buzz: those cells get random ones from rng, as the paper's (see
+    `phase_gradients`) cells of little energy do.
+    """
+    in_time, in_frequency = phase_gradients(log_amplitude, frame_size, hop_length)
+    phases = np.zeros(log_amplitude.shape)
+    done = np.zeros(log_amplitude.shape, dtype=np.bool_)
+    n_known = 0 if known is None else len(known)
+    if known is None:
+        done.flat[np.argmax(log_amplitude)] = True
+    else:
+        phases[:n_known], done[:n_known] = known, True
+    _integrate(np.asarray(log_amplitude, np.float32), in_time, in_frequency, phases, done)
+    random = level(log_amplitude)
+    random[:n_known] = False
+    phases[random] = rng.uniform(-np.pi, np.pi, np.count_nonzero(random))
+    _settle_lobes(np.asarray(log_amplitude, np.float64), peaks(log_amplitude), n_known, phases)
+    return phases
+
+
+@compiled
+def _integrate(log_amplitude: Any, in_time: Any, in_frequency: Any, phases: Any, done: Any) -> None:
+    """Fill in the phases that are not done, from the loudest cell at the edge of those that are."""
+    n_frames, n_bins = log_amplitude.shape
+    heap = [(np.float32(0.0), 0) for _ in range(0)]
+    for frame in range(n_frames):
+        for row in range(n_bins):
+            if done[frame, row]:
+                heap.append((-log_amplitude[frame, row], frame * n_bins + row))
+    heapq.heapify(heap)
+    while heap:
+        _, cell = heapq.heappop(heap)
+        frame, row = divmod(cell, n_bins)
+        for to_frame, to_row in ((frame + 1, row), (frame - 1, row), (frame, row + 1), (frame, row - 1)):
+            if not (0 <= to_frame < n_frames and 0 <= to_row < n_bins) or done[to_frame, to_row]:
+                continue
+            slope = in_time if to_row == row else in_frequency
+            step = (to_frame - frame) + (to_row - row)
+            mean = (slope[frame, row] + slope[to_frame, to_row]) / 2
+            phases[to_frame, to_row] = phases[frame, row] + step * mean
+            done[to_frame, to_row] = True
+            heapq.heappush(heap, (-log_amplitude[to_frame, to_row], to_frame * n_bins + to_row))
+
+
+@compiled
+def _settle_lobes(log_amplitude: Any, is_peak: Any, n_known: int, phases: Any) -> None:
+    """Give the side lobes of steady tones the phases that a Hann window's have.
+
+    A slope from frame to frame tells nothing of them: from lobe to lobe the sign changes, at a zero between two bins.
+    Beside a peak whose tone is d bins above it, the transform k bins above the peak is, with x = k - d, the peak's
+    times (-1)^k d (1 - d²) / (x (x² - 1)), see `_bins_to_tone`, and turned by -pi k. A cell of about that level is
+    taken for a lobe, of the peak of which the louder one is expected there.
+    """
+    n_frames, n_bins = phases.shape
+    expected = np.empty(n_bins)
+    for frame in range(n_known, n_frames):
+        expected[:] = 0.0
+        for row in range(1, n_bins - 1):
+            if not is_peak[frame, row]:
+                continue
+            offset = _bins_to_tone((log_amplitude[frame, row + 1] - log_amplitude[frame, row - 1]) / 2)
+            scale = np.exp(log_amplitude[frame, row]) * offset * (1 - offset * offset)
+            for k in range(max(-_LOBES, -row), min(_LOBES, n_bins - 1 - row) + 1):
+                if abs(k) < 2 or is_peak[frame, row + k]:
+                    continue
+                x = k - offset
+                lobe = scale / (x * (x * x - 1)) * (1 - 2 * (k % 2))
+                ratio = abs(lobe) / np.exp(log_amplitude[frame, row + k])
+                if 1 / _LIKENESS < ratio < _LIKENESS and abs(lobe) > expected[row + k]:
+                    expected[row + k] = abs(lobe)
+                    phases[frame, row + k] = phases[frame, row] - np.pi * k + (np.pi if lobe < 0 else 0.0)
+
+
+def fast_griffin_lim(
+    amplitude: NDArray[np.float32],
+    start: NDArray[np.complex64],
+    frame_size: int,
+    hop_length: int,
+    sounding: tuple[int, int],
+    n_known: int = 0,
+    steps: int = STEPS,
+) -> NDArray[np.complex64]:
+    """A transform (n_frames, n_bins + 1) of this amplitude whose phases agree with each other better than `start`'s.
+
+    sounding: the first sample that may differ from 0 and the one behind the last, counted from the first frame's
+    first. n_known: frames at the beginning that stay as they are in `start`. Perraudin, Balazs and Søndergaard 2013,
+    doi:10.1109/WASPAA.2013.6701851, algorithm 2.
+    """
+    window = hann(frame_size)
+    gain = 1 / window_sum(len(amplitude), frame_size, hop_length)  # large at the ends, where windows are small
+    gain[: max(sounding[0], 0)] = 0
+    gain[max(sounding[1], 0) :] = 0
+    current = start.astype(np.complex64)
+    waveform = np.empty(len(gain), np.float32)
+    previous = None
+    for _ in range(steps):
+        frames = scipy.fft.irfft(current, frame_size, axis=1)
+        _overlap_and_cut(frames, window, hop_length, gain, waveform)
+        consistent = scipy.fft.rfft(frames, axis=1)
+        previous = consistent.copy() if previous is None else previous
+        _accelerate(consistent, previous, amplitude, np.float32(MOMENTUM), n_known, current)
+    return current
+
+
+def window_sum(n_frames: int, frame_size: int, hop_length: int) -> NDArray[np.float32]:
+    """What the squared windows of n_frames add up to, ((n_frames - 1) * hop_length + frame_size,), but above 0."""
+    square = hann(frame_size) ** 2
+    total = np.zeros((n_frames - 1) * hop_length + frame_size, np.float32)
+    for frame in range(n_frames):
+        total[frame * hop_length : frame * hop_length + frame_size] += square
+    return np.maximum(total, np.float32(1e-12))
+
+
+def least_weight(frame_size: int, hop_length: int) -> np.float32:
+    """The least that a sum of squared windows is divided by."""
+    return np.float32(_LEAST_WEIGHT * 0.375 * frame_size / hop_length)  # 3/8: the mean of a squared Hann window
+
+
+@compiled
+def _overlap_and_cut(frames: Any, window: Any, hop_length: int, gain: Any, waveform: Any) -> None:
+    """Put frames (n_frames, frame_size) together into the waveform times gain, and cut it into them again, in place."""
+    n_frames, frame_size = frames.shape
+    waveform[:] = 0
+    for frame in range(n_frames):
+        start = frame * hop_length
+        for sample in range(frame_size):
+            waveform[start + sample] += frames[frame, sample] * window[sample]
+    waveform *= gain
+    for frame in range(n_frames):
+        start = frame * hop_length
+        for sample in range(frame_size):
+            frames[frame, sample] = waveform[start + sample] * window[sample]
+
+
+@compiled
+def _accelerate(consistent: Any, previous: Any, amplitude: Any, momentum: Any, n_known: int, current: Any) -> None:
+    """current: the amplitude with the phases of the consistent transform, carried on by its last change."""
+    n_frames, n_bins = consistent.shape
+    for frame in range(n_known, n_frames):
+        for row in range(n_bins):
+            new, old = consistent[frame, row], previous[frame, row]
+            real = new.real + momentum * (new.real - old.real)
+            imaginary = new.imag + momentum * (new.imag - old.imag)
+            scale = amplitude[frame, row] / np.sqrt(real * real + imaginary * imaginary + np.float32(1e-30))
+            current[frame, row] = complex(real * scale, imaginary * scale)
+            previous[frame, row] = new

@@ -1,0 +1,1 @@
+"""From records to a trained model, stopped and resumed at any step."""

@@ -1,0 +1,68 @@
+"""Where a training begins: at what is known of the data before any step, or at another model's weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.dataset.folder import Dataset
+from pipelines.errors import SettingError
+from vae_model.model_folder.bundle import Bundle
+from vae_model.model_folder.config import ModelConfig, TrainConfig, architecture_differences
+from vae_model.model_folder.value_range import ValueRange
+from vae_model.sound.generator import SoundGenerator
+from vae_model.training import data
+from vae_model.vae.autoencoder import Autoencoder
+
+_SPLIT = "train"
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a new model is given before its first step.
+
+    value_range: what 0 and 1 stand for in its input. examples: float32 (count, *input_shape) to begin at their mean or
+    principal components. weights: in Keras's order, of the model to begin at, which then stand for the examples.
+    """
+
+    value_range: ValueRange
+    examples: NDArray[np.float32] | None = None
+    weights: list[NDArray[Any]] | None = None
+
+    def give_to(self, autoencoder: Autoencoder, output_bias: bool) -> None:
+        """Put it into a new model. output_bias: as `Autoencoder.start_from` has it."""
+        if self.weights is not None:
+            autoencoder.model.set_weights(self.weights)
+        elif self.examples is not None:
+            autoencoder.start_from(self.examples, output_bias)
+
+
+def at_data(dataset: Dataset, train: TrainConfig) -> Beginning:
+    """At the training records: up to 2,048 of them, and one frame later if training moves them."""
+    examples = data.first_examples(dataset, _SPLIT)
+    value_range = ValueRange(dataset.min_db, dataset.max_db)
+    if train.value_range == "record":
+        value_range = data.record_range(examples)
+    whole = np.asarray(data.scaled(examples, value_range))
+    if train.time_shift_frames:
+        whole = np.concatenate([whole, data.scaled(data.shifted(examples, 1, 1), value_range)])
+    return Beginning(value_range, examples=whole)
+
+
+def at_model(folder: str, dataset: Dataset, model: ModelConfig, train: TrainConfig) -> Beginning:
+    """At the weights and the value range of the model in a MODEL folder.
+
+    Of another range its weights would mean something else; what lies outside of it is beyond what the model can make.
+    SettingError when it is no trained model, or one of another audio setting, architecture or kind of value range.
+    """
+    bundle = Bundle.load(folder)
+    bundle.check_fits(dataset, folder)
+    different = architecture_differences(bundle.model, model)
+    if bundle.value_range.per_record != (train.value_range == "record"):
+        different.append(f"value_range: {bundle.train.value_range!r} != {train.value_range!r}")
+    if different:
+        raise SettingError(f"--from {folder} must be a model of the same architecture: {'; '.join(different)}")
+    return Beginning(bundle.value_range, weights=SoundGenerator.load(folder).autoencoder.model.get_weights())

@@ -1,0 +1,6 @@
+"""The models themselves: layers, losses, Autoencoder and VAE, and the model that takes waveforms."""
+
+from vae_model.vae.autoencoder import Autoencoder, load_model
+from vae_model.vae.variational import VAE, build, wrap
+
+__all__ = ["VAE", "Autoencoder", "build", "load_model", "wrap"]

@@ -1,0 +1,83 @@
+"""Where a linear path begins: at the best linear VAE of the data, which is probabilistic PCA."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.extmath import randomized_svd
+
+from vae_model.model_folder.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class LinearVAE:
+    """mu = (x - mean) @ encoder, reconstruction = mu @ decoder + mean, for a flat x (batch, n_cells).
+
+    encoder: (n_cells, dim). decoder: (dim, n_cells). mean: (n_cells,). log_variance: (dim,), of every posterior.
+    """
+
+    mean: NDArray[np.float32]
+    encoder: NDArray[np.float32]
+    decoder: NDArray[np.float32]
+    log_variance: NDArray[np.float32]
+
+
+def fit_linear_vae(examples: NDArray[np.float32], dim: int, noise_variance: float) -> LinearVAE:
+    """The linear VAE of least loss on examples (count, ...), for a decoder of this noise variance a cell.
+
+    With eigenvalues l_i and eigenvectors u_i of the covariance, and noise s: decoder_i = sqrt(l_i - s) u_i,
+    encoder_i = sqrt(l_i - s) / l_i u_i, posterior variance s / l_i, for l_i > s; the other dimensions stay at the
+    prior. Tipping and Bishop, Probabilistic principal component analysis (1999), equations 15 and 9; that it is the
+    ELBO's optimum: Lucas et al., arXiv:1911.02469, section 4. noise_variance 0 gives PCA with latents of variance 1.
+    """
+    flat = np.asarray(examples, np.float32).reshape(len(examples), -1)
+    mean = flat.mean(axis=0)
+    centred = flat - mean
+    del flat
+    values, vectors = _principal(centred, dim)
+    kept = np.sqrt(np.maximum(values - noise_variance, 0.0))
+    encoder = np.zeros((centred.shape[1], dim), np.float32)
+    decoder = np.zeros((dim, centred.shape[1]), np.float32)
+    log_variance = np.zeros(dim, np.float32)
+    alive = np.flatnonzero(kept > 0)
+    decoder[alive] = (kept[alive] * vectors[:, alive]).T
+    encoder[:, alive] = vectors[:, alive] * (kept[alive] / values[alive])
+    if noise_variance > 0:
+        log_variance[alive] = np.log(noise_variance / values[alive])
+    return LinearVAE(mean, encoder, decoder, log_variance)
+
+
+def assign(linear: LinearVAE, encoder: keras.Model, decoder: keras.Model) -> None:
+    """Give the layers of a model's linear path these weights."""
+    first, last = encoder.get_layer("encoder_linear"), decoder.get_layer("decoder_linear")
+    first.kernel.assign(linear.encoder)
+    first.bias.assign(-linear.mean @ linear.encoder)
+    last.kernel.assign(linear.decoder)
+    last.bias.assign(linear.mean)
+    names = [layer.name for layer in encoder.layers]
+    if "log_variance" in names:
+        encoder.get_layer("log_variance").bias.assign(linear.log_variance)
+
+
+def noise_variance(config: ModelConfig) -> float:
+    """The variance a cell of the Gaussian decoder that a VAE's reconstruction_weight assumes: n_cells / (2 weight)."""
+    if config.kind != "vae":
+        return 0.0
+    return float(np.prod(config.input_shape)) / (2 * config.reconstruction_weight)
+
+
+def _principal(centred: NDArray[np.float32], dim: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The `dim` largest eigenvalues of the covariance of centred rows, and their vectors (n_cells, dim).
+
+    Halko et al., arXiv:0909.4061. Where the rows span less, zeros are at the end.
+    """
+    values, vectors = np.zeros(dim, np.float32), np.zeros((centred.shape[1], dim), np.float32)
+    rank = min(dim, *centred.shape)
+    _, singular, rows = randomized_svd(centred, rank, n_iter=4, random_state=0)
+    alive = np.flatnonzero(singular > 1e-4 * max(singular[0], 1e-6))
+    values[alive] = singular[alive] ** 2 / len(centred)
+    vectors[:, alive] = rows[alive].T
+    return values, vectors

@@ -1,0 +1,221 @@
+"""A model that takes waveforms: TensorFlow functions that need nothing of this package once they are saved.
+
+The log-spectrogram is that of `pipelines/spectrogram.py` in tf.signal's operations, in double precision as there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipelines.audio.spectrogram import MIN_POWER
+from pipelines.config import AudioConfig, SpectrogramConfig
+from vae_model.model_folder.bundle import Bundle
+from vae_model.model_folder.config import latent_names
+from vae_model.vae.autoencoder import Autoencoder
+
+_SEED = (0, 0)
+
+
+class WaveformModel:
+    """What an exported model does, as functions of tensors.
+
+    waveform: float32 (batch, n_samples), of a model with several channels (batch, n_samples, n_channels), at full scale
+    ±1 and the model's sample rate; 1 to segment_samples samples. A spectrogram is (batch, n_bins, n_frames,
+    n_channels).
+    """
+
+    def __init__(self, autoencoder: Autoencoder, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.encoder = latents_only(autoencoder)
+        self.decoder = autoencoder.decoder
+        self._sampled = bundle.model.kind == "vae" and bundle.model.decode == "sampled"
+
+    def encode(self, waveform: Any) -> dict[str, Any]:
+        """mu and log_variance (an autoencoder: z), (batch, latent_space_dim), and min_db and max_db, (batch,).
+
+        The last two are the decibels that 0 and 1 of the model's input stand for.
+        """
+        spectrogram, low, span = self.normalised(waveform)
+        return {**self.encoder(spectrogram, training=False), "min_db": low, "max_db": low + span}
+
+    def decode(self, z: Any) -> dict[str, Any]:
+        """`spectrogram` in [0, 1] and `decibels`, on the model's range, of latents (batch, latent_space_dim)."""
+        spectrogram = self.decoder(z, training=False)
+        bounds = self.bundle.value_range
+        return {"spectrogram": spectrogram, "decibels": spectrogram * bounds.span_db + bounds.min_db}
+
+    def reconstruct(self, waveform: Any) -> dict[str, Any]:
+        """`spectrogram` in [0, 1] and `decibels` of sounds that went through the model.
+
+        A model that decodes a sampled z draws the same noise at every call.
+        """
+        spectrogram, low, span = self.normalised(waveform)
+        latents = self.encoder(spectrogram, training=False)
+        z = latents["mu"] if "mu" in latents else latents["z"]
+        if self._sampled:
+            z += tf.exp(0.5 * latents["log_variance"]) * tf.random.stateless_normal(tf.shape(z), _SEED)
+        output = self.decoder(z, training=False)
+        return {"spectrogram": output, "decibels": output * _per_example(span) + _per_example(low)}
+
+    def normalised(self, waveform: Any) -> tuple[Any, Any, Any]:
+        """(the model's input in [0, 1], the decibels that 0 stands for, and those between 0 and 1, each (batch,))."""
+        audio = self.bundle.audio
+        if audio.channels == 1:
+            waveform = waveform[..., None]
+        decibels = log_spectrogram(padded(waveform, audio), self.bundle.spectrogram)
+        bounds = self.bundle.value_range
+        if bounds.per_record:
+            low, high = tf.reduce_min(decibels, [1, 2, 3]), tf.reduce_max(decibels, [1, 2, 3])
+            return tf.math.divide_no_nan(decibels - _per_example(low), _per_example(high - low)), low, high - low
+        scaled = tf.clip_by_value((decibels - bounds.min_db) / bounds.span_db, 0.0, 1.0)
+        low = tf.fill([tf.shape(scaled)[0]], bounds.min_db)
+        return scaled, low, tf.fill([tf.shape(scaled)[0]], bounds.span_db)
+
+    @property
+    def waveform_spec(self) -> tf.TensorSpec:
+        """What `encode` and `reconstruct` take."""
+        channels = self.bundle.audio.channels
+        shape = (None, None) if channels == 1 else (None, None, channels)
+        return tf.TensorSpec(shape, tf.float32, name="waveform")
+
+    @property
+    def latent_spec(self) -> tf.TensorSpec:
+        """What `decode` takes."""
+        return tf.TensorSpec((None, self.bundle.model.latent_space_dim), tf.float32, name="z")
+
+    def save(self, folder: str) -> None:
+        """Write a SavedModel with the signatures `encode`, `decode` and `reconstruct`."""
+        archive = keras.export.ExportArchive()
+        archive.track(self.encoder)
+        archive.track(self.decoder)
+        waveform, latent = [self.waveform_spec], [self.latent_spec]
+        archive.add_endpoint("encode", lambda waveform: self.encode(waveform), input_signature=waveform)
+        archive.add_endpoint("decode", lambda z: self.decode(z), input_signature=latent)
+        archive.add_endpoint("reconstruct", lambda waveform: self.reconstruct(waveform), input_signature=waveform)
+        archive.write_out(folder, verbose=False)
+
+
+def latents_only(autoencoder: Autoencoder) -> keras.Model:
+    """The encoder without sampling: mu and log_variance of a VAE, the z of an autoencoder, by name."""
+    outputs = autoencoder.encoder.output
+    wanted = {name: outputs[name] for name in latent_names(autoencoder.config)}
+    return keras.Model(autoencoder.encoder.input, wanted, name="latents")
+
+
+def log_spectrogram(waveform: Any, config: SpectrogramConfig) -> Any:
+    """Decibels (batch, n_bins, n_frames, n_channels) of waveforms (batch, n_samples, n_channels).
+
+    As `LogSpectrogramExtractor.extract`, example by example; the floor of each is common to its channels.
+    """
+    half = config.frame_size // 2
+    signal = tf.cast(tf.transpose(waveform, [0, 2, 1]), tf.float64)
+    signal = tf.pad(signal, [[0, 0], [0, 0], [half, half]])
+    spectrum = tf.signal.stft(signal, config.frame_size, config.hop_length, config.frame_size)[..., :half]
+    power = tf.cast(tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum)), tf.float32)
+    decibels = tf.math.log(tf.maximum(power, MIN_POWER)) * np.float32(10 / math.log(10))
+    decibels = tf.transpose(decibels, [0, 3, 2, 1])
+    floor = tf.reduce_max(decibels, [1, 2, 3], keepdims=True) - config.top_db
+    return tf.maximum(decibels, floor)
+
+
+def padded(waveform: Any, config: AudioConfig) -> Any:
+    """Waveforms (batch, n_samples, n_channels) lengthened to segment_samples at their end, as `Padder` does.
+
+    A longer or an empty one, or a sample that is no finite number, is an InvalidArgumentError.
+    """
+    size, count = config.segment_samples, tf.shape(waveform)[1]
+    tf.debugging.assert_greater(count, 0, "waveform must have at least one sample")
+    message = f"waveform must have at most {size} samples, a segment of the model; cut it into several"
+    tf.debugging.assert_less_equal(count, size, message)
+    waveform = tf.debugging.assert_all_finite(waveform, "waveform must have finite samples")
+    more = _PADDINGS[config.pad_mode](waveform, count, size)
+    return tf.ensure_shape(tf.concat([waveform, more], axis=1), (None, size, waveform.shape[2]))
+
+
+_Padding = Callable[[Any, Any, int], Any]
+"""From a waveform (batch, count, n_channels), its count and the size that is wanted, to what lies behind it."""
+
+
+def _gathered(index: Callable[[Any, Any], Any]) -> _Padding:
+    """Samples of the waveform: index(position, count) of the one at a position behind its end."""
+    return lambda waveform, count, size: tf.gather(waveform, index(tf.range(count, size), count), axis=1)
+
+
+def _constant(statistic: Callable[[Any], Any]) -> _Padding:
+    """One value a channel, statistic(waveform) of shape (batch, 1, n_channels)."""
+    return lambda waveform, count, size: tf.repeat(statistic(waveform), size - count, axis=1)
+
+
+def _reflected(position: Any, count: Any) -> Any:
+    """Back and forth without repeating the ends; of a single sample, that one."""
+    period = tf.maximum(2 * (count - 1), 1)
+    folded = position % period
+    return tf.minimum(folded, period - folded) * tf.cast(count > 1, folded.dtype)
+
+
+def _mirrored(position: Any, count: Any) -> Any:
+    """Back and forth with the ends repeated."""
+    folded = position % (2 * count)
+    return tf.minimum(folded, 2 * count - 1 - folded)
+
+
+def _ramp(waveform: Any, count: Any, size: int) -> Any:
+    """From the last sample to 0 at the end of the segment, in a straight line."""
+    missing = tf.cast(size - count, tf.float32)
+    left = tf.cast(tf.range(size - count - 1, -1, -1), tf.float32)
+    return waveform[:, -1:] * (left / tf.maximum(missing, 1.0))[None, :, None]
+
+
+def _median(waveform: Any) -> Any:
+    ordered, count = tf.sort(waveform, axis=1), tf.shape(waveform)[1]
+    middle = tf.gather(ordered, [(count - 1) // 2, count // 2], axis=1)
+    return tf.reduce_mean(middle, axis=1, keepdims=True)
+
+
+_PADDINGS: dict[str, _Padding] = {
+    "constant": _constant(lambda waveform: tf.zeros_like(waveform[:, :1])),
+    "edge": _constant(lambda waveform: waveform[:, -1:]),
+    "linear_ramp": _ramp,
+    "maximum": _constant(lambda waveform: tf.reduce_max(waveform, axis=1, keepdims=True)),
+    "mean": _constant(lambda waveform: tf.reduce_mean(waveform, axis=1, keepdims=True)),
+    "median": _constant(_median),
+    "minimum": _constant(lambda waveform: tf.reduce_min(waveform, axis=1, keepdims=True)),
+    "reflect": _gathered(_reflected),
+    "symmetric": _gathered(_mirrored),
+    "wrap": _gathered(lambda position, count: position % count),
+}
+"""For each of PAD_MODES, what numpy's `pad` puts behind an array."""
+
+
+def _per_example(values: Any) -> Any:
+    """(batch,) as a factor or summand of (batch, n_bins, n_frames, n_channels)."""
+    return values[:, None, None, None]
+
+
+ENCODER_FILE = "encoder.onnx"
+DECODER_FILE = "decoder.onnx"
+_OPSET = 17
+
+
+def export_onnx(model: Any, folder: Path) -> None:
+    """Write the encoder and the decoder of a WaveformModel as ONNX files: spectrograms in [0, 1] and latents.
+
+    encoder.onnx: `spectrogram` (batch, n_bins, n_frames, n_channels) -> `mu` and `log_variance`, or `z`.
+    decoder.onnx: `z` (batch, latent_space_dim) -> `spectrogram`.
+    """
+    import tensorflow as tf
+    import tf2onnx
+
+    shape = (None, *model.bundle.model.input_shape)
+    spectrogram = tf.TensorSpec(shape, tf.float32, name="spectrogram")
+    encode = tf.function(lambda spectrogram: model.encoder(spectrogram, training=False))
+    decode = tf.function(lambda z: {"spectrogram": model.decoder(z, training=False)})
+    for function, spec, name in ((encode, spectrogram, ENCODER_FILE), (decode, model.latent_spec, DECODER_FILE)):
+        tf2onnx.convert.from_function(function, [spec], opset=_OPSET, output_path=str(folder / name))
