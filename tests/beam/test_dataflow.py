@@ -16,8 +16,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from pipelines.dataset.folder import ENTRY
-from tests.conftest import ROOT, audio_vae, audio_vae_json
+from tests.helpers.console import audio_vae, audio_vae_json
 from tests.helpers.google_cloud import Dataflow, dataflow_service, storage_service
+from tests.helpers.places import ROOT
 
 BUCKET = "sounds-of-ours"
 
@@ -215,7 +216,7 @@ def test_a_refusal_by_the_service_is_one_line_and_leaves_nothing(cloud: Cloud) -
 
 WORKER_ERROR = """Traceback (most recent call last):
   File "apache_beam/runners/common.py", line 1500, in process
-  File "pipelines/committing.py", line 90, in _check_failures
+  File "pipelines/runs/committing.py", line 90, in _check_failures
     raise TooManyFailures(
 pipelines.errors.TooManyFailures: 3 of 3 sources failed, --max-failures=1 allows fewer [while running 'Commit']
 """

@@ -27,7 +27,8 @@ from pipelines.plan.changes import KEPT, Changes, empty_manifest
 from pipelines.plan.policy import MaxFailures
 from pipelines.runs import plan_files
 from pipelines.runs.folder import PlannedRun
-from tests.conftest import ROOT, audio_vae
+from tests.helpers.console import audio_vae
+from tests.helpers.places import ROOT
 
 STEPS = ["Plan", "ReadTasks", "Reshuffle", "BuildShard", "Range", "GlobalRange", "LogFailures", "Once", "Commit"]
 REQUIRED = {

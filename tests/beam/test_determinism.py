@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import audio_vae
 from tests.helpers.beam_servers import job_service
+from tests.helpers.console import audio_vae
 from tests.helpers.dataset_state import SMALL, contents, orphans, problems, write_small
 
 LONG = bool(os.environ.get("AUDIO_VAE_LONG"))

@@ -17,9 +17,9 @@ import soundfile
 
 from pipelines.audio.loading import iter_segments
 from pipelines.errors import SettingError, TooManyFailures
-from tests.conftest import tone
 from tests.helpers.beam_servers import job_service
-from tests.sound.test_latents import CONFIG, DIM, RATE, write_model
+from tests.helpers.small_models import CONFIG, DIM, RATE, write_model
+from tests.helpers.sounds import tone
 from vae_model.commands import decode, encode
 from vae_model.model_folder.config import PRESETS, ModelConfig
 from vae_model.sound.encoder import batch_size_of

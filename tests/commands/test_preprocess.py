@@ -19,7 +19,9 @@ from pipelines.audio.segments import Padder
 from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
 from pipelines.building.processing import PreprocessingPipeline, Saver
 from pipelines.dataset.records import read_frames
-from tests.conftest import FSDD, audio_vae, audio_vae_json, tone
+from tests.helpers.console import audio_vae, audio_vae_json
+from tests.helpers.places import FSDD
+from tests.helpers.sounds import tone
 
 
 def read_everything(dataset: Path) -> list[dict]:

@@ -15,7 +15,7 @@ import pytest
 
 from pipelines.dataset.folder import open_dataset
 from pipelines.dataset.records import parse
-from tests.conftest import ROOT, audio_vae, audio_vae_json
+from tests.helpers.console import audio_vae, audio_vae_json
 from tests.helpers.dataset_state import (
     SMALL,
     contents,
@@ -27,6 +27,7 @@ from tests.helpers.dataset_state import (
     split_of_each,
     write_small,
 )
+from tests.helpers.places import ROOT
 
 
 def preprocess(*arguments: object) -> dict[str, Any]:

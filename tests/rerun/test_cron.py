@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from pipelines.settings import settable
-from tests.conftest import ROOT
-from tests.rerun.test_rerun import write_config, write_sounds
+from tests.helpers.places import ROOT
+from tests.helpers.reruns import write_config, write_sounds
 from vae_model.rerun.config import Places, Promote, Retrain, read_config
 from vae_model.rerun.state import ModelEntry, State
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.rerun.test_rerun import files, run, write_config, write_sounds
+from tests.helpers.places import ROOT
+from tests.helpers.reruns import files, run, write_config, write_sounds
 from vae_model.commands import rerun
 from vae_model.rerun.stages import STAGES
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.console.durations import seconds_of
 from pipelines.errors import SettingError
-from tests.conftest import audio_vae
+from tests.helpers.console import audio_vae
 from vae_model.model_folder.config import PRESETS
 from vae_model.rerun.config import read_config
 

@@ -16,8 +16,9 @@ import pytest
 
 from pipelines.errors import WorkError
 from pipelines.store.holding import hold_workspace
-from tests.conftest import ROOT, audio_vae
-from tests.rerun.test_rerun import run, statuses, write_config, write_sounds
+from tests.helpers.console import audio_vae
+from tests.helpers.places import ROOT
+from tests.helpers.reruns import run, statuses, write_config, write_sounds
 from vae_model.commands import rerun
 from vae_model.rerun import state
 

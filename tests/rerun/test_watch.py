@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from pipelines.dataset.folder import open_dataset
-from tests.conftest import ROOT, audio_vae
+from tests.helpers.console import audio_vae
 from tests.helpers.dataset_state import SMALL, problems, split_of_each, write_small
-from tests.rerun.test_rerun import write_config, write_sounds
+from tests.helpers.places import ROOT
+from tests.helpers.reruns import write_config, write_sounds
 
 QUICK = ["--interval", "0.2s", "--settle", "0.3s"]
 LIMIT_SECONDS = 120

@@ -15,8 +15,8 @@ import pytest
 import soundfile
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
-from tests.conftest import ROOT
 from tests.helpers.dataset_writer import noises, write_dataset
+from tests.helpers.places import ROOT
 from vae_model.cli import main
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ModelConfig, TrainConfig
