@@ -15,7 +15,7 @@ import pytest
 
 from pipelines.dataset.folder import open_dataset
 from pipelines.dataset.records import parse
-from tests.helpers.console import audio_vae, audio_vae_json
+from tests.helpers.console import audio_vae, audio_vae_json, run_in_process
 from tests.helpers.dataset_state import (
     SMALL,
     contents,
@@ -261,7 +261,7 @@ def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
     (folder / "worse.wav").mkdir()
 
     # Two of five failed. A new dataset: not even its folder stays.
-    many = audio_vae("preprocess", folder, "--output", dataset, "--max-failures", "39%", *SMALL)
+    many = run_in_process("preprocess", folder, "--output", dataset, "--max-failures", "39%", *SMALL)
     assert many.returncode == 3
     assert "2 of 5 sources failed, --max-failures=39% allows fewer" in many.stderr
     assert not dataset.exists()
@@ -277,16 +277,16 @@ def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
     assert "Traceback" not in many.stderr
     assert snapshot(dataset) == state
 
-    other = audio_vae("preprocess", folder, "--output", dataset, "--frame-size", 128, "--dtype", "uint8")
+    other = run_in_process("preprocess", folder, "--output", dataset, "--frame-size", 128, "--dtype", "uint8")
     assert other.returncode == 2
     assert "frame_size: 64 != 128" in other.stderr
     assert "dtype: 'float16' != 'uint8'" in other.stderr
     shutil.rmtree(folder)
-    gone = audio_vae("preprocess", folder, "--output", dataset)
+    gone = run_in_process("preprocess", folder, "--output", dataset)
     assert gone.returncode == 2
     assert f"INPUT {folder}: must exist" in gone.stderr
     folder.mkdir()
-    empty = audio_vae("preprocess", folder, "--output", dataset)
+    empty = run_in_process("preprocess", folder, "--output", dataset)
     assert empty.returncode == 2
     assert "must hold at least one audio file" in empty.stderr
     assert snapshot(dataset) == state
@@ -297,7 +297,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     theirs = tmp_path / "theirs" / "runs" / "1"
     theirs.mkdir(parents=True)
     (theirs / "events.log").write_text("years of work")
-    done = audio_vae("preprocess", tmp_path / "in", "--output", tmp_path / "theirs", *SMALL)
+    done = run_in_process("preprocess", tmp_path / "in", "--output", tmp_path / "theirs", *SMALL)
     assert done.returncode == 2
     assert "must be a dataset or an empty folder" in done.stderr
     assert (theirs / "events.log").read_text() == "years of work"

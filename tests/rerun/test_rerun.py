@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import WorkError
-from tests.helpers.console import audio_vae
+from tests.helpers.console import audio_vae, run_in_process
 from tests.helpers.reruns import files, run, statuses, without, write_config, write_sounds
 from vae_model.commands import rerun
 from vae_model.model_folder.bundle import Bundle
@@ -124,7 +124,7 @@ def test_what_ends_the_first_stage(tmp_path: Path) -> None:
         ({"workspace": "rerun.yaml"}, 1, "rerun.yaml: cannot be made: File exists"),
     ):
         config = write_config(tmp_path, **changes)
-        done = audio_vae("rerun", config, "--json")
+        done = run_in_process("rerun", config, "--json")
         assert done.returncode == status, done.stderr
         assert message in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
