@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fsspec
 import pytest
 
-from tests.helpers.console import audio_vae, audio_vae_json
+from tests.helpers.console import audio_vae_json
 from tests.helpers.faulty_store import FaultyStore, running
 from tests.helpers.places import FSDD, ROOT
 from tests.helpers.sounds import write_tones
@@ -38,12 +37,6 @@ def fsdd() -> Path:
 def tone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve sines of one second at 16 kHz. Read only."""
     return write_tones(tmp_path_factory.mktemp("sounds") / "tones")
-
-
-@pytest.fixture
-def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`audio-vae` in a process of its own."""
-    return audio_vae
 
 
 @pytest.fixture(scope="session")

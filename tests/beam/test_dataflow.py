@@ -115,6 +115,7 @@ def launch_template(cloud: Cloud, job_object: str) -> dict[str, Any]:
     return job
 
 
+@pytest.mark.slow
 def test_a_template_leaves_its_job_to_the_service_also_on_a_night_without_new_audio(cloud: Cloud) -> None:
     before = len(cloud.dataflow.jobs)
     first = launch_template(cloud, "staging/first/job_object")
@@ -186,6 +187,7 @@ def test_the_options_reach_the_job(cloud: Cloud) -> None:
     assert options_seen["split_pattern"] == [["test", "_0[0-3]"]]
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused_while_one_is_active_and_clears_up_after_one_that_failed(cloud: Cloud) -> None:
     first = submitted(cloud.preprocess("twice", "--no-wait"))
     refused = cloud.preprocess("twice", "--no-wait")

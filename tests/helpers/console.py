@@ -26,8 +26,8 @@ def audio_vae(
 
 
 def audio_vae_json(*arguments: object) -> dict[str, Any]:
-    """Run the console command with --json and return what it prints."""
-    done = audio_vae(*arguments, "--json")
+    """Run the console command with --json within this process and return what it prints."""
+    done = run_in_process(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     values: dict[str, Any] = json.loads(done.stdout)
     return values

@@ -27,6 +27,7 @@ def _demo(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.mark.slow
 def test_own_sounds_to_a_page(tmp_path: Path) -> None:
     output = tmp_path / "out"
     done = _demo(f"--output={output}", "--count=24", "--epochs=1", "--workers=1", "--seed=5")

@@ -231,7 +231,7 @@ def test_verify_finds_every_kind_of_damage(tmp_path: Path) -> None:
     row |= {"num_segments": 3, "seconds": 0.25, "min_db": -50.0, "max_db": -1.0, "size": 1, "stamp": "1"}
     row = pa.Table.from_pylist([row], schema=manifest.schema)
     pq.write_table(pa.concat_tables([manifest, row]), run / "manifest.parquet")
-    done = audio_vae("verify", dataset, "--json")
+    done = run_in_process("verify", dataset, "--json")
     assert done.returncode == 1
     found = json.loads(done.stdout)
     assert not found["ok"]
@@ -270,7 +270,7 @@ def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
 
     (folder / "awful.wav").write_text("text")
     (folder / "tone_0.wav").unlink()
-    many = audio_vae("preprocess", folder, "--output", dataset, "--max-failures", "0")
+    many = run_in_process("preprocess", folder, "--output", dataset, "--max-failures", "0")
     assert many.returncode == 3
     assert "1 of 1 sources failed, --max-failures=0 allows fewer" in many.stderr
     assert "awful.wav: open failed" in many.stderr

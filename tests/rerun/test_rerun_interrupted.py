@@ -56,6 +56,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return model.evaluation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_training_that_is_stopped_goes_on(
     number: signal.Signals, undisturbed: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -87,6 +88,7 @@ def test_a_training_that_is_stopped_goes_on(
     assert run(capsys, config)["stages"]["preprocess"]["this_run"]["written"] == 2
 
 
+@pytest.mark.slow
 def test_a_training_that_a_full_disk_ended_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_sounds(tmp_path / "sounds", 0, 10)
     config = write_config(tmp_path, train={"epochs": 1})
