@@ -1,0 +1,5 @@
+"""The tests, a folder a room, and in `helpers` what they share."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.helpers")

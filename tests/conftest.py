@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import fsspec
-import numpy as np
 import pytest
-import soundfile
 
+from tests.helpers.console import audio_vae_json
 from tests.helpers.faulty_store import FaultyStore, running
+from tests.helpers.places import FSDD, ROOT
+from tests.helpers.sounds import write_tones
 
 if TYPE_CHECKING:
     from tests.helpers.object_stores import Bucket
-
-ROOT = Path(__file__).resolve().parents[1]
-FSDD = ROOT.parent / "shared" / "data" / "fsdd" / "recordings"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,20 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("fsdd"):
                 item.add_marker(pytest.mark.skip(reason=f"no recordings in {FSDD}"))
-
-
-def tone(frequency_hz: float, seconds: float, sample_rate: int, level: float = 0.5) -> np.ndarray:
-    """A sine, float32 (n_samples,)."""
-    time = np.arange(int(seconds * sample_rate)) / sample_rate
-    return (level * np.sin(2 * np.pi * frequency_hz * time)).astype(np.float32)
-
-
-def write_tones(folder: Path, count: int = 12, sample_rate: int = 16000, seconds: float = 1.0) -> Path:
-    """Sines at steps of a semitone as `tone_00.wav` and so on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for i in range(count):
-        soundfile.write(folder / f"tone_{i:02d}.wav", tone(220 * 2 ** (i / 12), seconds, sample_rate), sample_rate)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -57,29 +37,6 @@ def fsdd() -> Path:
 def tone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve sines of one second at 16 kHz. Read only."""
     return write_tones(tmp_path_factory.mktemp("sounds") / "tones")
-
-
-def audio_vae(
-    *arguments: object, environment: dict[str, str] | None = None, **options: Any
-) -> subprocess.CompletedProcess[str]:
-    """Run the console command as a user does."""
-    command = [sys.executable, "-m", "vae_model.cli", *map(str, arguments)]
-    environment = environment or dict(os.environ, PYTHONPATH=str(ROOT))
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, **options)
-
-
-def audio_vae_json(*arguments: object) -> dict[str, Any]:
-    """Run the console command with --json and return what it prints."""
-    done = audio_vae(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    values: dict[str, Any] = json.loads(done.stdout)
-    return values
-
-
-@pytest.fixture
-def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`audio-vae` in a process of its own."""
-    return audio_vae
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.rerun.test_rerun import files, write_config, write_sounds
+from tests.helpers.places import ROOT
+from tests.helpers.reruns import files, write_config, write_sounds
 
 pytestmark = pytest.mark.airflow
 

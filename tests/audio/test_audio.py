@@ -14,7 +14,7 @@ from pipelines.audio.loading import Loader, iter_segments
 from pipelines.audio.segments import Padder, cut_segments, valid_frames
 from pipelines.config import AudioConfig
 from pipelines.errors import SettingError, SourceError
-from tests.conftest import tone
+from tests.helpers.sounds import tone
 
 RATES = (8000, 11025, 44100, 96000)
 FORMATS = [("wav", "PCM_U8"), ("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "FLOAT"), ("flac", "PCM_24")]

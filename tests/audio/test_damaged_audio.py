@@ -16,9 +16,10 @@ import soundfile
 
 from pipelines.audio.loading import Loader
 from pipelines.errors import SourceError
-from tests.conftest import FSDD, ROOT, audio_vae, audio_vae_json
+from tests.helpers.console import audio_vae, audio_vae_json
 from tests.helpers.damaged import SOUND_NAMES, write_damaged
 from tests.helpers.dataset_state import SMALL, manifest_rows, orphans, problems, serialized_records, write_small
+from tests.helpers.places import FSDD, ROOT
 
 COUNT = 500 if os.environ.get("AUDIO_VAE_LONG") else 120
 
@@ -162,7 +163,7 @@ def test_a_connection_that_breaks_is_not_the_end_of_the_sound(suffix: str, monke
     samples = np.random.default_rng(0).normal(0, 0.1, 400_000)
     soundfile.write(file, samples, 8000, format=suffix.upper())
     monkeypatch.setattr(FlakyFileSystem, "content", file.getvalue())
-    monkeypatch.setattr("pipelines.remote_store._FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("pipelines.store.remote._FIRST_WAIT_SECONDS", 0.01)
     loader = Loader(8000)
     assert len(loader.load(f"flaky://sound.{suffix}")) == len(samples)
     for share in (0.0, 0.5):

@@ -9,7 +9,8 @@ import pytest
 from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser, to_amplitude
 from pipelines.config import SpectrogramConfig
 from pipelines.errors import SettingError
-from tests.conftest import FSDD, tone
+from tests.helpers.places import FSDD
+from tests.helpers.sounds import tone
 
 
 def librosa_log_spectrogram(waveform: np.ndarray, frame_size: int, hop_length: int) -> np.ndarray:

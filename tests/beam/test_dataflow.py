@@ -16,8 +16,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from pipelines.dataset.folder import ENTRY
-from tests.conftest import ROOT, audio_vae, audio_vae_json
+from tests.helpers.console import audio_vae, audio_vae_json
 from tests.helpers.google_cloud import Dataflow, dataflow_service, storage_service
+from tests.helpers.places import ROOT
 
 BUCKET = "sounds-of-ours"
 
@@ -114,6 +115,7 @@ def launch_template(cloud: Cloud, job_object: str) -> dict[str, Any]:
     return job
 
 
+@pytest.mark.slow
 def test_a_template_leaves_its_job_to_the_service_also_on_a_night_without_new_audio(cloud: Cloud) -> None:
     before = len(cloud.dataflow.jobs)
     first = launch_template(cloud, "staging/first/job_object")
@@ -185,6 +187,7 @@ def test_the_options_reach_the_job(cloud: Cloud) -> None:
     assert options_seen["split_pattern"] == [["test", "_0[0-3]"]]
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused_while_one_is_active_and_clears_up_after_one_that_failed(cloud: Cloud) -> None:
     first = submitted(cloud.preprocess("twice", "--no-wait"))
     refused = cloud.preprocess("twice", "--no-wait")
@@ -215,7 +218,7 @@ def test_a_refusal_by_the_service_is_one_line_and_leaves_nothing(cloud: Cloud) -
 
 WORKER_ERROR = """Traceback (most recent call last):
   File "apache_beam/runners/common.py", line 1500, in process
-  File "pipelines/committing.py", line 90, in _check_failures
+  File "pipelines/runs/committing.py", line 90, in _check_failures
     raise TooManyFailures(
 pipelines.errors.TooManyFailures: 3 of 3 sources failed, --max-failures=1 allows fewer [while running 'Commit']
 """

@@ -27,7 +27,8 @@ from pipelines.plan.changes import KEPT, Changes, empty_manifest
 from pipelines.plan.policy import MaxFailures
 from pipelines.runs import plan_files
 from pipelines.runs.folder import PlannedRun
-from tests.conftest import ROOT, audio_vae
+from tests.helpers.console import run_in_process
+from tests.helpers.places import ROOT
 
 STEPS = ["Plan", "ReadTasks", "Reshuffle", "BuildShard", "Range", "GlobalRange", "LogFailures", "Once", "Commit"]
 REQUIRED = {
@@ -170,14 +171,14 @@ def test_without_credentials_the_command_says_what_to_do(tmp_path: Path, monkeyp
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     required = [f"{name}={value}" for name, value in REQUIRED.items()]
-    done = audio_vae("preprocess", "gs://a/in", "--output", "gs://a/out", "--runner=DataflowRunner", *required)
+    done = run_in_process("preprocess", "gs://a/in", "--output", "gs://a/out", "--runner=DataflowRunner", *required)
     assert done.returncode == 2
     assert "no Google Cloud credentials were found" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
 
 def test_not_waiting_needs_a_runner_that_goes_on(tone_folder: Path, tmp_path: Path) -> None:
-    done = audio_vae("preprocess", tone_folder, "--output", tmp_path / "set", "--no-wait")
+    done = run_in_process("preprocess", tone_folder, "--output", tmp_path / "set", "--no-wait")
     assert done.returncode == 2
     assert done.stderr.startswith("audio-vae preprocess: --no-wait must come with --runner DataflowRunner")
     assert not (tmp_path / "set").exists()

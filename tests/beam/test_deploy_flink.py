@@ -10,7 +10,7 @@ import yaml
 
 from pipelines.beam.preflight import FLINK_VERSIONS
 from pipelines.commands.preprocess import parse_options
-from tests.conftest import ROOT
+from tests.helpers.places import ROOT
 
 FOLDER = ROOT / "deploy" / "flink"
 

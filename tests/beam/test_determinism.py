@@ -8,21 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import audio_vae
 from tests.helpers.beam_servers import job_service
+from tests.helpers.console import audio_vae
 from tests.helpers.dataset_state import SMALL, contents, orphans, problems, write_small
 
 LONG = bool(os.environ.get("AUDIO_VAE_LONG"))
 OPTIONS = [*SMALL, "--shard-mb", "0.012", "--split", "validation=0.3"]
 
 MODES = ("in_memory", "multi_threading", "multi_processing")
-WAYS: list[tuple[object, ...]] = [(), ("--workers", 4)]
-WAYS += [
+WITHOUT_FLAGS: list[tuple[object, ...]] = [(), ("--workers", 4)]
+ON_BEAM: list[tuple[object, ...]] = [
     ("--direct_running_mode", mode, "--direct_num_workers", workers)
     for mode in MODES
     for workers in (1, 2, 4)
     if LONG or (workers == 2 and mode != "in_memory")
 ]
+WAYS = [*WITHOUT_FLAGS, *(pytest.param(options, marks=pytest.mark.slow) for options in ON_BEAM)]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,7 @@ def test_local_runs_are_byte_identical(options: tuple[object, ...], story: tuple
     check(story, tmp_path, *options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 4] if LONG else [2])
 def test_the_portable_runner_gives_the_same_bytes(workers: int, story: tuple[Path, Path], tmp_path: Path) -> None:
     """Beam's job and Fn API protocols for real: a job service and a pool of workers, each in its own process."""

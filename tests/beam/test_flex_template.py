@@ -14,7 +14,7 @@ from google.protobuf import json_format
 
 from pipelines.commands.preprocess import parse_options
 from pipelines.config import DTYPES, PAD_MODES, PRESETS, SEGMENTS
-from tests.conftest import ROOT
+from tests.helpers.places import ROOT
 
 DEPLOY = ROOT / "deploy" / "dataflow"
 METADATA: dict[str, Any] = json.loads((DEPLOY / "metadata.json").read_text())

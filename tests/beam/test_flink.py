@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import FSDD, ROOT, audio_vae
+from tests.helpers.console import audio_vae
 from tests.helpers.dataset_state import contents, orphans, problems
 from tests.helpers.flink_cluster import Cluster, running
 from tests.helpers.flink_fetch import Engine
-from tests.sound.test_latents import write_model
+from tests.helpers.places import FSDD, ROOT
+from tests.helpers.small_models import write_model
 from vae_model.sound.synthesis import write_sounds
 
 pytestmark = pytest.mark.flink

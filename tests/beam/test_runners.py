@@ -15,7 +15,7 @@ import pytest
 from pipelines.beam import preflight
 from pipelines.beam.preflight import settled
 from pipelines.errors import SettingError, WorkError
-from tests.conftest import audio_vae
+from tests.helpers.console import run_in_process
 from tests.helpers.servers import free_port
 
 
@@ -71,7 +71,7 @@ def flink(master: str, jar: Path) -> list[str]:
 
 @pytest.mark.parametrize("command", ["preprocess", "encode"])
 def test_nothing_is_left_when_the_runner_can_t_be_reached(command: str, tone_folder: Path, tmp_path: Path) -> None:
-    from tests.sound.test_latents import write_model
+    from tests.helpers.small_models import write_model
 
     given = [tone_folder] if command == "preprocess" else [write_model(tmp_path / "model"), tone_folder]
     out = tmp_path / "out"
@@ -85,7 +85,7 @@ def test_nothing_is_left_when_the_runner_can_t_be_reached(command: str, tone_fol
             f"--job_endpoint localhost:{port}: ",
         ),
     ]:
-        done = audio_vae(command, *given, "--output", out / "new", *flags)
+        done = run_in_process(command, *given, "--output", out / "new", *flags)
         assert done.returncode == status, done.stderr
         assert done.stderr.startswith(f"audio-vae {command}: {named}")
         assert done.stderr.count("\n") == 1

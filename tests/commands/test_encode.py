@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,10 @@ import soundfile
 
 from pipelines.audio.loading import iter_segments
 from pipelines.errors import SettingError, TooManyFailures
-from tests.conftest import tone
 from tests.helpers.beam_servers import job_service
-from tests.sound.test_latents import CONFIG, DIM, RATE, write_model
+from tests.helpers.console import audio_vae
+from tests.helpers.small_models import CONFIG, DIM, RATE, write_model
+from tests.helpers.sounds import tone
 from vae_model.commands import decode, encode
 from vae_model.model_folder.config import PRESETS, ModelConfig
 from vae_model.sound.encoder import batch_size_of
@@ -98,18 +97,17 @@ def test_every_segment_of_every_file_has_its_latents(
     assert sorted(os.listdir(tmp_path)) == ["l.parquet", "l.sources.parquet"]
 
 
-def test_the_file_does_not_depend_on_how_the_work_is_shared_out(
-    vae: str, sounds: Path, tmp_path: Path, run_command: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+@pytest.mark.slow
+def test_the_file_does_not_depend_on_how_the_work_is_shared_out(vae: str, sounds: Path, tmp_path: Path) -> None:
     small = ("--shard-mb", 0.01, "--batch-size", 2)
     run(tmp_path / "a.parquet", vae, sounds, "--workers", 1, *small)
     run(tmp_path / "b.parquet", vae, sounds, "--workers", 3, *small)
     processes = ("--direct_running_mode=multi_processing", "--direct_num_workers", "2")
-    done = run_command("encode", vae, *processes, sounds, *small, "--output", tmp_path / "c.parquet")
+    done = audio_vae("encode", vae, *processes, sounds, *small, "--output", tmp_path / "c.parquet")
     assert done.returncode == 0, done.stderr
     assert "23 segments of 7 sources, 1 sources failed" in done.stderr
     with job_service() as flags:
-        done = run_command("encode", vae, *flags, sounds, *small, "--output", tmp_path / "d.parquet")
+        done = audio_vae("encode", vae, *flags, sounds, *small, "--output", tmp_path / "d.parquet")
         assert done.returncode == 0, done.stderr
     files = [(tmp_path / f"{name}.parquet").read_bytes() for name in "abcd"]
     assert files[0] == files[1] == files[2] == files[3]

@@ -19,7 +19,9 @@ from pipelines.audio.segments import Padder
 from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
 from pipelines.building.processing import PreprocessingPipeline, Saver
 from pipelines.dataset.records import read_frames
-from tests.conftest import FSDD, audio_vae, audio_vae_json, tone
+from tests.helpers.console import audio_vae, audio_vae_json, run_in_process
+from tests.helpers.places import FSDD
+from tests.helpers.sounds import tone
 
 
 def read_everything(dataset: Path) -> list[dict]:
@@ -189,7 +191,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     places["bad"].mkdir()
     places["file"].write_text("")
     (places["bad"] / "text.wav").write_text("no audio")
-    done = audio_vae("preprocess", *(argument.format(**places) for argument in arguments))
+    done = run_in_process("preprocess", *(argument.format(**places) for argument in arguments))
     assert done.returncode == status, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
@@ -199,7 +201,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
 
 @pytest.mark.parametrize("command", ["info", "verify", "prune"])
 def test_a_folder_that_is_no_dataset_is_named(tmp_path: Path, command: str) -> None:
-    done = audio_vae(command, tmp_path)
+    done = run_in_process(command, tmp_path)
     assert done.returncode == 2
     assert done.stderr == f"audio-vae {command}: DATASET {tmp_path}: must be a dataset folder, it has no dataset.json\n"
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +14,10 @@ import pytest
 from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
 from pipelines.config import DatasetConfig, split_of
 from pipelines.dataset.folder import open_dataset
+from tests.helpers.console import run_in_process
+from tests.helpers.places import ROOT
+from tests.helpers.snippets import WAYS, Run, run_here
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "data-format.md"
 READERS = ("numpy", "tf_data", "tfx_bsl", "by_hand")
 
@@ -35,20 +34,11 @@ def snippets() -> dict[str, str]:
     return dict(found)
 
 
-def run_snippet(code: str, folder: Path) -> None:
-    """Run code in a fresh interpreter, in a folder."""
-    environment = dict(os.environ, PYTHONPATH=str(ROOT), TF_CPP_MIN_LOG_LEVEL="3")
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def read_with(name: str, dataset: Path, folder: Path) -> tuple[list[str], np.ndarray]:
+def read_with(run: Run, name: str, dataset: Path, folder: Path) -> tuple[list[str], np.ndarray]:
     """Names and decibels that a reader of the page finds in a dataset."""
     folder.mkdir(exist_ok=True)
     (folder / "sounds").symlink_to(dataset, target_is_directory=True)
-    run_snippet(snippets()[name] + SAVE, folder)
+    run(snippets()[name] + SAVE, folder)
     with np.load(folder / "read.npz") as read:
         return read["names"].tolist(), read["decibels"]
 
@@ -64,7 +54,7 @@ def defined_in(name: str) -> dict[str, Callable[..., object]]:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dataset that the page's writer makes."""
     folder = tmp_path_factory.mktemp("written")
-    run_snippet(snippets()["write"], folder)
+    run_here(snippets()["write"], folder)
     return folder / "written"
 
 
@@ -73,9 +63,10 @@ def test_every_python_block_has_a_name() -> None:
     assert text.count("```python") == text.count("<!-- snippet: ") == len(snippets())
 
 
+@WAYS
 @pytest.mark.parametrize("name", READERS)
-def test_each_reader_finds_what_the_library_finds(name: str, tone_dataset: Path, tmp_path: Path) -> None:
-    names, decibels = read_with(name, tone_dataset, tmp_path)
+def test_each_reader_finds_what_the_library_finds(run: Run, name: str, tone_dataset: Path, tmp_path: Path) -> None:
+    names, decibels = read_with(run, name, tone_dataset, tmp_path)
     records = list(open_dataset(str(tone_dataset)).records("train"))
     expected = np.stack([r.spectrogram * np.float32(r.max_db - r.min_db) + np.float32(r.min_db) for r in records])
     assert names == [record.source for record in records]
@@ -87,24 +78,26 @@ def test_each_reader_finds_what_the_library_finds(name: str, tone_dataset: Path,
         assert abs(int(array[:, 20, 0].argmax()) - frequency / 31.25) <= 0.5 + 1e-9
 
 
+@WAYS
 @pytest.mark.parametrize("name", READERS)
-def test_each_reader_reads_what_the_writer_wrote(name: str, written: Path, tmp_path: Path) -> None:
-    names, decibels = read_with(name, written, tmp_path)
+def test_each_reader_reads_what_the_writer_wrote(run: Run, name: str, written: Path, tmp_path: Path) -> None:
+    names, decibels = read_with(run, name, written, tmp_path)
     assert names == ["ramp.wav"]
     np.testing.assert_allclose(decibels.ravel(), np.linspace(-60, 20, decibels.size), atol=1e-4)
 
 
+@WAYS
 @pytest.mark.parametrize("name", ["manifest", "fingerprint"])
 @pytest.mark.parametrize("dataset", ["tone_dataset", "written"])
-def test_what_a_snippet_asserts_holds(name: str, dataset: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    (tmp_path / "sounds").symlink_to(request.getfixturevalue(dataset), target_is_directory=True)
-    run_snippet(snippets()[name], tmp_path)
-
-
-def test_the_written_dataset_is_verified(
-    written: Path, run_command: Callable[..., subprocess.CompletedProcess[str]]
+def test_what_a_snippet_asserts_holds(
+    run: Run, name: str, dataset: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    done = run_command("verify", written, "--json")
+    (tmp_path / "sounds").symlink_to(request.getfixturevalue(dataset), target_is_directory=True)
+    run(snippets()[name], tmp_path)
+
+
+def test_the_written_dataset_is_verified(written: Path) -> None:
+    done = run_in_process("verify", written, "--json")
     values = json.loads(done.stdout)
     assert values["problems"] == []
     assert done.returncode == 0
@@ -140,7 +133,7 @@ def test_the_fingerprint_rule_is_the_pipelines(tone_dataset: Path, tmp_path: Pat
     values = config.to_dict()
     (tmp_path / "sounds").symlink_to(tone_dataset, target_is_directory=True)
     check = f"\nassert fingerprint(json.loads({json.dumps(json.dumps(values))})) == {config.fingerprint!r}\n"
-    run_snippet(snippets()["fingerprint"] + check, tmp_path)
+    run_here(snippets()["fingerprint"] + check, tmp_path)
 
 
 def test_the_abridged_entry_has_the_fields_of_a_real_one(tone_dataset: Path) -> None:

@@ -12,38 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
+from pipelines.config import AudioConfig
 from pipelines.dataset.folder import open_dataset
 from pipelines.errors import SettingError, WorkError
-from tests.conftest import audio_vae_json
+from tests.helpers.console import audio_vae_json
 from tests.helpers.dataset_writer import noises, write_dataset
+from tests.helpers.tones_model import CONFIG, SMALL, tones
 from vae_model.commands import evaluate
-from vae_model.evaluation import batches, evaluation
+from vae_model.evaluation import batches
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ModelConfig, TrainConfig
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.vae.variational import VAE, build
-
-CONFIG = DatasetConfig(
-    AudioConfig(sample_rate=4000, segment_seconds=0.25),
-    SpectrogramConfig(64, 64),
-    label_pattern=r"(?P<pitch>[0-4])?(?P<last>\d)\.wav",
-)
-SMALL: dict[str, Any] = {
-    "input_shape": (32, 16, 1),
-    "conv_filters": (4, 4),
-    "conv_kernels": (3, 3),
-    "conv_strides": (2, 2),
-    "latent_space_dim": 3,
-}
-
-
-def tones(count: int, seed: int) -> list[np.ndarray]:
-    """Sines whose frequency goes with the last digit of their number, a little noise, each of its own level."""
-    rng = np.random.default_rng(seed)
-    time = np.arange(1000)[:, None] / 4000
-    waves = [np.sin(2 * np.pi * 180 * (1 + i % 10) * time) + 0.01 * rng.normal(size=(1000, 1)) for i in range(count)]
-    return [10 ** rng.uniform(-1.5, -0.1) * wave for wave in waves]
 
 
 @pytest.fixture(scope="module")
@@ -218,9 +198,9 @@ def test_what_is_fitted_is_a_bounded_even_sample(dataset: str, monkeypatch: pyte
     some = [record.source for record in batches.sample(opened, "train", 7)]
     assert len(some) == 7
     assert {int(source.removesuffix(".wav")) % 2 for source in some} == {0, 1}  # from both shards
-    monkeypatch.setattr(evaluation, "MAX_TRAINING_SHARDS", 1)
+    monkeypatch.setattr(batches, "MAX_TRAINING_SHARDS", 1)
     assert len(list(batches.sample(opened, "train", 1000))) == 45
-    monkeypatch.setattr(evaluation, "MAX_TRAINING_EXAMPLES", 10)
+    monkeypatch.setattr(batches, "MAX_TRAINING_EXAMPLES", 10)
     training = batches.training_sample(opened, ValueRange(-80.0, 0.0))
     assert training is not None
     assert len(training) == 10

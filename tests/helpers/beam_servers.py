@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.helpers.places import ROOT
 from tests.helpers.servers import free_port, program
 
 

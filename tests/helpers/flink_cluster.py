@@ -21,8 +21,8 @@ from typing import Any
 import yaml
 
 from pipelines.beam.preflight import FLINK_JVM_FLAGS
-from tests.conftest import ROOT
 from tests.helpers.flink_fetch import Engine
+from tests.helpers.places import ROOT
 from tests.helpers.servers import free_port
 
 START_SECONDS = 90

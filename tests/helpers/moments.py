@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.helpers.places import ROOT
 
 _HOOK = """
 import os, signal, sys

@@ -13,10 +13,10 @@ import pytest
 import soundfile
 
 from pipelines.errors import SettingError, WorkError
-from tests.conftest import tone
 from tests.helpers.dataset_writer import noises, write_dataset
 from tests.helpers.servers import over_http
-from tests.sound.test_latents import CONFIG, RATE, write_model
+from tests.helpers.small_models import CONFIG, RATE, write_model
+from tests.helpers.sounds import tone
 from vae_model.commands import evaluate, export, generate, interpolate, reconstruct, report
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.folder import local_model

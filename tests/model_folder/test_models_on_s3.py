@@ -11,9 +11,9 @@ import fsspec
 import pytest
 import soundfile
 
-from tests.conftest import tone
 from tests.helpers.dataset_writer import noises, write_dataset
-from tests.training.test_resume import CONFIG, OPTIONS, assert_same_run, stopped
+from tests.helpers.resuming import CONFIG, OPTIONS, assert_same_run, stopped
+from tests.helpers.sounds import tone
 from vae_model import cli
 from vae_model.commands import train
 

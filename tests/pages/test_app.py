@@ -18,11 +18,11 @@ import pytest
 import soundfile
 
 from pipelines.errors import SettingError, SourceError
-from tests.conftest import ROOT, tone
-from tests.evaluation.test_evaluate import CONFIG, tones
 from tests.helpers.browser import visiting
 from tests.helpers.dataset_writer import write_dataset
-from tests.pages.test_reporting import write_model
+from tests.helpers.places import ROOT
+from tests.helpers.sounds import tone
+from tests.helpers.tones_model import CONFIG, tones, write_model
 from vae_model.commands import app
 from vae_model.pages.app_actions import Studio
 from vae_model.sound.generator import SoundGenerator

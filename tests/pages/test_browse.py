@@ -13,8 +13,9 @@ import soundfile
 
 from pipelines.dataset.folder import open_dataset
 from pipelines.errors import SettingError
-from tests.conftest import audio_vae_json, tone, write_tones
-from tests.report.test_report import Elements, _content
+from tests.helpers.console import audio_vae_json
+from tests.helpers.pages import Elements, content_of
+from tests.helpers.sounds import tone, write_tones
 from vae_model.commands import browse
 from vae_model.pages import dataset_page
 
@@ -88,12 +89,12 @@ def test_the_same_seed_gives_the_same_page_and_another_one_others(dataset: Path,
         texts.append(output.read_text(encoding="utf-8"))
     assert texts[0] == texts[1] != texts[2]
     for player in Elements(texts[0]).all("audio"):
-        assert soundfile.info(_content(player["src"], "audio/wav")).frames == round(1.02 * RATE)
+        assert soundfile.info(content_of(player["src"], "audio/wav")).frames == round(1.02 * RATE)
 
 
 def test_it_needs_no_tensorflow(dataset: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from vae_model import browse; "
+        "import sys; from vae_model.commands import browse; "
         f"browse.main([{str(dataset)!r}, '--output', {str(tmp_path / 'a.html')!r}, '--count', '1']); "
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )

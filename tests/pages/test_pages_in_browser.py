@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from tests.helpers.browser import visiting
-from tests.report.test_report import RATE, _map, _page, _sound
+from tests.helpers.pages import RATE, a_map, a_page, a_sound
 from vae_model.report import Comparison, Comparisons, Section, write_page
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A page with two players of 0.5 s, one of 1.5 s and a map of six sounds."""
-    pair = Comparison("Pluck", [_sound(), _sound("Reconstruction", level_db=-20)])
-    long = Comparison("Long", [_sound(seconds=1.5, channels=2)])
+    pair = Comparison("Pluck", [a_sound(), a_sound("Reconstruction", level_db=-20)])
+    long = Comparison("Long", [a_sound(seconds=1.5, channels=2)])
     labels = [{"digit": str(i % 3), "split": "test"} for i in range(6)]
-    sections = [Section("Sounds", "Two.", [Comparisons([pair, long])]), Section("Map", "Six.", [_map(labels)])]
-    page = _page(sections=[*sections, *_page().sections[2:]])
+    sections = [Section("Sounds", "Two.", [Comparisons([pair, long])]), Section("Map", "Six.", [a_map(labels)])]
+    page = a_page(sections=[*sections, *a_page().sections[2:]])
     return write_page(page, tmp_path_factory.mktemp("page") / "page.html").as_uri()
 
 
@@ -44,7 +44,7 @@ def test_a_click_on_the_map_plays_the_nearest_sound(url: str) -> None:
         visit.wait_until("document.querySelector('.chosen audio').currentTime > 0")
         assert visit.page.inner_text(".chosen h3") == "Tone 2"
         source = visit.page.get_attribute(".chosen audio", "src")
-        assert source == _sound(level_db=-2).audio_uri
+        assert source == a_sound(level_db=-2).audio_uri
 
         visit.page.focus(".map svg")
         visit.page.keyboard.press("ArrowRight")

@@ -6,7 +6,6 @@ import dataclasses
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,41 +14,19 @@ from scipy.spatial.distance import cdist
 
 from pipelines.dataset.folder import open_dataset
 from pipelines.errors import SettingError
-from tests.conftest import audio_vae_json, write_tones
-from tests.evaluation.test_evaluate import CONFIG, SMALL, tones
+from tests.helpers.console import audio_vae_json
 from tests.helpers.dataset_writer import write_dataset
-from tests.report.test_report import Elements, _content
+from tests.helpers.pages import Elements, content_of
+from tests.helpers.sounds import write_tones
+from tests.helpers.tones_model import CONFIG, tones, write_model
 from vae_model.commands import report
 from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import ModelConfig, TrainConfig
-from vae_model.model_folder.value_range import ValueRange
 from vae_model.pages import model_page
 from vae_model.pages.facts import MAP_SECONDS, MAX_SECONDS
 from vae_model.pages.latent_map import layouts
 from vae_model.pages.page_sounds import survey
 from vae_model.pages.recordings import Recordings
 from vae_model.sound.generator import SoundGenerator
-from vae_model.vae.variational import build
-
-
-def write_model(folder: Path, dataset: str, **settings: Any) -> str:
-    """A model with random weights that fits a dataset, and a history of three epochs."""
-    opened = open_dataset(dataset)
-    config = ModelConfig(**{**SMALL, "input_shape": opened.record.shape, **settings})
-    model = build(config)
-    batch = np.stack([record.spectrogram for record in opened.records("train")])
-    model.fit_latent_distribution(batch)
-    model.save(folder)
-    posterior = {"verdict": "healthy", "advice": "", "kl_per_dimension": [2.0, 0.5, 1.0]}
-    metrics = {"epochs": 3, "best_epoch": 2, "train_seconds": 1.5}
-    if config.kind == "vae":
-        metrics["posterior"] = {**posterior, "active_units": 3, "latent_space_dim": 3}
-    bundle = Bundle.of(opened, config, TrainConfig(), ValueRange(opened.min_db, opened.max_db))
-    dataclasses.replace(bundle, metrics=metrics).save(folder)
-    columns = "epoch,loss,reconstruction_loss,kl_loss,val_loss,val_reconstruction_loss,val_kl_loss\n"
-    rows = "".join(f"{i},{90 / i},{0.1 / i},{i},{80 / i},{0.09 / i},{i}\n" for i in (1, 2, 3))
-    (folder / "history.csv").write_text(columns + rows)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +68,7 @@ def test_the_page_has_every_part(model: str, dataset: str, tmp_path: Path) -> No
     assert len(document.all("circle")) == 52 + 2 * 3  # the points, and the curves' ends
     assert len(document.all("rect")) == 3
     for player in document.all("audio"):
-        assert soundfile.info(_content(player["src"], "audio/wav")).frames == 1000
+        assert soundfile.info(content_of(player["src"], "audio/wav")).frames == 1000
 
     figures = audio_vae_json("evaluate", model, dataset)
     for value in (figures["reconstruction"]["mean_z"]["mse"], figures["baselines"]["pca_8"]["mse"]):

@@ -15,7 +15,7 @@ import pytest
 
 from pipelines.dataset.folder import open_dataset
 from pipelines.dataset.records import parse
-from tests.conftest import ROOT, audio_vae, audio_vae_json
+from tests.helpers.console import audio_vae, audio_vae_json, run_in_process
 from tests.helpers.dataset_state import (
     SMALL,
     contents,
@@ -27,6 +27,7 @@ from tests.helpers.dataset_state import (
     split_of_each,
     write_small,
 )
+from tests.helpers.places import ROOT
 
 
 def preprocess(*arguments: object) -> dict[str, Any]:
@@ -230,7 +231,7 @@ def test_verify_finds_every_kind_of_damage(tmp_path: Path) -> None:
     row |= {"num_segments": 3, "seconds": 0.25, "min_db": -50.0, "max_db": -1.0, "size": 1, "stamp": "1"}
     row = pa.Table.from_pylist([row], schema=manifest.schema)
     pq.write_table(pa.concat_tables([manifest, row]), run / "manifest.parquet")
-    done = audio_vae("verify", dataset, "--json")
+    done = run_in_process("verify", dataset, "--json")
     assert done.returncode == 1
     found = json.loads(done.stdout)
     assert not found["ok"]
@@ -260,7 +261,7 @@ def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
     (folder / "worse.wav").mkdir()
 
     # Two of five failed. A new dataset: not even its folder stays.
-    many = audio_vae("preprocess", folder, "--output", dataset, "--max-failures", "39%", *SMALL)
+    many = run_in_process("preprocess", folder, "--output", dataset, "--max-failures", "39%", *SMALL)
     assert many.returncode == 3
     assert "2 of 5 sources failed, --max-failures=39% allows fewer" in many.stderr
     assert not dataset.exists()
@@ -269,23 +270,23 @@ def test_what_is_refused_changes_nothing(tmp_path: Path) -> None:
 
     (folder / "awful.wav").write_text("text")
     (folder / "tone_0.wav").unlink()
-    many = audio_vae("preprocess", folder, "--output", dataset, "--max-failures", "0")
+    many = run_in_process("preprocess", folder, "--output", dataset, "--max-failures", "0")
     assert many.returncode == 3
     assert "1 of 1 sources failed, --max-failures=0 allows fewer" in many.stderr
     assert "awful.wav: open failed" in many.stderr
     assert "Traceback" not in many.stderr
     assert snapshot(dataset) == state
 
-    other = audio_vae("preprocess", folder, "--output", dataset, "--frame-size", 128, "--dtype", "uint8")
+    other = run_in_process("preprocess", folder, "--output", dataset, "--frame-size", 128, "--dtype", "uint8")
     assert other.returncode == 2
     assert "frame_size: 64 != 128" in other.stderr
     assert "dtype: 'float16' != 'uint8'" in other.stderr
     shutil.rmtree(folder)
-    gone = audio_vae("preprocess", folder, "--output", dataset)
+    gone = run_in_process("preprocess", folder, "--output", dataset)
     assert gone.returncode == 2
     assert f"INPUT {folder}: must exist" in gone.stderr
     folder.mkdir()
-    empty = audio_vae("preprocess", folder, "--output", dataset)
+    empty = run_in_process("preprocess", folder, "--output", dataset)
     assert empty.returncode == 2
     assert "must hold at least one audio file" in empty.stderr
     assert snapshot(dataset) == state
@@ -296,7 +297,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     theirs = tmp_path / "theirs" / "runs" / "1"
     theirs.mkdir(parents=True)
     (theirs / "events.log").write_text("years of work")
-    done = audio_vae("preprocess", tmp_path / "in", "--output", tmp_path / "theirs", *SMALL)
+    done = run_in_process("preprocess", tmp_path / "in", "--output", tmp_path / "theirs", *SMALL)
     assert done.returncode == 2
     assert "must be a dataset or an empty folder" in done.stderr
     assert (theirs / "events.log").read_text() == "years of work"

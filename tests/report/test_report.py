@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from tests.helpers.pages import BINS, HOP, RATE, Elements, a_map, a_page, a_sound, content_of
 from vae_model.report import (
     Bars,
     Chart,
@@ -26,112 +24,28 @@ from vae_model.report import (
     Facts,
     Figure,
     Figures,
-    Layout,
     Page,
-    Point,
     Rows,
     Section,
     Sound,
-    SoundMap,
     media,
     render_page,
     write_page,
 )
 from vae_model.report.sound_map import legend
 
-RATE, HOP, BINS = 8000, 128, 128
 HOSTILE = "<script>alert(\"x\")</script> & 'quoted'"
-_VOID = {"meta", "img", "br"}
-
-
-class Elements(HTMLParser):
-    """Collects (tag, attributes) and the text, and checks that every element is closed in its order."""
-
-    def __init__(self, document: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(document)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in _VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1] not in ("style", "script"):
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.found if name == tag]
-
-
-def _content(uri: str, media_type: str) -> io.BytesIO:
-    head, _, body = uri.partition(",")
-    assert head == f"data:{media_type};base64"
-    return io.BytesIO(base64.b64decode(body, validate=True))
-
-
-def _sound(caption: str = "Original", seconds: float = 0.5, channels: int = 1, level_db: float = 0.0) -> Sound:
-    time = np.arange(int(seconds * RATE)) / RATE
-    waveform = np.repeat(0.5 * np.sin(2 * np.pi * 1000 * time)[:, None], channels, axis=1).astype(np.float32)
-    spectrogram = np.full((BINS, 1 + len(time) // HOP, channels), level_db - 60.0, np.float32)
-    spectrogram[round(1000 / (RATE / 2) * BINS)] = level_db
-    return Sound(caption, waveform, RATE, spectrogram, HOP)
-
-
-def _chart() -> Chart:
-    return Chart("Loss", "Falls.", [Curve("train", [3, 2, 1]), Curve("validation", [4, 3, 2.5])], log_scale=True)
-
-
-def _map(labels: list[dict[str, str]], title: str = "Tone") -> SoundMap:
-    points = [Point(f"{title} {i}", each, _sound(level_db=-i)) for i, each in enumerate(labels)]
-    corners = np.array([[0, 0], [4, 0], [4, 2], [0, 2]] * len(labels), float)[: len(labels)]
-    layouts = [Layout("components", "Most variance.", corners), Layout("t-SNE", "Neighbours.", corners[::-1])]
-    return SoundMap("Latent map", layouts, points)
-
-
-def _page(**changes: object) -> Page:
-    pair = Comparison("Pluck, C4", [_sound(), _sound("Reconstruction", level_db=-20)], "error 0.0040")
-    values: dict[str, object] = {
-        "title": "What it heard",
-        "lead": "Trained on 320 sounds.",
-        "sections": [
-            Section("Held-out sounds", "Never seen.", [Comparisons([pair] * 2)]),
-            Section("Generated", "", [Comparisons([pair])]),
-            Section("Training", "After each epoch.", [Charts([_chart()])]),
-            Section(
-                "Numbers",
-                "",
-                [
-                    Figures([Figure("Reconstruction error", "0.0041", "Mean squared error.")]),
-                    Facts([Fact("Sounds", "320 train")]),
-                ],
-            ),
-        ],
-        "colophon": "Made with seed 0.",
-    }
-    return Page(**(values | changes))  # type: ignore[arg-type]
 
 
 def test_every_player_is_a_16_bit_wav_of_the_right_length() -> None:
-    sounds = [_sound(seconds=0.25), _sound(seconds=1.5, channels=2)]
-    document = Elements(render_page(_page(sections=[Section("All", "", [Comparisons([Comparison("Two", sounds)])])])))
+    sounds = [a_sound(seconds=0.25), a_sound(seconds=1.5, channels=2)]
+    document = Elements(render_page(a_page(sections=[Section("All", "", [Comparisons([Comparison("Two", sounds)])])])))
     players = document.all("audio")
     assert len(players) == 2
     for sound, player in zip(sounds, players, strict=True):
         assert "controls" in player
         assert player["aria-label"] == "Two, Original"
-        content = _content(player["src"], "audio/wav")
+        content = content_of(player["src"], "audio/wav")
         info = soundfile.info(content)
         assert (info.subtype, info.samplerate, info.channels) == ("PCM_16", RATE, sound.waveform.shape[1])
         assert info.duration == pytest.approx(sound.seconds)
@@ -142,16 +56,16 @@ def test_every_player_is_a_16_bit_wav_of_the_right_length() -> None:
 
 def test_a_waveform_over_full_scale_is_clipped_not_wrapped() -> None:
     loud = np.array([[0.0], [1.7], [-1.7]], np.float32)
-    decoded = soundfile.read(_content(media.wav(loud, RATE), "audio/wav"))[0]
+    decoded = soundfile.read(content_of(media.wav(loud, RATE), "audio/wav"))[0]
     np.testing.assert_allclose(decoded, [0, 1, -1], atol=1 / 32767)
 
 
 def test_every_picture_is_a_pixel_a_value_with_low_frequencies_at_the_bottom() -> None:
-    document = Elements(render_page(_page()))
+    document = Elements(render_page(a_page()))
     pictures = document.all("img")
     assert len(pictures) == 6
     for picture in pictures:
-        image = Image.open(_content(picture["src"], "image/png"))
+        image = Image.open(content_of(picture["src"], "image/png"))
         assert image.size == (1 + RATE // 2 // HOP, BINS)
         lightness = np.asarray(image.convert("L")).mean(axis=1)
         assert BINS - 1 - int(np.argmax(lightness)) == 32  # the row of 1 kHz, counted from below
@@ -159,11 +73,11 @@ def test_every_picture_is_a_pixel_a_value_with_low_frequencies_at_the_bottom() -
 
 
 def test_all_pictures_share_one_colour_scale() -> None:
-    page = _page()
+    page = a_page()
     original, reconstruction = page.sections[0].sounds[:2]
     assert page.range_db == (-80, 0)
     indices = [
-        np.asarray(Image.open(_content(page.picture_uri(sound), "image/png"))) for sound in (original, reconstruction)
+        np.asarray(Image.open(content_of(page.picture_uri(sound), "image/png"))) for sound in (original, reconstruction)
     ]
     assert indices[0].max() == 255
     assert indices[1].max() == round(255 * 60 / 80)
@@ -177,7 +91,7 @@ def test_palette_rises_evenly_in_lightness() -> None:
 
 
 def test_the_page_asks_for_nothing_outside_itself() -> None:
-    text = render_page(_page())
+    text = render_page(a_page())
     assert not re.search(r"https?:|//[a-z]|@import|url\(", text.replace("data:", ""), re.IGNORECASE)
     document = Elements(text)
     for _, attributes in document.found:
@@ -189,7 +103,7 @@ def test_the_page_asks_for_nothing_outside_itself() -> None:
 
 
 def test_text_is_escaped_everywhere() -> None:
-    sound = _sound(HOSTILE)
+    sound = a_sound(HOSTILE)
     page = Page(
         title=HOSTILE,
         lead=HOSTILE,
@@ -205,7 +119,7 @@ def test_text_is_escaped_everywhere() -> None:
                     Figures([Figure(HOSTILE, HOSTILE, HOSTILE)]),
                     Facts([Fact(HOSTILE, HOSTILE)]),
                     Rows([HOSTILE], [[HOSTILE]]),
-                    _map([{HOSTILE: HOSTILE}], HOSTILE),
+                    a_map([{HOSTILE: HOSTILE}], HOSTILE),
                 ],
             ),
         ],
@@ -220,7 +134,7 @@ def test_text_is_escaped_everywhere() -> None:
 
 
 def test_headings_landmarks_and_links_within_the_page() -> None:
-    document = Elements(render_page(_page(notice="Nothing was held out.")))
+    document = Elements(render_page(a_page(notice="Nothing was held out.")))
     assert len(document.all("h1")) == 1
     assert document.all("html")[0]["lang"] == "en"
     ids = [attributes["id"] for _, attributes in document.found if "id" in attributes]
@@ -240,7 +154,7 @@ def test_headings_landmarks_and_links_within_the_page() -> None:
 
 
 def test_curves_are_drawn_and_told() -> None:
-    document = Elements(render_page(_page()))
+    document = Elements(render_page(a_page()))
     chart = next(svg for svg in document.all("svg") if "aria-label" in svg)
     assert chart["aria-label"] == "Loss over 3 epochs: train from 3 to 1; validation from 4 to 2.5."
     lines = [line["points"].split() for line in document.all("polyline") if len(line["points"].split()) == 3]
@@ -251,20 +165,20 @@ def test_curves_are_drawn_and_told() -> None:
 
 def test_bars_are_as_high_as_their_values() -> None:
     bars = Bars("KL of each dimension.", [4.0, 2.0, 1.0, 0.0])
-    document = Elements(render_page(_page(sections=[Section("Posterior health", "Fine.", [bars])])))
+    document = Elements(render_page(a_page(sections=[Section("Posterior health", "Fine.", [bars])])))
     heights = [float(bar["height"]) for bar in document.all("rect")]
     assert heights[0] > 0
     np.testing.assert_allclose(heights, np.array([1, 0.5, 0.25, 0]) * heights[0], atol=0.01)
     assert len({float(bar["y"]) + float(bar["height"]) for bar in document.all("rect")}) == 1  # on one ground
     assert "4 bars from 0 to 4." in [svg.get("aria-label") for svg in document.all("svg")]
     assert {"#posterior-health"} <= {link["href"] for link in document.all("a")}
-    assert document.all("rect") != Elements(render_page(_page())).all("rect") == []
+    assert document.all("rect") != Elements(render_page(a_page())).all("rect") == []
 
 
 def test_a_map_has_every_sound_at_its_place_in_its_colour() -> None:
     labels = [{"digit": "10", "split": "train"}, {"digit": "2", "split": "test"}, {"digit": "", "split": "train"}]
-    sounds = _map(labels)
-    text = render_page(_page(sections=[Section("Latent map", "", [sounds])]))
+    sounds = a_map(labels)
+    text = render_page(a_page(sections=[Section("Latent map", "", [sounds])]))
     document = Elements(text)
     places = [(float(c["cx"]), float(c["cy"])) for c in document.all("circle")]
     (left, bottom), (right, also_bottom), (also_right, top) = places
@@ -278,8 +192,8 @@ def test_a_map_has_every_sound_at_its_place_in_its_colour() -> None:
     assert data["classes"] == [[1, 0, 10], [1, 0, 1]]
     assert data["placed"][0][0] == [left, bottom]
     for point in data["points"]:
-        assert soundfile.info(_content(point["audio"], "audio/wav")).duration == pytest.approx(0.5)
-        assert Image.open(_content(point["picture"], "image/png")).size == (32, BINS)
+        assert soundfile.info(content_of(point["audio"], "audio/wav")).duration == pytest.approx(0.5)
+        assert Image.open(content_of(point["picture"], "image/png")).size == (32, BINS)
 
 
 def test_of_many_classes_the_rarest_share_a_colour() -> None:
@@ -295,7 +209,7 @@ def test_of_many_classes_the_rarest_share_a_colour() -> None:
 
 def test_a_picture_of_a_long_sound_has_fewer_pixels() -> None:
     log_spectrogram = np.repeat(np.linspace(-80, 0, 2000)[None, :, None], 700, axis=0)
-    image = Image.open(_content(media.spectrogram_png(log_spectrogram, (-80, 0)), "image/png"))
+    image = Image.open(content_of(media.spectrogram_png(log_spectrogram, (-80, 0)), "image/png"))
     assert image.size == (512, 512)
     assert np.all(np.diff(np.asarray(image)[0].astype(int)) >= 0)
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from pipelines.settings import settable
-from tests.conftest import ROOT
-from tests.rerun.test_rerun import write_config, write_sounds
+from tests.helpers.places import ROOT
+from tests.helpers.reruns import write_config, write_sounds
 from vae_model.rerun.config import Places, Promote, Retrain, read_config
 from vae_model.rerun.state import ModelEntry, State
 
@@ -38,6 +38,7 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
     assert "Persistent=true" in (tmp_path / "audio-vae-rerun.timer").read_text()
 
 
+@pytest.mark.slow
 def test_the_line_of_the_crontab_runs(tmp_path: Path) -> None:
     """As cron runs it: by sh, without the environment of anybody."""
     lines = [line for line in (FOLDER / "crontab").read_text().splitlines() if line and not line.startswith("#")]

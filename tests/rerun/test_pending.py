@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.rerun.test_rerun import files, run, write_config, write_sounds
+from tests.helpers.console import run_in_process
+from tests.helpers.places import ROOT
+from tests.helpers.reruns import files, run, write_config, write_sounds
 from vae_model.commands import rerun
 from vae_model.rerun.stages import STAGES
 
@@ -49,8 +50,8 @@ def test_pending_counts_what_is_new_and_does_nothing(tmp_path: Path, capsys: pyt
     assert not shown.out
 
 
-def test_pending_says_which_input_is_missing(tmp_path: Path, run_command: Any) -> None:
-    done = run_command("rerun", write_config(tmp_path), "--pending", "--json")
+def test_pending_says_which_input_is_missing(tmp_path: Path) -> None:
+    done = run_in_process("rerun", write_config(tmp_path), "--pending", "--json")
     assert done.returncode == 2
     assert str(tmp_path / "sounds") in done.stderr
     assert not done.stdout

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.console.durations import seconds_of
 from pipelines.errors import SettingError
-from tests.conftest import audio_vae
+from tests.helpers.console import run_in_process
 from vae_model.model_folder.config import PRESETS
 from vae_model.rerun.config import read_config
 
@@ -87,7 +87,7 @@ def test_a_mistake_names_file_key_and_rule(text: str, message: str, tmp_path: Pa
 
 def test_a_mistake_ends_the_command_before_anything_is_made(tmp_path: Path) -> None:
     path = config(tmp_path, PLACES + "retrain: {epoch: 3}\n")
-    done = audio_vae("rerun", path, "--json")
+    done = run_in_process("rerun", path, "--json")
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == f"audio-vae rerun: {path}: retrain: epoch must be a setting: did you mean epochs?\n"

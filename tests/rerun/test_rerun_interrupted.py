@@ -16,8 +16,9 @@ import pytest
 
 from pipelines.errors import WorkError
 from pipelines.store.holding import hold_workspace
-from tests.conftest import ROOT, audio_vae
-from tests.rerun.test_rerun import run, statuses, write_config, write_sounds
+from tests.helpers.console import audio_vae
+from tests.helpers.places import ROOT
+from tests.helpers.reruns import run, statuses, write_config, write_sounds
 from vae_model.commands import rerun
 from vae_model.rerun import state
 
@@ -55,6 +56,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return model.evaluation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_training_that_is_stopped_goes_on(
     number: signal.Signals, undisturbed: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -86,6 +88,7 @@ def test_a_training_that_is_stopped_goes_on(
     assert run(capsys, config)["stages"]["preprocess"]["this_run"]["written"] == 2
 
 
+@pytest.mark.slow
 def test_a_training_that_a_full_disk_ended_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_sounds(tmp_path / "sounds", 0, 10)
     config = write_config(tmp_path, train={"epochs": 1})

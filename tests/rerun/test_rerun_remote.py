@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.errors import Conflict, WorkError
 from pipelines.store.holding import hold_workspace
-from tests.rerun.test_rerun import run, statuses, write_config, write_sounds
+from tests.helpers.reruns import run, statuses, write_config, write_sounds
 from vae_model.commands import rerun
 from vae_model.rerun import state
 from vae_model.sound.generator import SoundGenerator

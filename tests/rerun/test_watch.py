@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from pipelines.dataset.folder import open_dataset
-from tests.conftest import ROOT, audio_vae
+from tests.helpers.console import run_in_process
 from tests.helpers.dataset_state import SMALL, problems, split_of_each, write_small
-from tests.rerun.test_rerun import write_config, write_sounds
+from tests.helpers.places import ROOT
+from tests.helpers.reruns import write_config, write_sounds
 
 QUICK = ["--interval", "0.2s", "--settle", "0.3s"]
 LIMIT_SECONDS = 120
@@ -149,9 +150,12 @@ def test_a_rerun_when_audio_came(tmp_path: Path) -> None:
         (["in"], "the following arguments are required: --output"),
     ],
 )
-def test_a_wrong_setting_ends_it(arguments: list[str], message: str, tmp_path: Path) -> None:
+def test_a_wrong_setting_ends_it(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_small(tmp_path / "in" / "tone.wav", 500)
-    done = audio_vae("watch", *arguments, *(QUICK if "--interval" not in arguments else []), cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = run_in_process("watch", *arguments, *(QUICK if "--interval" not in arguments else []))
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr

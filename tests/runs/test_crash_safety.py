@@ -17,9 +17,10 @@ import pytest
 
 from pipelines.beam.build_without_beam import FEW_SHARDS
 from pipelines.dataset.folder import open_dataset
-from tests.conftest import ROOT, audio_vae
+from tests.helpers.console import audio_vae
 from tests.helpers.dataset_state import SMALL, contents, orphans, problems, snapshot, write_small
 from tests.helpers.moments import Moments
+from tests.helpers.places import ROOT
 
 LONG = bool(os.environ.get("AUDIO_VAE_LONG"))
 KILLS = 50 if LONG else 8

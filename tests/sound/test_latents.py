@@ -13,40 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.dataset.folder import open_dataset
 from pipelines.dataset.records import Record
 from pipelines.errors import SettingError, SourceError
-from tests.conftest import tone
 from tests.helpers.dataset_writer import noises, write_dataset
+from tests.helpers.small_models import CONFIG, DIM, RATE, write_model
+from tests.helpers.sounds import tone
 from vae_model.commands import decode, generate, interpolate
-from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import ModelConfig, TrainConfig
-from vae_model.model_folder.value_range import ValueRange
 from vae_model.sound.generator import SoundGenerator
 from vae_model.sound.latents import between, from_prior, from_records, pick
-from vae_model.vae.variational import build
-
-RATE = 4000
-CONFIG = DatasetConfig(
-    AudioConfig(RATE, segment_seconds=0.25),
-    SpectrogramConfig(64, 64),
-    dtype="float32",
-    label_pattern=r"(?P<digit>\d)\.wav",
-)
-DIM = 3
-
-
-def write_model(folder: Path, kind: str = "vae", per_record: bool = False) -> str:
-    """A MODEL folder whose decoder is far from constant."""
-    config = ModelConfig(kind, (32, 16, 1), (2, 4), (3, 3), (2, 2), DIM)
-    autoencoder = build(config)
-    autoencoder.decoder.get_layer("decoder_dense").kernel.assign(np.random.default_rng(0).normal(0, 2, (3, 128)))
-    autoencoder.save(folder)
-    Bundle(
-        config, TrainConfig(), CONFIG.audio, CONFIG.spectrogram, ValueRange(-80.0, 30.0, per_record), ("digit",), {}
-    ).save(folder)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from pipelines.audio.loading import iter_segments
 from pipelines.audio.spectrogram import LogSpectrogramExtractor
 from pipelines.config import AudioConfig, SpectrogramConfig
 from pipelines.errors import SettingError
-from tests.conftest import tone
-from tests.sound.test_sound import Identity
+from tests.helpers.small_models import Identity
+from tests.helpers.sounds import tone
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES, ModelConfig, TrainConfig
 from vae_model.model_folder.value_range import ValueRange

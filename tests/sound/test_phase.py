@@ -9,7 +9,7 @@ import pytest
 from pipelines.audio.spectrogram import LogSpectrogramExtractor
 from pipelines.config import SpectrogramConfig
 from pipelines.errors import SettingError
-from tests.conftest import tone
+from tests.helpers.sounds import tone
 from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES
 from vae_model.sound import phase
 from vae_model.sound.inversion import BLOCK_FRAMES, Frames, invert

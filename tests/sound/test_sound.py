@@ -12,27 +12,17 @@ import soundfile
 from pipelines.audio.spectrogram import LogSpectrogramExtractor
 from pipelines.config import AudioConfig, SpectrogramConfig
 from pipelines.errors import SettingError, SourceError
-from tests.conftest import tone
+from tests.helpers.small_models import Identity
+from tests.helpers.sounds import tone
 from vae_model.commands import generate, reconstruct
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES, ModelConfig, TrainConfig
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.sound.generator import SoundGenerator
 from vae_model.sound.wav import write_wav
-from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.variational import build
 
 RATE = 8000
-
-
-class Identity(Autoencoder):
-    """A model without error, so that what is heard is the way there and back."""
-
-    def __init__(self) -> None:
-        pass
-
-    def reconstruct(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return spectrograms, spectrograms.reshape(len(spectrograms), -1)
 
 
 def bundle_of(channels: int = 1, per_record: bool = False, min_db: float = -60.0, seconds: float = 0.5) -> Bundle:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +12,9 @@ import pytest
 import soundfile
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
-from tests.conftest import ROOT
 from tests.helpers.dataset_writer import noises, write_dataset
+from tests.helpers.places import ROOT
+from tests.helpers.snippets import WAYS, Run
 from vae_model.cli import main
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ModelConfig, TrainConfig
@@ -33,30 +31,28 @@ def write_model(folder: Path) -> None:
     Bundle(config, TrainConfig(), AUDIO, SPECTROGRAM, ValueRange(-80.0, 20.0), (), {}).save(folder)
 
 
-def run_page(name: str, folder: Path) -> None:
+def run_page(run: Run, name: str, folder: Path) -> None:
     """The fenced blocks of a page, each as it stands: lines that begin with audio-vae, and Python."""
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert text.count("```python") == text.count("<!-- snippet: ")
     blocks = re.findall(r"```(python)?\n(.*?)```", text, re.DOTALL)
     assert blocks
-    environment = dict(os.environ, PYTHONPATH=str(ROOT), TF_CPP_MIN_LOG_LEVEL="3")
     for kind, block in blocks:
         if kind:
-            done = subprocess.run(
-                [sys.executable, "-c", block], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-            )
-            assert done.returncode == 0, done.stderr
+            run(block, folder)
         for line in re.findall(r"^audio-vae (.*)$", "" if kind else block, re.MULTILINE):
             assert main(shlex.split(line, comments=True)) == 0, line
 
 
-def test_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@WAYS
+def test_export(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_model(tmp_path / "model")
-    run_page("export.md", tmp_path)
+    run_page(run, "export.md", tmp_path)
 
 
-def test_latents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@WAYS
+def test_latents(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_model(tmp_path / "model")
     config = DatasetConfig(AUDIO, SPECTROGRAM, label_pattern=r"(?P<digit>\d)\.wav")
@@ -65,7 +61,7 @@ def test_latents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"{digit}_{speaker}_0.wav" for digit in (3, 7) for speaker in ("george", "jackson")]
     for name, sound in zip(names, noises(4), strict=True):
         soundfile.write(tmp_path / "recordings" / name, sound, 4000)
-    run_page("latents.md", tmp_path)
+    run_page(run, "latents.md", tmp_path)
     labelled, moved = (pq.read_table(f"{name}.parquet") for name in ("labelled", "moved"))
     mu = dict(zip(labelled["source"].to_pylist(), np.stack(labelled["mu"].to_numpy()), strict=True))
     direction = (mu[names[0]] + mu[names[2]] - mu[names[1]] - mu[names[3]]) / 2

@@ -13,10 +13,10 @@ import gcsfs
 import pytest
 
 from pipelines import store
-from tests.conftest import ROOT
 from tests.helpers.dataset_state import SMALL, write_small
 from tests.helpers.faulty_store import FaultyStore, running
 from tests.helpers.object_stores import GCS, GCS_SERVER, comparable, gcs_server
+from tests.helpers.places import ROOT
 from vae_model import cli
 
 

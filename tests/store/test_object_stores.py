@@ -18,9 +18,10 @@ from pipelines import store
 from pipelines.audio.sources import list_sources
 from pipelines.dataset.folder import open_dataset, read_tables
 from pipelines.errors import SettingError
-from tests.conftest import ROOT, audio_vae
+from tests.helpers.console import audio_vae
 from tests.helpers.dataset_state import SMALL, write_small
 from tests.helpers.object_stores import Bucket, comparable, orphans
+from tests.helpers.places import ROOT
 from vae_model import cli
 
 Command = Callable[..., dict[str, Any]]
@@ -177,7 +178,7 @@ def test_what_keeps_a_store_from_being_used_is_one_line(
     folder = sounds(tmp_path / "in", 1)
     for name, value in environment.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
-    monkeypatch.setattr("pipelines.remote_store.TRIES", 2)
+    monkeypatch.setattr("pipelines.store.remote.TRIES", 2)
     fsspec.get_filesystem_class("s3").clear_instance_cache()
     for command in (["preprocess", str(folder), "--output", f"{s3.uri}/ds"], ["info", f"{s3.uri}/ds"]):
         capsys.readouterr()

@@ -17,8 +17,8 @@ import tensorflow as tf
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipelines.errors import SettingError, WorkError
-from tests.conftest import tone
-from tests.sound.test_latents import DIM, RATE, write_model
+from tests.helpers.small_models import DIM, RATE, write_model
+from tests.helpers.sounds import tone
 from vae_model.commands import browse, decode, export, generate, interpolate, reconstruct
 from vae_model.model_folder.outputs import output_file, output_folder
 

@@ -120,7 +120,7 @@ def test_a_silent_server_does_not_hang_a_run(
     from fsspec import config
 
     monkeypatch.setitem(config.conf, "s3", {"config_kwargs": {"read_timeout": 1}})
-    monkeypatch.setattr("pipelines.remote_store.TRIES", 2)
+    monkeypatch.setattr("pipelines.store.remote.TRIES", 2)
     s3.put("file", b"content")
     fault = s3.proxy.fails(r"^GET /\S+/file", times=2, delay_seconds=2.5)
     with pytest.raises(Unreachable, match=r"s3://\S+/file: .*[Tt]imeout"):

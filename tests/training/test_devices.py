@@ -16,8 +16,8 @@ import pytest
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.errors import SettingError
-from tests.conftest import ROOT
 from tests.helpers.dataset_writer import noises, write_dataset
+from tests.helpers.places import ROOT
 from vae_model.commands import train
 from vae_model.sound.generator import SoundGenerator
 from vae_model.vae.autoencoder import load_model
@@ -53,7 +53,7 @@ import sys
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from vae_model.devices import make_strategy
+from vae_model.training.devices import make_strategy
 """
 
 SAME_LOSS = (

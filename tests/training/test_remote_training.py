@@ -18,7 +18,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from pipelines.errors import SettingError, WorkError
 from tests.helpers.dataset_writer import noises, write_dataset
-from tests.training.test_resume import CONFIG, OPTIONS, assert_same_run, state_of
+from tests.helpers.resuming import CONFIG, OPTIONS, assert_same_run, state_of
 from vae_model.commands import train
 from vae_model.model_folder.bundle import Bundle
 from vae_model.sound.generator import SoundGenerator

@@ -10,8 +10,8 @@ import pytest
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.settings import read_settings, settable
-from tests.conftest import ROOT
 from tests.helpers.dataset_writer import noises, write_dataset
+from tests.helpers.places import ROOT
 from vae_model.commands import train
 from vae_model.model_folder.config import FREE, ModelConfig, TrainConfig
 

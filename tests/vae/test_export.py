@@ -18,7 +18,8 @@ from pipelines.audio.segments import Padder
 from pipelines.audio.spectrogram import LogSpectrogramExtractor
 from pipelines.config import PAD_MODES, AudioConfig, SpectrogramConfig
 from pipelines.errors import SettingError
-from tests.conftest import FSDD, tone
+from tests.helpers.places import FSDD
+from tests.helpers.sounds import tone
 from vae_model.commands import export
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ModelConfig, TrainConfig

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
+from tests.helpers.places import ROOT
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 
@@ -27,7 +27,7 @@ MODEL: dict[str, Any] = {
 STEP = """
 import sys
 import keras, numpy as np
-from vae_model.autoencoder import load_model
+from vae_model.vae.autoencoder import load_model
 from vae_model.vae import wrap
 folder, wanted = sys.argv[1:]
 assert keras.backend.backend() == wanted

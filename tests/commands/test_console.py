@@ -1,0 +1,44 @@
+"""The console command as a process: every command is there, and its exit status tells how it went."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.console import audio_vae, run_in_process
+from vae_model.cli import COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_wrong_use_of_a_command_ends_its_process_with_status_2(command: str) -> None:
+    """In one line that names the command, without a traceback, and the same as within this process."""
+    done = audio_vae(
+        command, *([] if command == "demo" else ["--no-such-setting"]), *(["--count=0"] * (command == "demo"))
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert f"audio-vae {command}: " in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_the_status_tells_what_went_wrong(tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "text.wav").write_text("no audio")
+    given = ("preprocess", bad, "--output", tmp_path / "out")
+    for status, flags in ((1, ()), (3, ("--max-failures", 0)), (2, ("--hop-length", 0))):
+        own, here = audio_vae(*given, *flags), run_in_process(*given, *flags)
+        assert (own.returncode, own.stdout) == (here.returncode, here.stdout) == (status, "")
+        assert own.stderr.splitlines()[-1] == here.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_script_and_the_module_are_one_command() -> None:
+    script = Path(sys.executable).with_name("audio-vae")
+    if not script.exists():
+        pytest.skip("the package is not installed here")
+    done = subprocess.run([script, "nothing"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", audio_vae("nothing").stderr)
