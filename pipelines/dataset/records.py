@@ -17,6 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from pipelines.audio.spectrogram import MinMaxNormaliser
 from pipelines.config import DatasetConfig
 from pipelines.errors import WorkError
 
@@ -76,6 +77,11 @@ class Record:
     start_seconds: float
     valid_frames: int
     labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def log_spectrogram(self) -> NDArray[np.float32]:
+        """The spectrogram in dB, float32 (n_bins, n_frames, n_channels)."""
+        return MinMaxNormaliser().denormalise(self.spectrogram, self.min_db, self.max_db)
 
 
 def _example_class() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from pipelines.dataset.folder import Dataset, read_records
 from pipelines.dataset.records import Record
 from pipelines.errors import SettingError
 from vae_model.evaluation.metrics import Batch
-from vae_model.model_folder.value_range import ValueRange, model_input, record_range
+from vae_model.model_folder.value_range import ValueRange
 
 _HELD_OUT = ("test", "validation")
 
@@ -34,34 +35,32 @@ MAX_TRAINING_SHARDS = 64
 """The training examples come from at most this many shards, evenly picked, so that reading them has an end."""
 TRAIN = "train"
 _AT_ONCE = 64
+_Item = TypeVar("_Item")
 
 
 def stack(records: Iterable[Record], value_range: ValueRange) -> Batch:
     """Records, at least one, as a model of `value_range` is given them."""
     several = list(records)
-    ranges = [record_range(record, value_range) for record in several]
-    names = several[0].labels
+    lowest, highest = (np.array([getattr(record, name) for record in several]) for name in ("min_db", "max_db"))
     return Batch(
-        np.stack([model_input(record, value_range) for record in several]),
-        np.array([each.min_db for each in ranges]),
-        np.array([each.max_db - each.min_db if each.per_record else each.span_db for each in ranges]),
-        np.array([record.min_db for record in several]),
-        {name: np.array([record.labels[name] for record in several]) for name in names},
+        np.stack([value_range.model_input(record) for record in several]),
+        ValueRange.of_each(lowest, highest) if value_range.per_record else value_range,
+        lowest,
+        {name: np.array([record.labels[name] for record in several]) for name in several[0].labels},
     )
 
 
 def batches(records: Iterable[Record], value_range: ValueRange) -> Iterator[Batch]:
     """All records, 64 at a time."""
-    iterator = iter(records)
-    while several := list(islice(iterator, _AT_ONCE)):
+    for several in chunks(records):
         yield stack(several, value_range)
 
 
 def sample(dataset: Dataset, split: str, limit: int) -> Iterator[Record]:
     """Up to `limit` records of a split, evenly picked from up to MAX_TRAINING_SHARDS evenly picked shards."""
     shards = [shard for shard in dataset.split(split).shards if shard.num_examples]
-    shards = [shards[index] for index in sorted(_spread(len(shards), MAX_TRAINING_SHARDS))]
-    wanted = _spread(sum(shard.num_examples for shard in shards), limit)
+    shards = [shards[index] for index in sorted(spread(len(shards), MAX_TRAINING_SHARDS))]
+    wanted = spread(sum(shard.num_examples for shard in shards), limit)
     number = 0
     for shard in shards:
         for record in read_records(store.join(dataset.uri, shard.path), dataset.record):
@@ -79,12 +78,13 @@ def training_sample(dataset: Dataset, value_range: ValueRange) -> Batch | None:
     return stack(sample(dataset, TRAIN, limit), value_range)
 
 
-def _spread(total: int, limit: int) -> set[int]:
+def spread(total: int, limit: int) -> set[int]:
     """Up to `limit` of the numbers below `total`, evenly spaced."""
     return set(np.linspace(0, total - 1, min(limit, total)).round().astype(int).tolist())
 
 
-def _chunks(rows: Iterable[int]) -> Iterator[list[int]]:
-    iterator = iter(rows)
+def chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """All of them, 64 at a time."""
+    iterator = iter(items)
     while chunk := list(islice(iterator, _AT_ONCE)):
         yield chunk

@@ -35,7 +35,7 @@ def charts(model: str | Path, bundle: Bundle) -> list[Chart]:
         ("Reconstruction", "reconstruction_loss", "Mean squared error of a cell, from a sampled latent.", True),
         ("KL", "kl_loss", "How much a latent tells of its sound, in nats.", False),
     ]
-    if bundle.model.kind != "vae":
+    if not bundle.model.is_vae:
         wanted = [("Loss", "loss", "What is minimised: the mean squared error of a cell.", True)]
     drawn = []
     for title, column, caption, log_scale in wanted:

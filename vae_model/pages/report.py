@@ -39,7 +39,7 @@ def _write(model: str, dataset: Dataset, path: Path, split: str | None, seed: in
     generator = SoundGenerator.load(model, seed)
     figures = evaluate(generator.autoencoder, bundle, dataset, split, seed)
     story = Story(
-        title=f"What {'a VAE' if bundle.model.kind == 'vae' else 'an autoencoder'} learned from {name_of(dataset.uri)}",
+        title=f"What {'a VAE' if bundle.model.is_vae else 'an autoencoder'} learned from {name_of(dataset.uri)}",
         opening=opening(bundle),
         colophon=colophon(bundle, seed),
         sound_title=sound_title,
@@ -60,7 +60,7 @@ def sound_title(record: Record) -> str:
 
 def opening(bundle: Bundle) -> str:
     """What was trained on what, in a sentence."""
-    kind = "variational autoencoder" if bundle.model.kind == "vae" else "autoencoder"
+    kind = "variational autoencoder" if bundle.model.is_vae else "autoencoder"
     count, epochs = bundle.dataset["num_examples"].get("train", 0), bundle.metrics.get("epochs")
     trained = f"A {kind} of {bundle.model.latent_space_dim} latent dimensions was trained"
     trained += "" if epochs is None else f" for {counted(epochs, 'epoch')}"

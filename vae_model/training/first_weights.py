@@ -45,7 +45,7 @@ def at_data(dataset: Dataset, train: TrainConfig) -> Beginning:
     examples = data.first_examples(dataset, _SPLIT)
     value_range = ValueRange(dataset.min_db, dataset.max_db)
     if train.value_range == "record":
-        value_range = data.record_range(examples)
+        value_range = data.typical_range(examples)
     whole = np.asarray(data.scaled(examples, value_range))
     if train.time_shift_frames:
         whole = np.concatenate([whole, data.scaled(data.shifted(examples, 1, 1), value_range)])

@@ -137,11 +137,8 @@ class Exhibits:
         self.bundle = bundle
         examples = data.first_examples(dataset, split, NUM_SHOWN)
         self.inputs: NDArray[np.float32] = np.asarray(data.scaled(examples, bundle.value_range))
-        own = [
-            ValueRange(float(low), float(high))
-            for low, high in zip(examples["min_db"], examples["max_db"], strict=True)
-        ]
-        self.ranges = own if bundle.value_range.per_record else [bundle.value_range] * len(own)
+        levels = zip(examples["min_db"], examples["max_db"], strict=True)
+        self.ranges = [bundle.value_range.of_levels(float(low), float(high)) for low, high in levels]
         loudest = float(examples["max_db"].max())
         self.range_db = (loudest - SPAN_DB, loudest)
 
@@ -152,8 +149,7 @@ class Exhibits:
         outputs, _ = autoencoder.reconstruct(self.inputs)
         images, sounds = {}, {}
         for number, (x, y, bounds) in enumerate(zip(self.inputs, outputs, self.ranges, strict=True), start=1):
-            decibels = {"original": x, "reconstruction": y}
-            decibels = {name: each * bounds.span_db + bounds.min_db for name, each in decibels.items()}
+            decibels = {"original": bounds.to_db(x), "reconstruction": bounds.to_db(y)}
             images[f"spectrograms/{number}"] = side_by_side(
                 decibels, self.range_db, audio.sample_rate, spectrogram.hop_length
             )
@@ -184,8 +180,7 @@ def write_projector(
     for number, split in enumerate(splits, start=1):
         wanted = MAX_POINTS // len(splits) if number < len(splits) else MAX_POINTS - (len(rows) - 1)
         examples = data.first_examples(dataset, split, wanted)
-        encoded = autoencoder.encode(data.scaled(examples, value_range))
-        latents.append(encoded.get("mu", encoded["z"]))
+        latents.append(autoencoder.means(np.asarray(data.scaled(examples, value_range))))
         columns = [examples["source"], examples["segment"], *(examples[LABEL_PREFIX + name] for name in names)]
         rows += [[split, *map(_cell, row)] for row in zip(*columns, strict=True)]
     folder.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,7 @@ from vae_model.training.shard_cache import CACHE
 from vae_model.training.stopping import StopSignals
 from vae_model.training.tensorboard import TensorBoard
 from vae_model.vae.autoencoder import Autoencoder, load_model
-from vae_model.vae.variational import VAE, build, wrap
+from vae_model.vae.variational import build, wrap
 
 TRAIN, VALIDATION = "train", "validation"
 
@@ -249,7 +249,7 @@ class _Run:
         ]
 
     def _watch(self) -> list[keras.callbacks.Callback]:
-        if self.autoencoder.config.kind != VAE.kind:
+        if not self.autoencoder.config.is_vae:
             return []
         examples = callbacks.examples(self.dataset, self._range)
         return [callbacks.PosteriorWatch(examples, self._say, first_epoch=self.state.bundle.train.kl_warmup_epochs)]
@@ -302,7 +302,7 @@ class _Run:
             **self.state.best_metrics,
             "train_seconds": round(self.state.seconds, 3),
         }
-        if best.config.kind == VAE.kind:
+        if best.config.is_vae:
             examples = callbacks.examples(self.dataset, self._range)
             metrics["posterior"] = health.examine(best.model, examples, self.state.best_metrics["kl_loss"]).to_dict()
         dataclasses.replace(self.state.bundle, metrics=metrics, versions=package_versions()).save(self.folder)
