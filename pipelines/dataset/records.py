@@ -17,7 +17,6 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from pipelines.audio.spectrogram import MinMaxNormaliser
 from pipelines.config import DatasetConfig
 from pipelines.errors import WorkError
 
@@ -81,7 +80,7 @@ class Record:
     @property
     def log_spectrogram(self) -> NDArray[np.float32]:
         """The spectrogram in dB, float32 (n_bins, n_frames, n_channels)."""
-        return MinMaxNormaliser().denormalise(self.spectrogram, self.min_db, self.max_db)
+        return self.spectrogram * np.float32(self.max_db - self.min_db) + np.float32(self.min_db)
 
 
 def _example_class() -> Any:

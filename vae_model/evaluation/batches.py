@@ -9,20 +9,25 @@ from typing import TypeVar
 import numpy as np
 
 from pipelines import store
+from pipelines.config import TEST, TRAIN, VALIDATION
 from pipelines.dataset.folder import Dataset, read_records
 from pipelines.dataset.records import Record
 from pipelines.errors import SettingError
 from vae_model.evaluation.metrics import Batch
 from vae_model.model_folder.value_range import ValueRange
 
-_HELD_OUT = ("test", "validation")
+HELD_OUT = (TEST, VALIDATION)
+
+
+def find_held_out(dataset: Dataset) -> str | None:
+    """The split that models are measured on: test if it has records, else validation; None when neither has."""
+    return next((name for name in HELD_OUT if dataset.count(name)), None)
 
 
 def default_split(dataset: Dataset) -> str:
-    """test if it has records, else validation; SettingError when neither has."""
-    for name in _HELD_OUT:
-        if name in dataset.splits and dataset.splits[name].num_examples:
-            return name
+    """The split that `find_held_out` finds; SettingError when there is none."""
+    if (name := find_held_out(dataset)) is not None:
+        return name
     raise SettingError(
         f"--split must be named, one of {', '.join(dataset.splits)}: {dataset.uri} has no records in test or validation"
     )
@@ -33,7 +38,6 @@ MAX_TRAINING_MB = 256
 """Baselines and probes are fitted on at most this many training examples, of at most this size as float32."""
 MAX_TRAINING_SHARDS = 64
 """The training examples come from at most this many shards, evenly picked, so that reading them has an end."""
-TRAIN = "train"
 _AT_ONCE = 64
 _Item = TypeVar("_Item")
 
@@ -71,7 +75,7 @@ def sample(dataset: Dataset, split: str, limit: int) -> Iterator[Record]:
 
 def training_sample(dataset: Dataset, value_range: ValueRange) -> Batch | None:
     """What baselines and probes are fitted on; None when the dataset has no training records."""
-    if TRAIN not in dataset.splits or not dataset.splits[TRAIN].num_examples:
+    if not dataset.count(TRAIN):
         return None
     record_bytes = 4 * int(np.prod(dataset.record.shape))
     limit = max(2, min(MAX_TRAINING_EXAMPLES, MAX_TRAINING_MB * 2**20 // record_bytes))

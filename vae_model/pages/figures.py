@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipelines.config import TRAIN, VALIDATION
 from pipelines.dataset.folder import Dataset
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.history import read_history
@@ -41,7 +42,7 @@ def charts(model: str | Path, bundle: Bundle) -> list[Chart]:
     for title, column, caption, log_scale in wanted:
         curves = [
             Curve(name, [row.get(key, math.nan) for row in history])
-            for name, key in {"train": column, "validation": f"val_{column}"}.items()
+            for name, key in {TRAIN: column, VALIDATION: f"val_{column}"}.items()
             if any(key in row for row in history)
         ]
         if curves:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboard.plugins import projector
 
+from pipelines.config import TRAIN, VALIDATION
 from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import LABEL_PREFIX
 from pipelines.store.files import replacing
@@ -31,7 +32,6 @@ from vae_model.training.event_file import EventFile
 from vae_model.vae.autoencoder import Autoencoder
 
 FOLDER = "tensorboard"
-TRAIN, VALIDATION = "train", "validation"
 NUM_SHOWN = 4
 """Examples that are shown and heard, the same ones all along."""
 BUDGET = 0.01
@@ -73,8 +73,7 @@ class TensorBoard(keras.callbacks.Callback):
     @property
     def held_out(self) -> str:
         """The split whose examples are shown: validation, or train where nothing is held out."""
-        split = self.dataset.splits.get(VALIDATION)
-        return VALIDATION if split is not None and split.num_examples else TRAIN
+        return VALIDATION if self.dataset.count(VALIDATION) else TRAIN
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the epoch's figures; pictures and sounds too when it is the best one and they are due."""

@@ -16,8 +16,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pipelines.config import TRAIN, VALIDATION
 from pipelines.dataset.folder import Dataset, open_dataset
-from pipelines.errors import WorkError
+from pipelines.errors import Interrupted, WorkError
 from vae_model.evaluation import health
 from vae_model.model_folder.bundle import Bundle, package_versions
 from vae_model.model_folder.config import ModelConfig, TrainConfig
@@ -29,9 +30,7 @@ from vae_model.training.callbacks import KLWarmup
 from vae_model.training.checkpoints import (
     FOLDER,
     Checkpoints,
-    Interrupted,
     RunState,
-    TrainingInterrupted,
     fetch_run,
     score,
     set_noise,
@@ -44,8 +43,6 @@ from vae_model.training.stopping import StopSignals
 from vae_model.training.tensorboard import TensorBoard
 from vae_model.vae.autoencoder import Autoencoder, load_model
 from vae_model.vae.variational import build, wrap
-
-TRAIN, VALIDATION = "train", "validation"
 
 
 @dataclass(frozen=True)
@@ -132,8 +129,8 @@ class _Run:
         self.folder = output.path
         self.quiet = quiet
         self.callbacks = callbacks
-        self.validates = VALIDATION in dataset.splits and dataset.splits[VALIDATION].num_examples > 0
-        if TRAIN not in dataset.splits or not dataset.splits[TRAIN].num_examples:
+        self.validates = dataset.count(VALIDATION) > 0
+        if not dataset.count(TRAIN):
             raise WorkError(f"DATASET {dataset.uri} must hold records in its split {TRAIN}, it has none")
 
     def begin(self, model: ModelConfig, train: TrainConfig, start: str | None) -> None:
@@ -275,7 +272,7 @@ class _Run:
         within = f" and {state.step} of {steps} steps" if state.step else ""
         place = f"after epoch {state.epoch} of {state.bundle.train.epochs}{within}"
         way_on = f"audio-vae train {self.dataset.uri} --output {self.output.name} --resume"
-        raise TrainingInterrupted(f"interrupted {place}; all is saved, go on with: {way_on}", place)
+        raise Interrupted(f"interrupted {place}; all is saved, go on with: {way_on}", place)
 
     def _publish(self) -> None:
         """Bring a checkpoint to where others find it; training goes on when that fails."""
