@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 
 from pipelines.config import TRAIN, VALIDATION
+from pipelines.console.live_line import LiveLine
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import Interrupted, WorkError
 from vae_model.evaluation import health
@@ -326,8 +327,8 @@ class _Run:
 
     def _say(self, line: str) -> None:
         if not self.quiet:
-            clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # a line of Progress may stand there
-            print(clear + line, file=sys.stderr, flush=True)
+            LiveLine().clear()  # one of Progress may stand there
+            print(line, file=sys.stderr, flush=True)
 
 
 def _read_error(dataset: Dataset, error: tf.errors.OpError) -> WorkError:
