@@ -18,7 +18,7 @@ from pipelines.errors import SettingError, WorkError
 from tests.conftest import audio_vae_json
 from tests.helpers.dataset_writer import noises, write_dataset
 from vae_model.commands import evaluate
-from vae_model.evaluation import batches, evaluation
+from vae_model.evaluation import batches
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ModelConfig, TrainConfig
 from vae_model.model_folder.value_range import ValueRange
