@@ -30,7 +30,8 @@ PAD_MODES = (
 """numpy's pad modes but `empty`, whose values are not defined and so would differ from run to run."""
 SEGMENTS = ("all", "first")
 DTYPES = ("float16", "float32", "uint8")
-TRAIN = "train"
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+"""Splits that mean something: train gets what no other does, and models are measured on test, else validation."""
 _SPLIT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 

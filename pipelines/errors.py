@@ -46,6 +46,14 @@ class Conflict(WorkError):
     """A file has changed since it was read, so it was not replaced."""
 
 
+class Interrupted(WorkError):
+    """A work was asked to stop, all of it is saved, and the message says how to go on. place: how far it came."""
+
+    def __init__(self, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
+
+
 class TooManyFailures(AudioVaeError):
     """More sources failed than allowed, so nothing was committed (exit status 3)."""
 

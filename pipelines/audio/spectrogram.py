@@ -111,11 +111,11 @@ class MinMaxNormaliser:
         return scaled * np.float32(original_max - original_min) + np.float32(original_min)
 
 
-def to_amplitude(log_spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
+def to_amplitude(log_spectrogram: NDArray[np.float32], bins_axis: int = 0) -> NDArray[np.float32]:
     """Amplitude from decibels with the Nyquist row put back as zeros.
 
-    log_spectrogram: float32 (n_bins, n_frames, ...) in dB. Returns float32 (n_bins + 1, n_frames, ...).
+    log_spectrogram: float32 in dB with n_bins along bins_axis. Returns float32 with n_bins + 1 there.
     """
     amplitude = np.power(np.float32(10.0), np.asarray(log_spectrogram, dtype=np.float32) / np.float32(20.0))
-    nyquist = np.zeros((1, *amplitude.shape[1:]), dtype=np.float32)
-    return np.concatenate([amplitude, nyquist])
+    nyquist = np.zeros_like(np.take(amplitude, [0], axis=bins_axis))
+    return np.concatenate([amplitude, nyquist], axis=bins_axis)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import sys
 import tempfile
 import threading
 import time
@@ -16,9 +15,9 @@ from typing import TextIO
 from pipelines.building.counters import total_progress
 from pipelines.building.supervision import end_children
 from pipelines.console.durations import duration_text
+from pipelines.console.live_line import LiveLine
 
 _TERMINAL_SECONDS = 0.25
-_PLAIN_SECONDS = 10.0
 
 
 def progress_text(done: dict[str, float], num_sources: int, num_shards: int, elapsed_seconds: float) -> str:
@@ -38,8 +37,7 @@ def show_progress(num_sources: int, num_shards: int, stream: TextIO | None = Non
 
     stream: where to, standard error unless given.
     """
-    stream = stream or sys.stderr
-    live = stream.isatty()
+    shown = LiveLine(stream, _TERMINAL_SECONDS)
     ended = threading.Event()
     # The builders make this folder, and the last of them removes it should this process be killed.
     folder = os.path.join(tempfile.gettempdir(), f"audio-vae-{secrets.token_hex(8)}")
@@ -52,9 +50,8 @@ def show_progress(num_sources: int, num_shards: int, stream: TextIO | None = Non
         return progress_text(most, num_sources, num_shards, time.monotonic() - start)
 
     def show() -> None:
-        while not ended.wait(_TERMINAL_SECONDS if live else _PLAIN_SECONDS):
-            stream.write(f"\r\033[K{line()}" if live else f"{line()}\n")
-            stream.flush()
+        while not ended.wait(shown.seconds):
+            shown.show(line())
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()
@@ -63,7 +60,7 @@ def show_progress(num_sources: int, num_shards: int, stream: TextIO | None = Non
     finally:
         ended.set()
         thread.join()
-        stream.write(f"\r\033[K{line()}\n" if live else f"{line()}\n")
-        stream.flush()
+        shown.show(line())
+        shown.end()
         end_children()
         shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+from pipelines.audio.child import open_answers, write_line
 from pipelines.building.counters import PROGRESS_FILE, Progress
 from pipelines.building.shards import NOBODY, build_shard, copy_shard
 from pipelines.building.task import task_from_dict
@@ -48,17 +49,13 @@ def _leave(folder: str, status: int) -> None:
 def main() -> None:
     """The child: build one task after the other."""
     folder, config_json = sys.argv[1:]
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a decoder prints must not mix with the replies
+    replies = open_answers()
     requests = _requests(folder)
     progress = Progress(os.path.join(folder, PROGRESS_FILE))
     config = DatasetConfig.from_dict(json.loads(config_json))
-    replies.write(b"{}\n")
-    replies.flush()
+    write_line(replies, {})
     for request in requests:
-        reply = _build(config, progress, request)
-        replies.write(json.dumps(reply).encode() + b"\n")
-        replies.flush()
+        write_line(replies, _build(config, progress, request))
 
 
 def _build(config: DatasetConfig, progress: Progress, request: dict[str, Any]) -> dict[str, Any]:

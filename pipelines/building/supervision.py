@@ -6,18 +6,14 @@ what it has done in a small memory-mapped file; that is its sign of life, and wh
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import select
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
+from pipelines.audio.child import START_SECONDS, Child, Ended
 from pipelines.building.counters import PROGRESS_FILE, Progress
 from pipelines.building.shards import NOBODY, BuiltShard, ShardSummary
 from pipelines.building.task import ShardTask, task_to_dict
@@ -26,7 +22,6 @@ from pipelines.errors import WorkError
 
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 _POLL_SECONDS = 0.5
-_START_SECONDS = 300.0
 BUILDER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -40,7 +35,7 @@ class _Children:
     """The builders of this process. generation: how often all of them were ended."""
 
     def __init__(self) -> None:
-        self.running: set[subprocess.Popen[bytes]] = set()
+        self.running: set[Child] = set()
         self.generation = 0
 
 
@@ -52,7 +47,6 @@ def end_children() -> None:
     _children.generation += 1
     for child in list(_children.running):
         child.kill()
-        child.wait()
 
 
 class SupervisedBuilder:
@@ -67,7 +61,7 @@ class SupervisedBuilder:
         self.timeout_seconds = timeout_seconds
         self._own_folder = None if progress_folder else tempfile.TemporaryDirectory(prefix="audio-vae-")
         self._folder = progress_folder or self._own_folder.name  # type: ignore[union-attr]
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._generation = _children.generation
 
     def build(self, task: ShardTask, dataset_uri: str, run_uri: str) -> BuiltShard:
@@ -93,12 +87,12 @@ class SupervisedBuilder:
         if self._own_folder is None:
             return
         if self._child is not None:
-            self._child.kill()
-            self._reap(self._child)
+            self._child.end()
+            _children.running.discard(self._child)
             self._child = None
         self._own_folder.cleanup()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> Child:
         if self._generation != _children.generation:
             raise WorkError("the run has ended")
         try:
@@ -108,17 +102,9 @@ class SupervisedBuilder:
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         except OSError as error:
             raise WorkError(f"{self._folder}: cannot be written: {error.strerror}") from error
-        source_root = str(Path(__file__).resolve().parents[2])
-        environment = os.environ | BUILDER_ENVIRONMENT | {"TMPDIR": folder}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [source_root, os.environ.get("PYTHONPATH")]))
-        child = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.building.builder", folder, json.dumps(self.config.to_dict())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the command alone, which then ends its children
-        )
+        arguments = [folder, json.dumps(self.config.to_dict())]
+        environment = BUILDER_ENVIRONMENT | {"TMPDIR": folder}
+        child = Child("pipelines.building.builder", arguments, environment, self._errors)
         _children.running.add(child)
         self._wait_reply(child, starting=True)
         return child
@@ -127,33 +113,28 @@ class SupervisedBuilder:
         """Send a task and wait for its result; None when the child hung or ended."""
         if self._child is None:
             self._child = self._start()
-        assert self._child.stdin is not None
         try:
-            self._child.stdin.write(json.dumps(request).encode() + b"\n")
-            self._child.stdin.flush()
-        except BrokenPipeError:
+            self._child.send(request)
+        except Ended:
             return None
         return self._wait_reply(self._child)
 
-    def _wait_reply(self, child: subprocess.Popen[bytes], starting: bool = False) -> dict[str, Any] | None:
-        assert child.stdout is not None
+    def _wait_reply(self, child: Child, starting: bool = False) -> dict[str, Any] | None:
         ticks, since = -1, time.monotonic()
         self._hung = False
-        while not select.select([child.stdout], [], [], _POLL_SECONDS)[0]:
+        while not child.wait(_POLL_SECONDS):
             counters = self._progress.read()
             is_at_work = starting or counters["index"] >= 0
             if counters["ticks"] != ticks:
                 ticks, since = counters["ticks"], time.monotonic()
-            elif is_at_work and time.monotonic() - since > (_START_SECONDS if starting else self.timeout_seconds):
+            elif is_at_work and time.monotonic() - since > (START_SECONDS if starting else self.timeout_seconds):
                 self._hung = True
                 return None
-        line = child.stdout.readline()
-        return json.loads(line) if line else None
-
-    def _reap(self, child: subprocess.Popen[bytes]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # a request that it did not take
-            child.communicate()
-        _children.running.discard(child)
+        try:
+            reply: dict[str, Any] = child.receive()
+        except Ended:
+            return None
+        return reply
 
     def _end_child(self) -> tuple[int, str, bool]:
         """End a child that hung or ended by itself.
@@ -162,18 +143,17 @@ class SupervisedBuilder:
         """
         assert self._child is not None
         child, self._child = self._child, None
-        if self._hung:
-            child.kill()
-        self._reap(child)
+        child.end(kill=self._hung)
+        _children.running.discard(child)
         index = int(self._progress.read()["index"])
         self._progress.write(index=NOBODY, task_sources=0, task_seconds=0.0)
         if self._hung:
             return index, f"no progress for {self.timeout_seconds:g} s (--decode-timeout-seconds)", False
-        if -child.returncode in _CRASHES:
-            return index, f"the decoder crashed ({signal.Signals(-child.returncode).name})", False
-        if -child.returncode == signal.SIGKILL:
+        if -child.status in _CRASHES:
+            return index, f"the decoder crashed ({signal.Signals(-child.status).name})", False
+        if -child.status == signal.SIGKILL:
             return index, "the decoder was killed twice (SIGKILL), as when memory is short", True
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()
-        reason = f"its process ended with status {child.returncode}" + (f": {said[-1]}" if said else "")
+        reason = f"its process ended with status {child.status}" + (f": {said[-1]}" if said else "")
         return -1, reason, False

@@ -1,40 +1,82 @@
-"""One line on the terminal that shows how far a work has come."""
+"""One line that shows how far a work has come: replaced on a terminal, printed seldom in a log."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
-_LIVE_SECONDS, _PLAIN_SECONDS = 0.1, 10.0
+_ERASE = "\033[K"  # the rest of the terminal's line
+
+
+class LiveLine:
+    """A line that the next one replaces on a terminal; elsewhere each is printed below the last.
+
+    stream: where to, standard error unless given. live_seconds, plain_seconds: the least time between two of them on a
+    terminal and elsewhere, for `is_due`.
+    """
+
+    def __init__(self, stream: TextIO | None = None, live_seconds: float = 0.1, plain_seconds: float = 10.0) -> None:
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty()
+        self.seconds = live_seconds if self.live else plain_seconds
+        self._shown = time.monotonic()
+        self._open = False
+
+    @property
+    def columns(self) -> int:
+        """The width of the terminal that the line is on, which standard output may not be."""
+        try:
+            return os.get_terminal_size(self.stream.fileno()).columns or 80
+        except OSError:
+            return shutil.get_terminal_size().columns
+
+    def is_due(self, now: float) -> bool:
+        """Whether at `now`, of time.monotonic, the next line may be shown; it then counts as shown."""
+        due = now - self._shown >= self.seconds
+        self._shown = now if due else self._shown
+        return due
+
+    def show(self, text: str) -> None:
+        """Replace the line, or print one."""
+        self._write(f"\r{text}{_ERASE}" if self.live else f"{text}\n")
+        self._open = self.live
+
+    def clear(self) -> None:
+        """Leave nothing on the terminal's line; what was printed elsewhere stays."""
+        if self.live:
+            self._write(f"\r{_ERASE}")
+            self._open = False
+
+    def end(self) -> None:
+        """Leave the line where it stands; what follows starts on a new one."""
+        if self._open:
+            self._write("\n")
+            self._open = False
+
+    def _write(self, text: str) -> None:
+        self.stream.write(text)
+        self.stream.flush()
 
 
 class Counter:
-    """Shows how many of `total` are done: one changing line on a terminal, a line every ten seconds elsewhere."""
+    """Shows how many of `total` are done."""
 
     def __init__(self, total: int, what: str) -> None:
         self.total = total
         self.what = what
         self.done = 0
-        self._live = sys.stderr.isatty()
-        self._shown = time.monotonic()
+        self.line = LiveLine()
 
     def add(self, count: int = 1) -> None:
         """So many more are done."""
         self.done += count
-        now = time.monotonic()
-        if now - self._shown >= (_LIVE_SECONDS if self._live else _PLAIN_SECONDS):
-            self._shown = now
-            line = f"{self.done:,}/{self.total:,} {self.what}"
-            sys.stderr.write(f"\r\033[K{line}" if self._live else f"{line}\n")
-            sys.stderr.flush()
-
-    def close(self) -> None:
-        """Clear the changing line."""
-        if self._live:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
+        if self.line.is_due(time.monotonic()):
+            self.line.show(f"{self.done:,}/{self.total:,} {self.what}")
 
 
 @contextmanager
@@ -44,4 +86,4 @@ def counting(total: int, what: str) -> Iterator[Counter]:
     try:
         yield counter
     finally:
-        counter.close()
+        counter.line.clear()

@@ -148,6 +148,10 @@ class Dataset:
             raise SettingError(f"split={name!r} must be one of {', '.join(self.splits)} in {self.uri}")
         return self.splits[name]
 
+    def count(self, split: str) -> int:
+        """Records in a split, 0 when the dataset has no such split."""
+        return self.splits[split].num_examples if split in self.splits else 0
+
     def shard_uris(self, split: str) -> list[str]:
         """Paths or URIs of a split's shards, in order."""
         return [store.join(self.uri, shard.path) for shard in self.split(split).shards]

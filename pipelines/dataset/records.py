@@ -77,6 +77,11 @@ class Record:
     valid_frames: int
     labels: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def log_spectrogram(self) -> NDArray[np.float32]:
+        """The spectrogram in dB, float32 (n_bins, n_frames, n_channels)."""
+        return self.spectrogram * np.float32(self.max_db - self.min_db) + np.float32(self.min_db)
+
 
 def _example_class() -> Any:
     """The message class of `tensorflow.Example`, in a pool of its own so that it never meets TensorFlow's."""

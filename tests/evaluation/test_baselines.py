@@ -10,13 +10,12 @@ from vae_model.evaluation import probes
 from vae_model.evaluation.baselines import LabelMeans, PrincipalComponents
 from vae_model.evaluation.metrics import Batch
 from vae_model.evaluation.probes import linear_probe
+from vae_model.model_folder.value_range import ValueRange
 
 
 def batch_of(values: np.ndarray, **labels: list[str]) -> Batch:
-    zeros = np.zeros(len(values))
-    return Batch(
-        values.astype(np.float32), zeros, zeros, zeros, {name: np.array(each) for name, each in labels.items()}
-    )
+    names = {name: np.array(each) for name, each in labels.items()}
+    return Batch(values.astype(np.float32), ValueRange(-80.0, 0.0), np.zeros(len(values)), names)
 
 
 def test_means_by_all_labels_together() -> None:

@@ -10,12 +10,12 @@ from scipy import integrate, stats
 
 from vae_model.evaluation.frechet import MEL_BANDS, LogMelStatistics, frechet_distance
 from vae_model.evaluation.metrics import Batch, ErrorSums, Moments, PosteriorSums, kl_per_dimension
+from vae_model.model_folder.value_range import ValueRange
 
 
 def batch_of(values: np.ndarray, low_db: float = -60.0, span_db: float = 80.0) -> Batch:
     """Records that all have the same decibels, their floor where 0 is."""
-    ones = np.ones(len(values))
-    return Batch(values.astype(np.float32), low_db * ones, span_db * ones, low_db * ones)
+    return Batch(values.astype(np.float32), ValueRange(low_db, low_db + span_db), np.full(len(values), low_db))
 
 
 def test_errors_of_a_constant_offset_have_closed_forms() -> None:
@@ -38,7 +38,8 @@ def test_errors_over_uneven_batches_are_those_of_all_at_once() -> None:
     low, span = rng.uniform(-90, -60, 11), rng.uniform(50, 90, 11)
     sums = ErrorSums()
     for part in (slice(0, 1), slice(1, 8), slice(8, 11)):
-        sums.add(Batch(original[part], low[part], span[part], low[part]), answer[part])
+        own = ValueRange.of_each(low[part], (low + span)[part])
+        sums.add(Batch(original[part], own, low[part]), answer[part])
     errors = sums.result()
     squares_db = ((original - answer).astype(np.float64) * span[:, None, None, None]) ** 2
     assert errors.mse == pytest.approx(np.mean((original - answer) ** 2), rel=1e-5)
@@ -50,9 +51,8 @@ def test_errors_over_uneven_batches_are_those_of_all_at_once() -> None:
 def test_a_floor_inside_the_range_is_told_from_what_is_above_it() -> None:
     # 0 is -100 dB and 1 is 0 dB, but this record's own floor is at -80 dB: 0.2
     values = np.array([0.2, 0.2, 0.2, 0.6], np.float32).reshape(1, 4, 1, 1)
-    ones = np.ones(1)
     sums = ErrorSums()
-    sums.add(Batch(values, -100 * ones, 100 * ones, -80 * ones), np.full_like(values, 0.5))
+    sums.add(Batch(values, ValueRange(-100.0, 0.0), np.array([-80.0])), np.full_like(values, 0.5))
     assert sums.result().rmse_above_floor_db == pytest.approx(10.0, rel=1e-4)
     silent = ErrorSums()
     silent.add(batch_of(np.zeros((2, 4, 5, 1))), np.zeros((2, 4, 5, 1), np.float32))

@@ -20,8 +20,8 @@ from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES, ModelConfig, TrainConfig
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.sound.generator import SoundGenerator
-from vae_model.sound.inversion import BLOCK_FRAMES, invert
-from vae_model.sound.long_sounds import Piece, Segmentation
+from vae_model.sound.inversion import BLOCK_FRAMES, Frames, invert
+from vae_model.sound.long_sounds import Segmentation
 from vae_model.sound.wav import write_wav
 
 RATE = 8000
@@ -38,9 +38,9 @@ def identity(spectrogram: SpectrogramConfig, seconds: float = 0.74, phase: str =
     return SoundGenerator(Identity(), bundle, phase=phase)
 
 
-def pieces_of(path: Path, segmentation: Segmentation, extractor: LogSpectrogramExtractor) -> Iterator[Piece]:
+def segments_of(path: Path, segmentation: Segmentation, extractor: LogSpectrogramExtractor) -> Iterator[Frames]:
     for segment in iter_segments(str(path), segmentation.audio):
-        yield Piece(extractor.extract(segment.samples), segment.valid_samples)
+        yield Frames(segment.valid_samples, np.moveaxis(extractor.extract(segment.samples), 1, 0))
 
 
 @pytest.mark.parametrize("n_samples", [100, 5919, 5920, 5921, 30000])
@@ -53,7 +53,7 @@ def test_pieces_become_the_spectrogram_of_the_whole(
     config = SpectrogramConfig(frame_size, hop_length, top_db=200.0)
     segmentation = Segmentation(AudioConfig(RATE, 2), config)
     extractor = LogSpectrogramExtractor(frame_size, hop_length, config.top_db)
-    stretches = list(segmentation.join(pieces_of(tmp_path / "a.wav", segmentation, extractor)))
+    stretches = list(segmentation.join(segments_of(tmp_path / "a.wav", segmentation, extractor)))
     joined = np.concatenate([stretch.log_spectrogram for stretch in stretches])
     expected = np.moveaxis(extractor.extract(waveform), 1, 0)
     assert stretches[-1].n_samples == n_samples
@@ -85,12 +85,11 @@ def test_no_seam_of_a_steady_tone_is_louder_than_what_is_around_it(
     frequency_hz: float, spectrogram: SpectrogramConfig, tmp_path: Path
 ) -> None:
     generator, hop = identity(spectrogram), spectrogram.hop_length
+    hop_frames = generator.inverter.segmentation.hop_frames
     soundfile.write(tmp_path / "tone.wav", tone(frequency_hz, 40, RATE), RATE, subtype="FLOAT")
     output = np.concatenate(list(generator.reconstruct_file(str(tmp_path / "tone.wav"))))[:, 0]
     noise_db, middles = noise_under(frequency_hz, output)
-    seams = np.concatenate(
-        [np.arange(0, len(output), frames * hop) for frames in (generator.segmentation.hop_frames, BLOCK_FRAMES)]
-    )
+    seams = np.concatenate([np.arange(0, len(output), frames * hop) for frames in (hop_frames, BLOCK_FRAMES)])
     at_seam = (np.abs(middles[:, None] - seams) < 512).any(axis=1)
     assert at_seam.any()
     assert not at_seam.all()

@@ -176,7 +176,7 @@ def test_first_examples_come_from_all_shards(tmp_path: Path) -> None:
 def test_typical_range_is_the_median(tmp_path: Path) -> None:
     dataset = open_written(tmp_path)
     records = list(dataset.records("train"))
-    found = data.record_range(data.first_examples(dataset, "train"))
+    found = data.typical_range(data.first_examples(dataset, "train"))
     assert found.per_record
     assert found.min_db == pytest.approx(np.median([record.min_db for record in records]), abs=1e-3)
     assert found.max_db == pytest.approx(np.median([record.max_db for record in records]), abs=1e-3)

@@ -106,6 +106,22 @@ def test_saved_vae_goes_on_with_its_noise_and_its_optimiser(tmp_path: Path) -> N
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_means_and_draws_are_asked_for_whatever_the_kind() -> None:
+    x = images(6)
+    vae, autoencoder = VAE(**EXAMPLE), Autoencoder(**EXAMPLE)
+    latents = vae.encode(x)
+    np.testing.assert_array_equal(vae.means(x), latents["mu"])
+    same = np.repeat(x[:1], 4000, axis=0)
+    drawn = vae.draw(same, np.random.default_rng(1))
+    deviation = np.exp(latents["log_variance"][0] / 2)
+    np.testing.assert_allclose(drawn.mean(axis=0), latents["mu"][0], atol=5 * deviation.max() / 4000**0.5)
+    np.testing.assert_allclose(drawn.std(axis=0), deviation, rtol=0.1)
+    np.testing.assert_array_equal(drawn, vae.draw(same, np.random.default_rng(1)))
+    points = autoencoder.encode(x)["z"]
+    np.testing.assert_array_equal(autoencoder.means(x), points)
+    np.testing.assert_array_equal(autoencoder.draw(x, np.random.default_rng(1)), points)
+
+
 def test_saved_file_holds_no_code(tmp_path: Path) -> None:
     VAE(**EXAMPLE).save(tmp_path)
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:

@@ -14,8 +14,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import SettingError, WorkError, require
+from vae_model.evaluation.batches import find_held_out
 from vae_model.model_folder.config import PRESETS
 from vae_model.runtime import prepare
 from vae_model.sound import synthesis
@@ -26,7 +28,6 @@ MARKER = ".audio-vae-demo"
 PAGE = "index.html"
 _STEPS = 640  # what `tiny` needs to be worth hearing, about a minute on two cores
 _MAX_EPOCHS = 300
-_HELD_OUT = ("test", "validation")
 
 
 class StepFailed(Exception):
@@ -123,7 +124,7 @@ def run(arguments: argparse.Namespace, output: Path) -> Summary:
     else:
         _say(f"[1/4] Listening to {audio}")
     dataset = preprocess(audio, output, arguments.workers)
-    epochs = arguments.epochs or epochs_for(dataset.splits["train"].num_examples)
+    epochs = arguments.epochs or epochs_for(dataset.count(TRAIN))
     model = output / "model"
     _say("[3/4] Training")
     _command(
@@ -134,8 +135,8 @@ def run(arguments: argparse.Namespace, output: Path) -> Summary:
         f"--epochs={epochs}",
         f"--seed={arguments.seed}",
     )
-    split = next((name for name in _HELD_OUT if name in dataset.splits and dataset.splits[name].num_examples), "train")
-    _say(f"[4/4] Reconstructing {dataset.splits[split].num_examples} sounds of split {split}, generating new ones")
+    split = find_held_out(dataset) or TRAIN
+    _say(f"[4/4] Reconstructing {dataset.count(split)} sounds of split {split}, generating new ones")
     prepare()
     from vae_model.pages.demo_page import Origin, write_demo_page
 
@@ -169,7 +170,7 @@ def preprocess(audio: str | None, output: Path, workers: int | None) -> Dataset:
     _say("[2/4] Preprocessing")
     _command("preprocess", *options)
     dataset = open_dataset(folder)
-    if "train" in dataset.splits and dataset.splits["train"].num_examples:
+    if dataset.count(TRAIN):
         return dataset
     _say("Nothing is left to train on: holding nothing out")
     shutil.rmtree(folder)
@@ -185,7 +186,7 @@ def epochs_for(num_examples: int) -> int:
 
 def summary_text(summary: Summary) -> str:
     """The summary for people; its last line is the page's path."""
-    whose = "sounds it was trained on" if summary.split == "train" else "held-out sounds"
+    whose = "sounds it was trained on" if summary.split == TRAIN else "held-out sounds"
     ratio = "" if summary.ratio is None else f" ({summary.ratio:.0%} of it)"
     return "\n".join(
         [

@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from pipelines.config import TRAIN
 from pipelines.dataset.folder import open_dataset
 from pipelines.errors import require
 from vae_model.evaluation.batches import default_split
@@ -80,7 +81,7 @@ def _error_lines(values: dict[str, Any]) -> list[str]:
     lines.append("  * as the model reconstructs; sound dB: cells above their record's floor")
     if baselines is None:
         lines.append("  no baselines and probes: the dataset has no split train")
-    elif values["split"] == "train":
+    elif values["split"] == TRAIN:
         lines.append("  of sounds that the baselines, and perhaps the model, were fitted on")
     return lines
 

@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     from vae_model.sound import latents
     from vae_model.sound.generator import SoundGenerator
 
-    method = arguments.method or (latents.SLERP if bundle.model.kind == "vae" else latents.LERP)
+    method = arguments.method or latents.way_of(bundle.model)
     generator = SoundGenerator.load(arguments.model, phase=arguments.phase)
     (a, a_range), (b, b_range) = (latents.of_file(generator, uri) for uri in (arguments.a, arguments.b))
     parts = np.linspace(0.0, 1.0, arguments.steps)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.dataset.folder import Dataset
-from pipelines.dataset.records import Record
 from pipelines.errors import WorkError
-from vae_model.evaluation.batches import stack
+from vae_model.evaluation.batches import chunks, stack
 from vae_model.evaluation.metrics import Batch, ErrorSums, kl_per_dimension
 from vae_model.model_folder.bundle import Bundle
 from vae_model.vae.autoencoder import Autoencoder
 
-_AT_ONCE = 64
 _SEED = 0
 
 
@@ -41,21 +37,21 @@ def measure(autoencoder: Autoencoder, bundle: Bundle, dataset: Dataset, split: s
     sources: list[str] = []
     errors: list[NDArray[np.float64]] = []
     kl = 0.0
-    for records in _chunks(dataset.records(split)):
+    for records in chunks(dataset.records(split)):
         batch = stack(records, bundle.value_range)
-        latents = autoencoder.encode(batch.values)
-        decoded = _latent(autoencoder, latents, rng)
+        posterior = autoencoder.posterior(batch.values)
+        decoded = posterior.draw(rng) if autoencoder.config.decodes_sample else posterior.means
         reconstruction = autoencoder.decode(decoded)
         if not (np.isfinite(decoded).all() and np.isfinite(reconstruction).all()):
             raise WorkError("the model has diverged: what it makes of some sounds are no finite numbers")
         sums.add(batch, reconstruction)
         errors.append(_errors_db(batch, reconstruction))
         sources += [record.source for record in records]
-        if "mu" in latents:
-            kl += float(kl_per_dimension(latents["mu"], latents["log_variance"]).sum())
+        if posterior.log_variances is not None:
+            kl += float(kl_per_dimension(posterior.means, posterior.log_variances).sum())
     result = sums.result()
     loss = result.mse
-    if autoencoder.config.kind == "vae":
+    if autoencoder.config.is_vae:
         loss = autoencoder.config.reconstruction_weight * result.mse + kl / result.num_examples
     figures = {
         "num_examples": result.num_examples,
@@ -68,25 +64,7 @@ def measure(autoencoder: Autoencoder, bundle: Bundle, dataset: Dataset, split: s
     return Measured(figures, np.array(sources, str), np.concatenate(errors))
 
 
-def _latent(
-    autoencoder: Autoencoder, latents: dict[str, NDArray[Any]], rng: np.random.Generator
-) -> NDArray[np.float32]:
-    if "mu" not in latents:
-        return latents["z"]
-    if autoencoder.config.decode == "mean":
-        return latents["mu"]
-    noise = rng.standard_normal(latents["mu"].shape).astype(np.float32)
-    drawn: NDArray[np.float32] = latents["mu"] + np.exp(latents["log_variance"] / 2) * noise
-    return drawn
-
-
 def _errors_db(batch: Batch, reconstruction: NDArray[np.float32]) -> NDArray[np.float64]:
     difference = batch.in_db(batch.values) - batch.in_db(reconstruction)
     squares: NDArray[np.float64] = np.square(difference).mean(axis=(1, 2, 3), dtype=np.float64)
     return np.sqrt(squares)
-
-
-def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
-    iterator = iter(records)
-    while several := list(islice(iterator, _AT_ONCE)):
-        yield several

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipelines.dataset.folder import Dataset
 from pipelines.errors import SettingError, WorkError
 from vae_model.evaluation.baselines import COMPONENTS, LabelMeans, PrincipalComponents
-from vae_model.evaluation.batches import _chunks, _spread, batches, training_sample
+from vae_model.evaluation.batches import batches, chunks, spread, training_sample
 from vae_model.evaluation.frechet import LogMelStatistics, frechet_distance
 from vae_model.evaluation.metrics import Batch, ErrorSums, Moments, PosteriorSums
 from vae_model.evaluation.probes import MAX_EXAMPLES, REGULARISATION, linear_probe
@@ -62,10 +62,9 @@ class Evaluation:
         self.seed = seed
         self._statistics = statistics
         self._rng = np.random.default_rng(seed)
-        self._is_vae = autoencoder.config.kind == "vae"
         self._dim = autoencoder.config.latent_space_dim
         self._num_examples = num_examples
-        self._probed = _spread(num_examples, MAX_EXAMPLES)
+        self._probed = spread(num_examples, MAX_EXAMPLES)
         self._seen = 0
         self._errors: dict[str, ErrorSums] = {}
         self._moments = {name: Moments(statistics.dim) for name in ("original", "reconstruction")}
@@ -79,15 +78,12 @@ class Evaluation:
 
     def add(self, batch: Batch) -> None:
         """Measure a batch of the split. WorkError when what the model answers is no number."""
-        latents = self.autoencoder.encode(batch.values)
-        features = {"model": latents["mu" if self._is_vae else "z"]}
-        reconstructions = {"mean_z": self.autoencoder.decode(features["model"])}
-        if self._is_vae:
-            self._posterior.add(latents["mu"], latents["log_variance"])
-            noise = self._rng.standard_normal(latents["mu"].shape).astype(np.float32)
-            reconstructions["sampled_z"] = self.autoencoder.decode(
-                latents["mu"] + np.exp(latents["log_variance"] / 2) * noise
-            )
+        latents = self.autoencoder.posterior(batch.values)
+        features = {"model": latents.means}
+        reconstructions = {"mean_z": self.autoencoder.decode(latents.means)}
+        if latents.log_variances is not None:
+            self._posterior.add(latents.means, latents.log_variances)
+            reconstructions["sampled_z"] = self.autoencoder.decode(latents.draw(self._rng))
         for name, reconstruction in reconstructions.items():
             if not (np.isfinite(reconstruction).all() and np.isfinite(features["model"]).all()):
                 raise WorkError("the model has diverged: what it makes of some sounds are no finite numbers")
@@ -110,7 +106,7 @@ class Evaluation:
             "seed": self.seed,
             "decode": self._decoded,
             "reconstruction": {name: errors.get(name) for name in ("mean_z", "sampled_z")},
-            "posterior": self._posterior.result().to_dict() if self._is_vae else None,
+            "posterior": self._posterior.result().to_dict() if self.autoencoder.config.is_vae else None,
             "baselines": self._baselines(errors),
             "probes": self._probes(),
             "frechet": self._frechet(),
@@ -119,7 +115,7 @@ class Evaluation:
     @property
     def _decoded(self) -> str:
         """Which latent the model's reconstructions are decoded from."""
-        return "sampled_z" if self._is_vae and self.autoencoder.config.decode == "sampled" else "mean_z"
+        return "sampled_z" if self.autoencoder.config.decodes_sample else "mean_z"
 
     def _error(self, name: str, batch: Batch, predicted: NDArray[np.float32]) -> None:
         self._errors.setdefault(name, ErrorSums()).add(batch, predicted)
@@ -143,8 +139,7 @@ class Evaluation:
     def _probes(self) -> dict[str, Any] | None:
         if self.training is None or not self.training.labels:
             return None
-        latents = self.autoencoder.encode(self.training.values)
-        of_training = {"model": latents["mu" if self._is_vae else "z"]}
+        of_training = {"model": self.autoencoder.means(self.training.values)}
         if self._components is not None:
             of_training["pca"] = self._components.scores(self.training.values, self._dim)
         labels: dict[str, Any] = {}
@@ -165,9 +160,8 @@ class Evaluation:
         training = None
         if self.training is not None:
             training = Moments(self._statistics.dim)
-            values, picked = self.training, sorted(_spread(len(self.training), self._seen))
-            for rows in _chunks(picked):
-                part = Batch(values.values[rows], values.low_db[rows], values.span_db[rows], values.floor_db[rows])
+            for rows in chunks(sorted(spread(len(self.training), self._seen))):
+                part = self.training[rows]
                 training.add(self._statistics.of(part.in_db(part.values)))
         return {
             "reconstruction": frechet_distance(self._moments["reconstruction"], original),
@@ -182,9 +176,8 @@ class Evaluation:
         """Moments of new sounds, on the model's typical range."""
         moments = Moments(self._statistics.dim)
         latents = self.autoencoder.sample_latents(count, self.seed)
-        for rows in _chunks(range(count)):
-            in_db = self.autoencoder.decode(latents[rows]) * np.float32(self.value_range.span_db)
-            moments.add(self._statistics.of(in_db + np.float32(self.value_range.min_db)))
+        for rows in chunks(range(count)):
+            moments.add(self._statistics.of(self.value_range.to_db(self.autoencoder.decode(latents[rows]))))
         return moments
 
 

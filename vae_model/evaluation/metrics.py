@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vae_model.model_folder.value_range import ValueRange
+
 FLOOR_EPSILON_DB = 0.01
 """A cell counts as above its record's floor when it is by more than this, which float32 at 100 dB resolves easily."""
 ACTIVE_VARIANCE = 0.01
@@ -21,23 +23,27 @@ ACTIVE_VARIANCE = 0.01
 class Batch:
     """Spectrograms in a model's units, and what they are in decibels.
 
-    values: float32 (count, n_bins, n_frames, n_channels). low_db, span_db: (count,), the decibels that 0 stands for and
-    those from 0 to 1. floor_db: (count,), the lowest value of each record. labels: by name, (count,) of str.
+    values: float32 (count, n_bins, n_frames, n_channels). value_range: what 0 and 1 stand for in all of them, or in
+    each (`ValueRange.of_each`). floor_db: (count,), the lowest value of each record. labels: by name, (count,) of str.
     """
 
     values: NDArray[np.float32]
-    low_db: NDArray[np.float64]
-    span_db: NDArray[np.float64]
+    value_range: ValueRange
     floor_db: NDArray[np.float64]
     labels: dict[str, NDArray[np.str_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.values)
 
+    def __getitem__(self, rows: list[int]) -> Batch:
+        """Some of them."""
+        labels = {name: values[rows] for name, values in self.labels.items()}
+        return Batch(self.values[rows], self.value_range.rows(rows), self.floor_db[rows], labels)
+
     def in_db(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Other values of these records, such as their reconstructions, in dB."""
-        span, low = (each.astype(np.float32)[:, None, None, None] for each in (self.span_db, self.low_db))
-        return values * span + low
+        decibels: NDArray[np.float32] = self.value_range.to_db(values)
+        return decibels
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class ErrorSums:
         self._examples += len(batch)
         self._cells += difference.size
         self._square += float(np.square(difference).sum(dtype=np.float64))
-        square_db = np.square(difference * batch.span_db.astype(np.float32)[:, None, None, None])
+        square_db = np.square(difference * batch.value_range.unit_db)
         self._square_db += float(square_db.sum(dtype=np.float64))
         above = batch.in_db(batch.values) > (batch.floor_db + FLOOR_EPSILON_DB)[:, None, None, None]
         self._above += int(above.sum())

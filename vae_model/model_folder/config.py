@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from pipelines.errors import SettingError, require
 from pipelines.settings import fixed, setting, with_values
 
-KINDS = ("vae", "autoencoder")
+VARIATIONAL = "vae"
+KINDS = (VARIATIONAL, "autoencoder")
 DECODES = ("mean", "sampled")
 VALUE_RANGES = ("global", "record")
 SCHEDULES = ("constant", "cosine")
@@ -55,7 +56,7 @@ class ModelConfig:
     """
 
     kind: str = setting(
-        "vae", TRAINED, "vae, or autoencoder for a deterministic bottleneck", choices=KINDS, flag="--model"
+        VARIATIONAL, TRAINED, "vae, or autoencoder for a deterministic bottleneck", choices=KINDS, flag="--model"
     )
     input_shape: tuple[int, int, int] = fixed((256, 64, 1))
     conv_filters: tuple[int, ...] = setting((32, 64, 96, 128, 192), TRAINED, "filters of each convolution")
@@ -127,6 +128,16 @@ class ModelConfig:
         require(bits == 0 or _positive(bits, int, float), "free_bits", bits, "0 or a positive number")
         ordered = not limits or (len(limits) == 2 and -math.inf < limits[0] < limits[1] < math.inf)
         require(ordered, "log_variance_range", limits, "empty, or two finite numbers, the lower one first")
+
+    @property
+    def is_vae(self) -> bool:
+        """Whether latents are Gaussians, drawn from while it trains, and a loss has a KL."""
+        return self.kind == VARIATIONAL
+
+    @property
+    def decodes_sample(self) -> bool:
+        """Whether a reconstruction is of a latent that is drawn, not of the mean."""
+        return self.is_vae and self.decode == "sampled"
 
     @property
     def stride_pairs(self) -> list[tuple[int, int]]:
@@ -241,7 +252,7 @@ what measured best on held-out speech, in docs/results.md."""
 
 def latent_names(config: ModelConfig) -> tuple[str, ...]:
     """The latents that describe a sound without chance, the one to decode first: mu and log_variance, or z."""
-    return ("mu", "log_variance") if config.kind == "vae" else ("z",)
+    return ("mu", "log_variance") if config.is_vae else ("z",)
 
 
 _SAME_WEIGHTS = ("reconstruction_weight", "free_bits", "log_variance_range", "norm_momentum", "decode")

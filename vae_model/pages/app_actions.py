@@ -82,7 +82,7 @@ class Studio:
         for path in (first, second):
             _require_audio(path)
         (a, a_range), (b, b_range) = (latents.of_file(self.generator, path) for path in (first, second))
-        way = latents.SLERP if self.generator.bundle.model.kind == "vae" else latents.LERP
+        way = latents.way_of(self.generator.bundle.model)
         latent = latents.between(a, b, np.array([part]), way)[0]
         return self._decoded(latent, latents.range_between(a_range, b_range, part))
 
@@ -109,7 +109,7 @@ class Studio:
     ) -> Heard:
         """A waveform, made quieter where it is beyond full scale, with spectrograms in [0, 1]."""
         peak = max(float(np.abs(waveform).max(initial=0.0)), 1.0)
-        in_db = {name: self.generator.denormalise(each, value_range) for name, each in spectrograms.items()}
+        in_db = {name: value_range.to_db(each) for name, each in spectrograms.items()}
         return Heard(waveform / np.float32(peak), in_db)
 
 

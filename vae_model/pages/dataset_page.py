@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from pipelines import store
 from pipelines.dataset.folder import RUNS, Dataset, read_records
 from pipelines.dataset.records import Record
-from vae_model.model_folder.config import PHASES
-from vae_model.model_folder.value_range import log_spectrogram
 from vae_model.pages.facts import LIST_BYTES, MAX_SECONDS, counted, data_facts, name_of, sound_bytes
 from vae_model.pages.recordings import Recordings
 from vae_model.report import Comparison, Comparisons, Facts, Page, Rows, Section, Sound
-from vae_model.sound.inversion import Frames, invert
+from vae_model.sound.inverter import Inverter
 
 MAX_CLIPPED = 100
 """Clipping is looked for in the recordings of so many sources, the loudest."""
@@ -128,9 +126,8 @@ def _loudest_records(dataset: Dataset, table: pa.Table, rows: list[int]) -> Iter
 def _sound(dataset: Dataset, record: Record) -> Sound:
     """A record made sound."""
     audio, spectrogram = dataset.config.audio, dataset.config.spectrogram
-    in_db = log_spectrogram(record)
-    frames = Frames(audio.segment_samples, np.moveaxis(in_db, 1, 0))
-    waveform = np.concatenate(list(invert([frames], spectrogram, PHASES[0])))
+    in_db = record.log_spectrogram
+    waveform = Inverter(audio, spectrogram).to_waveform(in_db)
     where = "" if record.segment == 0 else f"From {record.start_seconds:.1f} s, b"
     caption = f"{where or 'B'}y inversion"
     return Sound.excerpt(caption, waveform, audio.sample_rate, in_db, spectrogram.hop_length, MAX_SECONDS)

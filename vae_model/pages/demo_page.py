@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import Record
-from vae_model.evaluation.batches import TRAIN
 from vae_model.evaluation.evaluation import evaluate
 from vae_model.model_folder.bundle import Bundle
 from vae_model.pages.facts import counted
@@ -74,12 +74,12 @@ def note_title(record: Record) -> str:
 def _whose(origin: Origin, dataset: Dataset) -> str:
     """The training sounds in a few words."""
     if origin.synthesised:
-        return counted(dataset.splits[TRAIN].num_examples, "sound")
+        return counted(dataset.count(TRAIN), "sound")
     return origin.folder.rstrip("/").rsplit("/", 1)[-1] or origin.folder
 
 
 def _opening(bundle: Bundle, dataset: Dataset, origin: Origin) -> str:
-    epochs, count = counted(bundle.metrics["epochs"], "epoch"), dataset.splits[TRAIN].num_examples
+    epochs, count = counted(bundle.metrics["epochs"], "epoch"), dataset.count(TRAIN)
     if origin.synthesised:
         data = f"{counted(count, 'one-second sound')} made for it: plucked, struck, blown, sung and bowed"
     else:

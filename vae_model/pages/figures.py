@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipelines.config import TRAIN, VALIDATION
 from pipelines.dataset.folder import Dataset
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.history import read_history
@@ -35,13 +36,13 @@ def charts(model: str | Path, bundle: Bundle) -> list[Chart]:
         ("Reconstruction", "reconstruction_loss", "Mean squared error of a cell, from a sampled latent.", True),
         ("KL", "kl_loss", "How much a latent tells of its sound, in nats.", False),
     ]
-    if bundle.model.kind != "vae":
+    if not bundle.model.is_vae:
         wanted = [("Loss", "loss", "What is minimised: the mean squared error of a cell.", True)]
     drawn = []
     for title, column, caption, log_scale in wanted:
         curves = [
             Curve(name, [row.get(key, math.nan) for row in history])
-            for name, key in {"train": column, "validation": f"val_{column}"}.items()
+            for name, key in {TRAIN: column, VALIDATION: f"val_{column}"}.items()
             if any(key in row for row in history)
         ]
         if curves:

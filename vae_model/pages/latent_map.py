@@ -11,8 +11,6 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from pipelines.dataset.records import Record
-from vae_model.model_folder.config import latent_names
-from vae_model.model_folder.value_range import model_input
 from vae_model.pages.page_sounds import Listener
 from vae_model.report import Layout, Point, SoundMap
 
@@ -24,7 +22,7 @@ _PERPLEXITY = 30.0
 def latent_map(listener: Listener, records: Sequence[tuple[str, Record]], seed: int) -> SoundMap:
     """The map of at least MIN_POINTS records, each with the name of its split; a click plays the recording."""
     autoencoder, value_range = listener.generator.autoencoder, listener.generator.bundle.value_range
-    encoded = autoencoder.encode(np.stack([model_input(record, value_range) for _, record in records]))
+    means = autoencoder.means(np.stack([value_range.model_input(record) for _, record in records]))
     points = [
         Point(
             listener.title(record),
@@ -33,7 +31,7 @@ def latent_map(listener: Listener, records: Sequence[tuple[str, Record]], seed: 
         )
         for split, record in records
     ]
-    return SoundMap("Latent map", layouts(encoded[latent_names(autoencoder.config)[0]], seed), points)
+    return SoundMap("Latent map", layouts(means, seed), points)
 
 
 def layouts(latents: NDArray[np.float32], seed: int) -> list[Layout]:

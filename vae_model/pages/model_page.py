@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import Record
-from vae_model.evaluation.batches import TRAIN, sample
+from vae_model.evaluation.batches import sample
 from vae_model.model_folder.bundle import Bundle
 from vae_model.pages.facts import LIST_BYTES, MAP_BYTES, MAP_SECONDS, MAX_SECONDS, sound_bytes
 from vae_model.pages.figures import circumstances, measures, ratio, training_sections
@@ -140,7 +141,7 @@ def _map(
     say: Callable[[str], None],
 ) -> list[Section]:
     """The latent map: half of it of the split, the rest of what the model was trained on."""
-    others = 0 if split == TRAIN or TRAIN not in dataset.splits else dataset.splits[TRAIN].num_examples
+    others = 0 if split == TRAIN else dataset.count(TRAIN)
     count = min(dataset.split(split).num_examples, points - min(others, points // 2))
     records = [(split, record) for record in sample(dataset, split, count)]
     if others and points > count:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import Record
-from vae_model.model_folder.config import latent_names
-from vae_model.model_folder.value_range import ValueRange, log_spectrogram, model_input, record_range
+from vae_model.evaluation.batches import chunks, spread
+from vae_model.model_folder.value_range import ValueRange
 from vae_model.pages.recordings import Recordings
 from vae_model.report import Comparison, Sound
 from vae_model.sound import latents
 from vae_model.sound.generator import SoundGenerator
-
-_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -39,12 +36,12 @@ def survey(
     generator: SoundGenerator, records: Iterable[Record], total: int, even: int, worst: int
 ) -> tuple[list[Reconstructed], list[Reconstructed]]:
     """Reconstruct `total` records and keep a few: up to `even` evenly spaced ones, in order, and the `worst` ones."""
-    wanted = set(np.linspace(0, total - 1, min(even, total)).round().astype(int).tolist())
+    wanted = spread(total, even)
     evenly: list[Reconstructed] = []
     worst_so_far: list[tuple[float, int, Reconstructed]] = []
     number = 0
-    for several in _chunks(records):
-        inputs = np.stack([model_input(record, generator.bundle.value_range) for record in several])
+    for several in chunks(records):
+        inputs = np.stack([generator.bundle.value_range.model_input(record) for record in several])
         errors = np.square(inputs - generator.autoencoder.reconstruct(inputs)[0]).mean(axis=(1, 2, 3))
         for record, error in zip(several, errors, strict=True):
             one = Reconstructed(record, float(error))
@@ -82,20 +79,19 @@ class Listener:
     def original(self, record: Record) -> Sound | None:
         """The record's own sound; None when its recording can't be read any more."""
         waveform = self._recordings.segment(record)
-        return None if waveform is None else self._sound("Original", waveform, log_spectrogram(record))
+        return None if waveform is None else self._sound("Original", waveform, record.log_spectrogram)
 
     def inversion(self, record: Record, caption: str = "Original magnitudes, our phase") -> Sound:
         """The record's spectrogram made sound: the best that a model's sounds can get."""
-        own = ValueRange(record.min_db, record.max_db, per_record=True)
-        waveform = self.generator.to_waveform(record.spectrogram, own)
-        return self._sound(caption, waveform, log_spectrogram(record))
+        decibels = record.log_spectrogram
+        return self._sound(caption, self.generator.inverter.to_waveform(decibels), decibels)
 
     def reconstruction(self, record: Record) -> Sound:
         """What the model makes of the record."""
         value_range = self.generator.bundle.value_range
-        given = model_input(record, value_range)
+        given = value_range.model_input(record)
         spectrogram = self.generator.autoencoder.reconstruct(given[None])[0][0]
-        return self.decoded("Reconstruction", spectrogram, record_range(record, value_range))
+        return self.decoded("Reconstruction", spectrogram, value_range.of_record(record))
 
     def new_sounds(self, count: int, seed: int) -> list[Comparison]:
         """Sounds decoded from latents drawn as the training data's are distributed; the same for the same seed."""
@@ -107,14 +103,13 @@ class Listener:
     def interpolation(self, records: list[Record], steps: int) -> Comparison:
         """From one to another of the records, the two whose latents are farthest apart, in `steps` with both ends."""
         autoencoder, bundle = self.generator.autoencoder, self.generator.bundle
-        encoded = autoencoder.encode(np.stack([model_input(record, bundle.value_range) for record in records]))
-        points = encoded[latent_names(autoencoder.config)[0]]
+        points = autoencoder.means(np.stack([bundle.value_range.model_input(record) for record in records]))
         distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
         first, last = sorted(map(int, np.unravel_index(int(distances.argmax()), distances.shape)))
         parts = np.linspace(0, 1, steps)
-        way = latents.SLERP if autoencoder.config.kind == "vae" else latents.LERP
+        way = latents.way_of(autoencoder.config)
         spectrograms = autoencoder.decode(latents.between(points[first], points[last], parts, way))
-        start, end = (record_range(records[index], bundle.value_range) for index in (first, last))
+        start, end = (bundle.value_range.of_record(records[index]) for index in (first, last))
         sounds = [
             self.decoded(f"{part:.0%}", spectrogram, latents.range_between(start, end, part))
             for part, spectrogram in zip(parts.tolist(), spectrograms, strict=True)
@@ -123,16 +118,10 @@ class Listener:
 
     def decoded(self, caption: str, spectrogram: NDArray[np.float32], value_range: ValueRange) -> Sound:
         """A spectrogram in [0, 1] that the model put out."""
-        in_db = spectrogram * np.float32(value_range.span_db) + np.float32(value_range.min_db)
-        return self._sound(caption, self.generator.to_waveform(spectrogram, value_range), in_db)
+        decibels = value_range.to_db(spectrogram)
+        return self._sound(caption, self.generator.inverter.to_waveform(decibels), decibels)
 
     def _sound(self, caption: str, waveform: NDArray[np.float32], in_db: NDArray[np.float32]) -> Sound:
         settings = self.generator.bundle
         rate, hop = settings.audio.sample_rate, settings.spectrogram.hop_length
         return Sound.excerpt(caption, waveform, rate, in_db, hop, self._max_seconds)
-
-
-def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
-    iterator = iter(records)
-    while chunk := list(islice(iterator, _AT_ONCE)):
-        yield chunk

@@ -18,7 +18,6 @@ from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import Record
 from pipelines.errors import SourceError
 from pipelines.store.paths import local_path
-from vae_model.model_folder.value_range import log_spectrogram
 
 _SAME_DB = 1.0
 """The coarsest records (uint8) are within 0.3 dB of their spectrogram; another sound's is tens of dB away."""
@@ -56,7 +55,7 @@ class Recordings:
         return 0
 
     def _is_of(self, record: Record, waveform: NDArray[np.float32]) -> bool:
-        wanted = log_spectrogram(record)
+        wanted = record.log_spectrogram
         found = self._extractor.extract(waveform)
         return found.shape == wanted.shape and bool(np.abs(found - wanted).mean() < _SAME_DB)
 

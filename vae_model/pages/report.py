@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.dataset.records import Record
 from vae_model.evaluation.batches import default_split
@@ -30,7 +31,6 @@ def _write(model: str, dataset: Dataset, path: Path, split: str | None, seed: in
     from vae_model.runtime import prepare
 
     prepare()
-    from vae_model.evaluation.batches import TRAIN
     from vae_model.evaluation.evaluation import evaluate
     from vae_model.pages.model_page import Story, model_page
     from vae_model.report import write_page
@@ -39,7 +39,7 @@ def _write(model: str, dataset: Dataset, path: Path, split: str | None, seed: in
     generator = SoundGenerator.load(model, seed)
     figures = evaluate(generator.autoencoder, bundle, dataset, split, seed)
     story = Story(
-        title=f"What {'a VAE' if bundle.model.kind == 'vae' else 'an autoencoder'} learned from {name_of(dataset.uri)}",
+        title=f"What {'a VAE' if bundle.model.is_vae else 'an autoencoder'} learned from {name_of(dataset.uri)}",
         opening=opening(bundle),
         colophon=colophon(bundle, seed),
         sound_title=sound_title,
@@ -60,8 +60,8 @@ def sound_title(record: Record) -> str:
 
 def opening(bundle: Bundle) -> str:
     """What was trained on what, in a sentence."""
-    kind = "variational autoencoder" if bundle.model.kind == "vae" else "autoencoder"
-    count, epochs = bundle.dataset["num_examples"].get("train", 0), bundle.metrics.get("epochs")
+    kind = "variational autoencoder" if bundle.model.is_vae else "autoencoder"
+    count, epochs = bundle.dataset["num_examples"].get(TRAIN, 0), bundle.metrics.get("epochs")
     trained = f"A {kind} of {bundle.model.latent_space_dim} latent dimensions was trained"
     trained += "" if epochs is None else f" for {counted(epochs, 'epoch')}"
     return f"{trained} on {counted(count, 'segment')} of {bundle.audio.segment_seconds:.3g} s."

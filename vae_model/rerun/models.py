@@ -9,12 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.dataset.folder import Dataset
+from pipelines.errors import Interrupted
 from vae_model.evaluation.comparing import Measured, measure
 from vae_model.rerun.config import RerunConfig
 from vae_model.rerun.drift import Drift, drift
-from vae_model.rerun.state import Interrupted
 from vae_model.sound.generator import SoundGenerator
-from vae_model.training.checkpoints import TrainingInterrupted
 from vae_model.training.trainer import Training, train_model
 
 
@@ -31,9 +30,10 @@ def fit(config: RerunConfig, folder: str, start: str | None) -> Training:
         train = dataclasses.replace(train, epochs=config.retrain.epochs, learning_rate=rate, kl_warmup_epochs=0)
     try:
         return train_model(config.dataset, folder, model, train, resume=True, start=start)
-    except TrainingInterrupted as error:
+    except Interrupted as error:
         again = f"audio-vae rerun {config.path}"
-        raise Interrupted(f"training was interrupted {error.place}; all is saved, go on with: {again}") from error
+        message = f"training was interrupted {error.place}; all is saved, go on with: {again}"
+        raise Interrupted(message, error.place) from error
 
 
 def measured(folder: str, dataset: Dataset, split: str) -> tuple[dict[str, Any], Measured]:

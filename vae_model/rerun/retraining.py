@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from pipelines.config import TRAIN
 from pipelines.console.durations import in_words
 from pipelines.dataset.folder import Dataset
 from vae_model.model_folder.bundle import Bundle
@@ -17,7 +18,6 @@ from vae_model.rerun.config import RerunConfig
 from vae_model.rerun.state import FAILED, TRAINING, ModelEntry, State
 
 SKIP, RESUME, BEGIN = "skip", "resume", "begin"
-_TRAIN = "train"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def decide(
 def new_records(dataset: Dataset, known: pa.Table) -> int:
     """Training records of the sources that are new, or changed, since a model learned from `known`."""
     sources = known_sources.sources_of(dataset)
-    return known_sources.num_records(sources.filter(known_sources.unseen(sources, known)), _TRAIN)
+    return known_sources.num_records(sources.filter(known_sources.unseen(sources, known)), TRAIN)
 
 
 def _start(state: State, config: RerunConfig, dataset: Dataset, promoted: Bundle | None) -> tuple[str | None, str]:

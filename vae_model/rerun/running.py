@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines import store
 from pipelines.dataset.folder import is_dataset, open_dataset
-from pipelines.errors import AudioVaeError, WorkError
+from pipelines.errors import AudioVaeError, Interrupted, WorkError
 from vae_model.rerun import state
 from vae_model.rerun.config import RerunConfig
 from vae_model.rerun.drift import lines
@@ -27,7 +27,7 @@ def _run(job: Job, name: str, values: dict[str, Any], *, check: bool) -> None:
             _check_order(job, name)
         outcome = STAGES[name](job)
         _enter(job, name, outcome)
-    except state.Interrupted as error:
+    except Interrupted as error:
         outcome = Outcome(INTERRUPTED, str(error))
         raise
     except AudioVaeError as error:

@@ -14,8 +14,9 @@ from typing import Any
 
 from pipelines import store
 from pipelines.dataset.folder import Dataset, is_dataset, open_dataset
-from pipelines.errors import AudioVaeError, SettingError, WorkError
+from pipelines.errors import AudioVaeError, Interrupted, SettingError, WorkError
 from pipelines.store.paths import local_path
+from vae_model.evaluation.batches import HELD_OUT, find_held_out
 from vae_model.model_folder.bundle import Bundle
 from vae_model.rerun import known_sources, promotion, retraining
 from vae_model.rerun.config import RerunConfig
@@ -26,7 +27,6 @@ from vae_model.rerun.state import (
     REJECTED,
     TRAINED,
     TRAINING,
-    Interrupted,
     ModelEntry,
     State,
     now,
@@ -35,7 +35,6 @@ from vae_model.rerun.state import (
 
 DONE, SKIPPED = "done", "skipped"
 CURRENT = "current"
-_HELD_OUT = ("test", "validation")
 _MODEL_NAME = re.compile(r"[0-9]{6}-[0-9]{8}T[0-9]{6}Z")
 
 
@@ -78,10 +77,10 @@ class Job:
     def split(self, dataset: Dataset) -> str:
         """The held-out split that models are compared on. SettingError when it has no records."""
         named = self.config.promote.split
-        names = _HELD_OUT if named is None else (named,)
-        for name in names:
-            if name in dataset.splits and dataset.splits[name].num_examples:
-                return name
+        found = find_held_out(dataset) if named is None else named
+        if found is not None and dataset.count(found):
+            return found
+        names = HELD_OUT if named is None else (named,)
         raise SettingError(
             f"{self.config.path}: promote: split must be one with records, to compare models on: "
             f"DATASET {dataset.uri} has none in {' or '.join(names)}"

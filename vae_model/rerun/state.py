@@ -12,15 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines import store
-from pipelines.errors import SettingError, WorkError
+from pipelines.errors import SettingError
 
 FORMAT_VERSION = 1
 STATE_FILE = "state.json"
 TRAINING, TRAINED, PROMOTED, REJECTED, FAILED = "training", "trained", "promoted", "rejected", "failed"
-
-
-class Interrupted(WorkError):
-    """A training was asked to stop, and the next rerun goes on with it."""
 
 
 def now() -> str:

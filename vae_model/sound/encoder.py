@@ -42,16 +42,15 @@ def load_encoder(folder: str, schema: pa.Schema) -> Callable[[Sequence[Record]],
     prepare()
     import numpy as np
 
-    from vae_model.model_folder.value_range import model_input
     from vae_model.sound.generator import SoundGenerator
     from vae_model.sound.latent_table import to_table
 
     generator = SoundGenerator.load(folder)
+    value_range = generator.bundle.value_range
     names = latent_names(generator.autoencoder.config)
 
     def encode(records: Sequence[Record]) -> pa.Table:
-        inputs = [np.clip(model_input(record, generator.bundle.value_range), 0.0, 1.0) for record in records]
-        batch = np.stack(inputs)
+        batch = np.stack([np.clip(value_range.model_input(record), 0.0, 1.0) for record in records])
         outputs = generator.autoencoder.encoder(batch, training=False)
         return to_table(records, {name: np.array(outputs[name]) for name in names}, schema)
 

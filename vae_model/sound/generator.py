@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -10,24 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.audio.loading import iter_segments
-from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
 from pipelines.errors import SettingError
 from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES
+from vae_model.model_folder.config import PHASES
 from vae_model.model_folder.folder import MODEL_FILE, file_in, local_model
 from vae_model.model_folder.value_range import ValueRange
-from vae_model.sound.inversion import Frames, invert
-from vae_model.sound.long_sounds import Piece, Segmentation
-from vae_model.sound.phase import transform
+from vae_model.sound.inverter import Inverter, Piece
 from vae_model.vae.autoencoder import Autoencoder, load_model
 from vae_model.vae.variational import wrap
 
 _SEGMENTS_AT_ONCE = 32
-_Output = tuple[NDArray[np.float32], ValueRange, "NDArray[np.complex64] | None"]
+_Output = tuple[NDArray[np.float32], "NDArray[np.complex64] | None"]
 
 
 class SoundGenerator:
-    """Turns a model's spectrograms into waveforms, and sound through the model into sound.
+    """Turns a model's spectrograms into waveforms, and sound through the model into sound: a model and an Inverter.
 
     autoencoder: a trained Autoencoder or VAE. bundle: the settings that its data was made with. phase: how phases are
     found, one of vae_model.config.PHASES, or ORIGINAL_PHASE to reconstruct with those of the sound that went in. seed:
@@ -37,11 +33,7 @@ class SoundGenerator:
     def __init__(self, autoencoder: Autoencoder, bundle: Bundle, seed: int = 0, phase: str = PHASES[0]) -> None:
         self.autoencoder = autoencoder
         self.bundle = bundle
-        self.seed = seed
-        self.phase = phase
-        spectrogram = bundle.spectrogram
-        self._extractor = LogSpectrogramExtractor(spectrogram.frame_size, spectrogram.hop_length, spectrogram.top_db)
-        self._normaliser = MinMaxNormaliser()
+        self.inverter = Inverter(bundle.audio, bundle.spectrogram, phase, seed)
 
     @classmethod
     def load(cls, folder: str, seed: int = 0, phase: str = PHASES[0]) -> SoundGenerator:
@@ -56,30 +48,14 @@ class SoundGenerator:
             raise SettingError(f"MODEL {folder}: {MODEL_FILE} and bundle.json must be of one model")
         return cls(wrap(model), bundle, seed, phase)
 
-    @functools.cached_property
-    def segmentation(self) -> Segmentation:
-        """How a sound of any length is cut for the model. SettingError when a segment has not two frames."""
-        return Segmentation(self.bundle.audio, self.bundle.spectrogram)
-
     def normalise(self, waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], ValueRange]:
         """The model's input of one segment, (n_bins, n_frames, n_channels) in [0, 1], and what 0 and 1 stand for in it.
 
         What is quieter or louder than the model's range is clipped to it.
         """
-        log_spectrogram = self._extractor.extract(waveform)
-        value_range = self.bundle.value_range
-        if value_range.per_record:
-            own = ValueRange(float(log_spectrogram.min()), float(log_spectrogram.max()), per_record=True)
-            return self._normaliser.normalise(log_spectrogram), own
-        scaled = (log_spectrogram - value_range.min_db) / value_range.span_db
-        return np.clip(scaled, 0.0, 1.0).astype(np.float32), value_range
-
-    def denormalise(
-        self, spectrogram: NDArray[np.float32], value_range: ValueRange | None = None
-    ) -> NDArray[np.float32]:
-        """Decibels of a spectrogram in [0, 1]; value_range: what 0 and 1 stand for, the model's unless given."""
-        bounds = value_range or self.bundle.value_range
-        return self._normaliser.denormalise(spectrogram, bounds.min_db, bounds.max_db)
+        decibels = self.inverter.to_decibels(waveform)
+        value_range = self.bundle.value_range.of_levels(float(decibels.min()), float(decibels.max()))
+        return np.clip(value_range.from_db(decibels), 0.0, 1.0), value_range
 
     def to_waveform(
         self,
@@ -89,22 +65,12 @@ class SoundGenerator:
     ) -> NDArray[np.float32]:
         """The waveform of one segment from a spectrogram (n_bins, n_frames, n_channels) in [0, 1].
 
-        value_range: what 0 and 1 stand for, the model's unless given. phasors: its phases where they are known, complex
-        of any length but 0 and of its shape; else they are found as `phase` says. The result has exactly
-        bundle.audio.segment_samples samples; the same spectrogram gives the same waveform.
+        value_range: what 0 and 1 stand for, the model's unless given. phasors: its phases where they are known, as of
+        `Inverter.to_waveform`. The result has exactly bundle.audio.segment_samples samples; the same spectrogram gives
+        the same waveform.
         """
-        decibels = np.moveaxis(self.denormalise(spectrogram, value_range), 1, 0)
-        known = None if phasors is None else np.moveaxis(phasors, 1, 0)
-        frames = Frames(self.bundle.audio.segment_samples, decibels, known)
-        return np.concatenate(list(invert([frames], self.bundle.spectrogram, self.phase, self.seed)))
-
-    def to_long_waveform(self, pieces: Iterable[Piece]) -> Iterator[NDArray[np.float32]]:
-        """The waveform of a sound that `segmentation` has cut, in blocks (n_samples, n_channels) as they become ready.
-
-        The log-spectrograms of its pieces become one, and the phases are those of the whole: no seam is heard, and
-        memory does not grow with its length.
-        """
-        return invert(self.segmentation.join(pieces), self.bundle.spectrogram, self.phase, self.seed)
+        bounds = value_range or self.bundle.value_range
+        return self.inverter.to_waveform(bounds.to_db(np.asarray(spectrogram, np.float32)), phasors)
 
     def convert_spectrograms_to_audio(
         self, spectrograms: NDArray[np.float32], value_ranges: Iterable[ValueRange] | None = None
@@ -135,8 +101,8 @@ class SoundGenerator:
 
     def reconstruct(self, waveforms: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Each segment through the model: waveforms of segment_samples in, waveforms of segment_samples out."""
-        for output in self._through(waveforms):
-            yield self.to_waveform(*output)
+        for decibels, phasors in self._through(waveforms):
+            yield self.inverter.to_waveform(decibels, phasors)
 
     def reconstruct_file(self, uri: str) -> Iterator[NDArray[np.float32]]:
         """A whole file through the model, in blocks (n_samples, n_channels) as they become ready.
@@ -147,27 +113,19 @@ class SoundGenerator:
         lengths: list[int] = []
 
         def waveforms() -> Iterator[NDArray[np.float32]]:
-            for segment in iter_segments(uri, self.segmentation.audio):
+            for segment in iter_segments(uri, self.inverter.segmentation.audio):
                 lengths.append(segment.valid_samples)
                 yield segment.samples
 
-        return self.to_long_waveform(
-            Piece(self.denormalise(spectrogram, value_range), lengths.pop(0), phasors)
-            for spectrogram, value_range, phasors in self._through(waveforms())
+        return self.inverter.to_long_waveform(
+            Piece(decibels, lengths.pop(0), phasors) for decibels, phasors in self._through(waveforms())
         )
 
     def _through(self, waveforms: Iterable[NDArray[np.float32]]) -> Iterator[_Output]:
-        """What the model makes of each waveform: spectrogram in [0, 1], its range, and the phasors if `phase` asks."""
+        """What the model makes of each waveform: a log-spectrogram in dB, and the phasors if `phase` asks for them."""
         waveforms = iter(waveforms)
         while several := list(islice(waveforms, _SEGMENTS_AT_ONCE)):
             inputs, ranges = zip(*map(self.normalise, several), strict=True)
             reconstructions, _ = self.autoencoder.reconstruct(np.stack(inputs))
-            phasors = map(self._phasors, several)
-            yield from zip(reconstructions, ranges, phasors, strict=True)
-
-    def _phasors(self, waveform: NDArray[np.float32]) -> NDArray[np.complex64] | None:
-        """The transform (n_bins, n_frames, n_channels) of a waveform when its phases are asked for."""
-        if self.phase != ORIGINAL_PHASE:
-            return None
-        size, hop = self.bundle.spectrogram.frame_size, self.bundle.spectrogram.hop_length
-        return np.stack([transform(channel, size, hop).T[:-1] for channel in waveform.T], axis=-1)
+            decibels = (own.to_db(each) for each, own in zip(reconstructions, ranges, strict=True))
+            yield from zip(decibels, map(self.inverter.to_phasors, several), strict=True)

@@ -146,5 +146,5 @@ class _Channel:
 
 
 def _amplitude(log_spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Frames first, with the Nyquist bin put back: dB (n_frames, n_bins) to amplitude (n_frames, n_bins + 1)."""
-    return np.ascontiguousarray(to_amplitude(log_spectrogram.T).T)
+    """With the Nyquist bin put back: dB (n_frames, n_bins) to amplitude (n_frames, n_bins + 1)."""
+    return to_amplitude(log_spectrogram, bins_axis=1)

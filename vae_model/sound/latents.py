@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pipelines.audio.loading import iter_segments
 from pipelines.dataset.records import Record
 from pipelines.errors import SettingError
-from vae_model.model_folder.config import latent_names
-from vae_model.model_folder.value_range import ValueRange, model_input, record_range
+from vae_model.model_folder.config import ModelConfig
+from vae_model.model_folder.value_range import ValueRange
 from vae_model.sound.generator import SoundGenerator
 from vae_model.vae.autoencoder import Autoencoder
 
@@ -22,7 +22,7 @@ _PARALLEL = 1e-4  # radians: from here on an arc is a straight line in float32
 
 def from_prior(autoencoder: Autoencoder, count: int, seed: int) -> NDArray[np.float32]:
     """Latents (count, latent_space_dim) from N(0, I). SettingError for an autoencoder, which has no prior."""
-    if autoencoder.config.kind != "vae":
+    if not autoencoder.config.is_vae:
         raise SettingError("--from prior must be of a VAE: an autoencoder has none, its latents lie anywhere")
     noise = np.random.default_rng(seed).standard_normal((count, autoencoder.config.latent_space_dim))
     return noise.astype(np.float32)
@@ -62,13 +62,9 @@ def from_records(
     An autoencoder has no posterior but the latent itself.
     """
     autoencoder, value_range = generator.autoencoder, generator.bundle.value_range
-    inputs = np.stack([np.clip(model_input(record, value_range), 0.0, 1.0) for record in records])
-    latents = autoencoder.encode(inputs)
-    ranges = [record_range(record, value_range) for record in records]
-    if autoencoder.config.kind != "vae":
-        return latents["z"], ranges
-    noise = np.random.default_rng([seed, 1]).standard_normal(latents["mu"].shape).astype(np.float32)
-    return latents["mu"] + np.exp(0.5 * latents["log_variance"]) * noise, ranges
+    inputs = np.stack([np.clip(value_range.model_input(record), 0.0, 1.0) for record in records])
+    ranges = [value_range.of_record(record) for record in records]
+    return autoencoder.draw(inputs, np.random.default_rng([seed, 1])), ranges
 
 
 def of_file(generator: SoundGenerator, uri: str) -> tuple[NDArray[np.float32], ValueRange]:
@@ -78,8 +74,12 @@ def of_file(generator: SoundGenerator, uri: str) -> tuple[NDArray[np.float32], V
     """
     segment = next(iter_segments(uri, generator.bundle.audio))
     spectrogram, value_range = generator.normalise(segment.samples)
-    name = latent_names(generator.autoencoder.config)[0]
-    return generator.autoencoder.encode(spectrogram[None])[name][0], value_range
+    return generator.autoencoder.means(spectrogram[None])[0], value_range
+
+
+def way_of(config: ModelConfig) -> str:
+    """How to go between the latents of a model: slerp where they lie about 0 as N(0, I) does, else lerp."""
+    return SLERP if config.is_vae else LERP
 
 
 def between(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,19 +15,6 @@ from vae_model.sound.inversion import Frames
 
 _FADE_FRACTION = 16  # neighbouring segments are cross-faded over this part of the frames that both see whole
 _FAINT = 1e-6  # the weight of frames that see beyond their segment: they count where the sound begins and ends
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One segment of a long sound.
-
-    log_spectrogram: dB, (n_bins, n_frames, n_channels). valid_samples: before the padding begins. phasors: complex of
-    any length but 0, of the same shape, where the phases are known.
-    """
-
-    log_spectrogram: NDArray[np.float32]
-    valid_samples: int
-    phasors: NDArray[np.complex64] | None = None
 
 
 class Segmentation:
@@ -57,21 +43,24 @@ class Segmentation:
         self.audio = dataclasses.replace(audio, segments="all", segment_hop_seconds=seconds)
         """The settings with which `iter_segments` cuts a file so."""
 
-    def join(self, pieces: Iterable[Piece]) -> Iterator[Frames]:
-        """The frames of the whole sound, a stretch for each of its pieces, which come in order."""
+    def join(self, segments: Iterable[Frames]) -> Iterator[Frames]:
+        """The frames of the whole sound, a stretch for each of its segments, which come in order.
+
+        The n_samples of a segment are its own, before its padding begins.
+        """
         sums: list[NDArray[Any]] = []  # of the weights, and of what they weigh, over the frames not settled yet
         n_samples, start = 0, 0
-        for piece in pieces:
+        for segment in segments:
             if sums:
                 yield _mean(sums, self.hop_frames, n_samples)
                 start += self.hop_frames
                 sums = [_moved(array, self.hop_frames) for array in sums]
-            arrays: list[NDArray[Any]] = [np.ones((1, 1, 1), np.float32), piece.log_spectrogram]
-            if piece.phasors is not None:
-                arrays.append(piece.phasors)
-            weighted = [self.weights[:, None, None] * np.moveaxis(array, 1, 0) for array in arrays]
+            arrays: list[NDArray[Any]] = [np.ones((1, 1, 1), np.float32), segment.log_spectrogram]
+            if segment.phasors is not None:
+                arrays.append(segment.phasors)
+            weighted = [self.weights[:, None, None] * array for array in arrays]
             sums = [a + b for a, b in zip(sums, weighted, strict=True)] if sums else weighted
-            n_samples = start * self.hop_length + piece.valid_samples
+            n_samples = start * self.hop_length + segment.n_samples
         if sums:
             yield _mean(sums, 1 + n_samples // self.hop_length - start, n_samples)
 

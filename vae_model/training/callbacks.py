@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.config import TRAIN, VALIDATION
 from pipelines.dataset.folder import Dataset
 from vae_model.evaluation.health import HEALTHY, examine
 from vae_model.model_folder.config import TrainConfig
@@ -23,8 +24,7 @@ PERSISTENCE = 3
 
 def examples(dataset: Dataset, value_range: ValueRange) -> NDArray[np.float32]:
     """Spectrograms (count, *input_shape) to judge a posterior by: up to 512 of validation, or, if small, of train."""
-    validation = dataset.splits.get("validation")
-    split = "validation" if validation and validation.num_examples >= _MIN_VALIDATION else "train"
+    split = VALIDATION if dataset.count(VALIDATION) >= _MIN_VALIDATION else TRAIN
     found: NDArray[np.float32] = data.scaled(data.first_examples(dataset, split, MAX_EXAMPLES), value_range)
     return found
 

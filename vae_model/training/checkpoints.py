@@ -24,8 +24,9 @@ import keras
 import numpy as np
 
 from pipelines import store
+from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset
-from pipelines.errors import SettingError, WorkError
+from pipelines.errors import Interrupted, SettingError, WorkError
 from pipelines.store.files import read_json, write_json
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import FREE, ModelConfig, TrainConfig
@@ -37,18 +38,6 @@ from vae_model.vae.autoencoder import save_model
 
 FOLDER = "checkpoints"
 _VALIDATION_STREAM = 2**31  # a stream counts up from 0: training never comes so far
-
-
-class Interrupted(Exception):
-    """The run was asked to stop, and is saved."""
-
-
-class TrainingInterrupted(WorkError):
-    """A training that was asked to stop and is saved. place: how far it came, in words."""
-
-    def __init__(self, message: str, place: str) -> None:
-        super().__init__(message)
-        self.place = place
 
 
 @dataclass(frozen=True)
@@ -104,7 +93,7 @@ class RunState:
                     raise SettingError(
                         f"{field.name}={wanted!r} must be {was!r}, as in the run that --resume goes on with"
                     )
-        was, there = self.bundle.dataset["num_examples"].get("train"), dataset.split("train").num_examples
+        was, there = self.bundle.dataset["num_examples"].get(TRAIN), dataset.split(TRAIN).num_examples
         if self.step and was != there:
             raise SettingError(
                 f"DATASET {dataset.uri} must hold {was} records in its split train, not {there}: "
@@ -252,7 +241,7 @@ class Checkpoints(keras.callbacks.Callback):
         }
         self._save(dataclasses.replace(self.state, **changed))
         if self._stop.asked:
-            raise Interrupted
+            raise Interrupted(f"stopped at step {self._step} of epoch {self.state.epoch + 1}")
 
     def _save(self, state: RunState) -> None:
         save_model(self.model, self.folder / FOLDER / state.last)

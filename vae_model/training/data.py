@@ -263,16 +263,12 @@ def shifted(example: dict[str, Any], frames: Any, most: int) -> dict[str, Any]:
 def scaled(example: dict[str, Any], value_range: ValueRange) -> Any:
     """A batch of parsed records, each in [0, 1] of its own range, in [0, 1] of `value_range` instead.
 
-    (x * (max_db - min_db) + min_db - range.min_db) / (range.max_db - range.min_db), a multiply and an add a cell.
     Records stay as they are when the range is per record.
     """
-    spectrogram = example["spectrogram"]
+    spectrogram = example[SPECTROGRAM]
     if value_range.per_record:
         return spectrogram
-    span = value_range.span_db
-    factor = (example["max_db"] - example["min_db"]) / span
-    offset = (example["min_db"] - value_range.min_db) / span
-    return spectrogram * factor[:, None, None, None] + offset[:, None, None, None]
+    return value_range.from_range(spectrogram, ValueRange.of_each(example[MIN_DB], example[MAX_DB]))
 
 
 def first_examples(dataset: Dataset, split: str, limit: int = SUMMARY_EXAMPLES) -> dict[str, NDArray[Any]]:
@@ -280,7 +276,7 @@ def first_examples(dataset: Dataset, split: str, limit: int = SUMMARY_EXAMPLES) 
     return Examples(dataset, split).first(limit)
 
 
-def record_range(examples: dict[str, NDArray[Any]]) -> ValueRange:
+def typical_range(examples: dict[str, NDArray[Any]]) -> ValueRange:
     """The typical range of records that are each scaled to their own: the medians of min_db and of max_db."""
     low, high = float(np.median(examples["min_db"])), float(np.median(examples["max_db"]))
     return ValueRange(low, high, per_record=True)

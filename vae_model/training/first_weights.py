@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset
 from pipelines.errors import SettingError
 from vae_model.model_folder.bundle import Bundle
@@ -16,8 +17,6 @@ from vae_model.model_folder.value_range import ValueRange
 from vae_model.sound.generator import SoundGenerator
 from vae_model.training import data
 from vae_model.vae.autoencoder import Autoencoder
-
-_SPLIT = "train"
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,10 @@ class Beginning:
 
 def at_data(dataset: Dataset, train: TrainConfig) -> Beginning:
     """At the training records: up to 2,048 of them, and one frame later if training moves them."""
-    examples = data.first_examples(dataset, _SPLIT)
+    examples = data.first_examples(dataset, TRAIN)
     value_range = ValueRange(dataset.min_db, dataset.max_db)
     if train.value_range == "record":
-        value_range = data.record_range(examples)
+        value_range = data.typical_range(examples)
     whole = np.asarray(data.scaled(examples, value_range))
     if train.time_shift_frames:
         whole = np.concatenate([whole, data.scaled(data.shifted(examples, 1, 1), value_range)])

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
-import sys
 import time
 from typing import Any, TextIO
 
 import keras
 
-_SECONDS_BETWEEN = 0.1
+from pipelines.console.durations import duration_text
+from pipelines.console.live_line import LiveLine
+
 _TERMS = (("loss", "loss", ".1f"), ("reconstruction_loss", "reconstruction", ".5f"), ("kl_loss", "KL", ".1f"))
 _SHORT = (("reconstruction", "recon"), ("validation", "val"), ("examples/s", "ex/s"))
-_ERASE = "\x1b[K"  # the rest of the terminal's line
 
 
 class Speed(keras.callbacks.Callback):
@@ -77,14 +75,11 @@ class Progress(keras.callbacks.Callback):
         self.steps = steps
         self.speed = speed
         self._begun = (first_epoch, first_step)
-        self.stream = stream or sys.stderr
-        self.live = self.stream.isatty()
+        self.shown = LiveLine(stream)
         self._epoch = first_epoch
         self._last: dict[str, Any] = {}  # the logs of the epoch before
         self._first: tuple[float, int] | None = None  # when the first step was done, and how many steps that makes
         self._steps_done = 0
-        self._shown = 0.0
-        self._open = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Note the epoch, counted from 0."""
@@ -98,18 +93,14 @@ class Progress(keras.callbacks.Callback):
         self._steps_done = self._epoch * self.steps + step
         if self._first is None:
             self._first = (now, self._steps_done)  # the first step compiles the model, and tells nothing of the others
-        if self.live and now - self._shown >= _SECONDS_BETWEEN:
-            self._shown = now
+        if self.shown.live and self.shown.is_due(now):
             figures = {**self._last, **(logs or {}), "examples_per_second": self.speed.examples_per_second}
-            self._show(self._line(figures, f"step {step}/{self.steps}"))
+            self.shown.show(self._line(figures, f"step {step}/{self.steps}"))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Show the epoch's figures."""
         self._last = logs or {}
-        if self.live:
-            self._show(self._line(self._last))
-        else:
-            print(self._line(self._last, columns=None), file=self.stream, flush=True)
+        self.shown.show(self._line(self._last))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Leave the live line where it stands."""
@@ -117,12 +108,10 @@ class Progress(keras.callbacks.Callback):
 
     def close(self) -> None:
         """End the live line; what follows starts on a new one."""
-        if self._open:
-            print(file=self.stream, flush=True)
-            self._open = False
+        self.shown.end()
 
-    def _line(self, figures: dict[str, Any], step: str = "", columns: int | None = 0) -> str:
-        """The line, of as many parts as fit; columns: None for all, 0 for the terminal's width."""
+    def _line(self, figures: dict[str, Any], step: str = "") -> str:
+        """The line: of as many parts as fit on a terminal, of all elsewhere."""
         parts = {"epoch": f"epoch {self._epoch + 1}/{self.epochs}", "step": step}
         parts |= {name: _term(label, name, form, figures) for name, label, form in _TERMS}
         if "active_units" in figures:
@@ -130,10 +119,8 @@ class Progress(keras.callbacks.Callback):
         if rate := figures.get("examples_per_second"):
             parts["speed"] = f"{rate:.0f} examples/s"
         parts["left"] = f"{self._left()} left"
-        if columns is None:
-            return _joined(parts)
-        columns = columns or self._columns()
-        if len(line := _joined(parts)) < columns:
+        columns = self.shown.columns
+        if len(line := _joined(parts)) < columns or not self.shown.live:
             return line
         for long, short in _SHORT:
             parts = {name: part.replace(long, short) for name, part in parts.items()}
@@ -152,21 +139,7 @@ class Progress(keras.callbacks.Callback):
             return "?"
         a_step = (time.monotonic() - self._first[0]) / (self._steps_done - self._first[1])
         missing = self.epochs * self.steps - self._steps_done
-        minutes, seconds = divmod(math.ceil(a_step * max(missing, 0)), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-    def _columns(self) -> int:
-        """The width of the terminal that the line is on, which standard output may not be."""
-        try:
-            return os.get_terminal_size(self.stream.fileno()).columns or 80
-        except OSError:
-            return shutil.get_terminal_size().columns
-
-    def _show(self, line: str) -> None:
-        self.stream.write(f"\r{line}{_ERASE}")
-        self.stream.flush()
-        self._open = True
+        return duration_text(math.ceil(a_step * max(missing, 0)))
 
 
 def _term(label: str, name: str, form: str, figures: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboard.plugins import projector
 
+from pipelines.config import TRAIN, VALIDATION
 from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import LABEL_PREFIX
 from pipelines.store.files import replacing
@@ -31,7 +32,6 @@ from vae_model.training.event_file import EventFile
 from vae_model.vae.autoencoder import Autoencoder
 
 FOLDER = "tensorboard"
-TRAIN, VALIDATION = "train", "validation"
 NUM_SHOWN = 4
 """Examples that are shown and heard, the same ones all along."""
 BUDGET = 0.01
@@ -73,8 +73,7 @@ class TensorBoard(keras.callbacks.Callback):
     @property
     def held_out(self) -> str:
         """The split whose examples are shown: validation, or train where nothing is held out."""
-        split = self.dataset.splits.get(VALIDATION)
-        return VALIDATION if split is not None and split.num_examples else TRAIN
+        return VALIDATION if self.dataset.count(VALIDATION) else TRAIN
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the epoch's figures; pictures and sounds too when it is the best one and they are due."""
@@ -137,11 +136,8 @@ class Exhibits:
         self.bundle = bundle
         examples = data.first_examples(dataset, split, NUM_SHOWN)
         self.inputs: NDArray[np.float32] = np.asarray(data.scaled(examples, bundle.value_range))
-        own = [
-            ValueRange(float(low), float(high))
-            for low, high in zip(examples["min_db"], examples["max_db"], strict=True)
-        ]
-        self.ranges = own if bundle.value_range.per_record else [bundle.value_range] * len(own)
+        levels = zip(examples["min_db"], examples["max_db"], strict=True)
+        self.ranges = [bundle.value_range.of_levels(float(low), float(high)) for low, high in levels]
         loudest = float(examples["max_db"].max())
         self.range_db = (loudest - SPAN_DB, loudest)
 
@@ -152,8 +148,7 @@ class Exhibits:
         outputs, _ = autoencoder.reconstruct(self.inputs)
         images, sounds = {}, {}
         for number, (x, y, bounds) in enumerate(zip(self.inputs, outputs, self.ranges, strict=True), start=1):
-            decibels = {"original": x, "reconstruction": y}
-            decibels = {name: each * bounds.span_db + bounds.min_db for name, each in decibels.items()}
+            decibels = {"original": bounds.to_db(x), "reconstruction": bounds.to_db(y)}
             images[f"spectrograms/{number}"] = side_by_side(
                 decibels, self.range_db, audio.sample_rate, spectrogram.hop_length
             )
@@ -184,8 +179,7 @@ def write_projector(
     for number, split in enumerate(splits, start=1):
         wanted = MAX_POINTS // len(splits) if number < len(splits) else MAX_POINTS - (len(rows) - 1)
         examples = data.first_examples(dataset, split, wanted)
-        encoded = autoencoder.encode(data.scaled(examples, value_range))
-        latents.append(encoded.get("mu", encoded["z"]))
+        latents.append(autoencoder.means(np.asarray(data.scaled(examples, value_range))))
         columns = [examples["source"], examples["segment"], *(examples[LABEL_PREFIX + name] for name in names)]
         rows += [[split, *map(_cell, row)] for row in zip(*columns, strict=True)]
     folder.mkdir(parents=True, exist_ok=True)

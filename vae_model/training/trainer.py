@@ -16,8 +16,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pipelines.config import TRAIN, VALIDATION
+from pipelines.console.live_line import LiveLine
 from pipelines.dataset.folder import Dataset, open_dataset
-from pipelines.errors import WorkError
+from pipelines.errors import Interrupted, WorkError
 from vae_model.evaluation import health
 from vae_model.model_folder.bundle import Bundle, package_versions
 from vae_model.model_folder.config import ModelConfig, TrainConfig
@@ -29,9 +31,7 @@ from vae_model.training.callbacks import KLWarmup
 from vae_model.training.checkpoints import (
     FOLDER,
     Checkpoints,
-    Interrupted,
     RunState,
-    TrainingInterrupted,
     fetch_run,
     score,
     set_noise,
@@ -43,9 +43,7 @@ from vae_model.training.shard_cache import CACHE
 from vae_model.training.stopping import StopSignals
 from vae_model.training.tensorboard import TensorBoard
 from vae_model.vae.autoencoder import Autoencoder, load_model
-from vae_model.vae.variational import VAE, build, wrap
-
-TRAIN, VALIDATION = "train", "validation"
+from vae_model.vae.variational import build, wrap
 
 
 @dataclass(frozen=True)
@@ -132,8 +130,8 @@ class _Run:
         self.folder = output.path
         self.quiet = quiet
         self.callbacks = callbacks
-        self.validates = VALIDATION in dataset.splits and dataset.splits[VALIDATION].num_examples > 0
-        if TRAIN not in dataset.splits or not dataset.splits[TRAIN].num_examples:
+        self.validates = dataset.count(VALIDATION) > 0
+        if not dataset.count(TRAIN):
             raise WorkError(f"DATASET {dataset.uri} must hold records in its split {TRAIN}, it has none")
 
     def begin(self, model: ModelConfig, train: TrainConfig, start: str | None) -> None:
@@ -249,7 +247,7 @@ class _Run:
         ]
 
     def _watch(self) -> list[keras.callbacks.Callback]:
-        if self.autoencoder.config.kind != VAE.kind:
+        if not self.autoencoder.config.is_vae:
             return []
         examples = callbacks.examples(self.dataset, self._range)
         return [callbacks.PosteriorWatch(examples, self._say, first_epoch=self.state.bundle.train.kl_warmup_epochs)]
@@ -275,7 +273,7 @@ class _Run:
         within = f" and {state.step} of {steps} steps" if state.step else ""
         place = f"after epoch {state.epoch} of {state.bundle.train.epochs}{within}"
         way_on = f"audio-vae train {self.dataset.uri} --output {self.output.name} --resume"
-        raise TrainingInterrupted(f"interrupted {place}; all is saved, go on with: {way_on}", place)
+        raise Interrupted(f"interrupted {place}; all is saved, go on with: {way_on}", place)
 
     def _publish(self) -> None:
         """Bring a checkpoint to where others find it; training goes on when that fails."""
@@ -302,7 +300,7 @@ class _Run:
             **self.state.best_metrics,
             "train_seconds": round(self.state.seconds, 3),
         }
-        if best.config.kind == VAE.kind:
+        if best.config.is_vae:
             examples = callbacks.examples(self.dataset, self._range)
             metrics["posterior"] = health.examine(best.model, examples, self.state.best_metrics["kl_loss"]).to_dict()
         dataclasses.replace(self.state.bundle, metrics=metrics, versions=package_versions()).save(self.folder)
@@ -329,8 +327,8 @@ class _Run:
 
     def _say(self, line: str) -> None:
         if not self.quiet:
-            clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # a line of Progress may stand there
-            print(clear + line, file=sys.stderr, flush=True)
+            LiveLine().clear()  # one of Progress may stand there
+            print(line, file=sys.stderr, flush=True)
 
 
 def _read_error(dataset: Dataset, error: tf.errors.OpError) -> WorkError:

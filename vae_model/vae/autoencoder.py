@@ -14,8 +14,9 @@ from keras import layers, ops
 
 from pipelines.errors import SettingError, WorkError
 from pipelines.store.files import replacing
-from vae_model.model_folder.config import ModelConfig, Stride, model_config, to_dict
+from vae_model.model_folder.config import ModelConfig, Stride, latent_names, model_config, to_dict
 from vae_model.model_folder.folder import MODEL_FILE
+from vae_model.vae.gaussians import Gaussians
 from vae_model.vae.layers import PACKAGE, LatentDistribution, build_decoder, conv_stack, fixed_linear, output_layer
 from vae_model.vae.linear_path import assign, fit_linear_vae, noise_variance
 from vae_model.vae.losses import PerSampleLoss, reconstruction_loss
@@ -220,6 +221,19 @@ class Autoencoder:
         self._check(spectrograms)
         batches = [self.encoder(batch, training=False) for batch in _batches(spectrograms)]
         return {name: np.concatenate([np.array(batch[name]) for batch in batches]) for name in batches[0]}
+
+    def posterior(self, spectrograms: np.ndarray) -> Gaussians:
+        """Where spectrograms (count, *input_shape) lie among the latents, whatever the kind of model."""
+        latents = self.encode(spectrograms)
+        return Gaussians(*(latents[name] for name in latent_names(self.config)))
+
+    def means(self, spectrograms: np.ndarray) -> np.ndarray:
+        """Latents without chance, float32 (count, latent_space_dim), of spectrograms (count, *input_shape): mu or z."""
+        return self.posterior(spectrograms).means
+
+    def draw(self, spectrograms: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A latent from each one's posterior, float32 (count, latent_space_dim), by rng alone; an autoencoder's z."""
+        return self.posterior(spectrograms).draw(rng)
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
         """Spectrograms float32 (count, *input_shape) in [0, 1] of latents (count, latent_space_dim)."""

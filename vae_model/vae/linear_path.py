@@ -64,7 +64,7 @@ def assign(linear: LinearVAE, encoder: keras.Model, decoder: keras.Model) -> Non
 
 def noise_variance(config: ModelConfig) -> float:
     """The variance a cell of the Gaussian decoder that a VAE's reconstruction_weight assumes: n_cells / (2 weight)."""
-    if config.kind != "vae":
+    if not config.is_vae:
         return 0.0
     return float(np.prod(config.input_shape)) / (2 * config.reconstruction_weight)
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from vae_model.model_folder.config import ModelConfig, to_dict
+from vae_model.model_folder.config import VARIATIONAL, ModelConfig, to_dict
 from vae_model.vae.autoencoder import Autoencoder, AutoencoderModel
 from vae_model.vae.layers import PACKAGE, Limited, Sampling
 from vae_model.vae.losses import combined_loss, kl_per_dimension, learned_weight, reconstruction_loss, with_free_bits
@@ -70,12 +70,12 @@ class VAE(Autoencoder):
     before the KL is added (default 1,000,000); decode, whether `reconstruct` decodes the "mean" or a "sampled" z.
     """
 
-    kind: ClassVar[str] = "vae"
+    kind: ClassVar[str] = VARIATIONAL
     model_class: ClassVar[type[AutoencoderModel]] = VAEModel
 
     def reconstruct(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(reconstructions (count, *input_shape), the latents (count, latent_space_dim) that they are decoded from)."""
-        latents = self.encode(spectrograms)["mu" if self.config.decode == "mean" else "z"]
+        latents = self.encode(spectrograms)["z" if self.config.decodes_sample else "mu"]
         return self.decode(latents), latents
 
     def fit_latent_distribution(self, spectrograms: np.ndarray) -> None:
@@ -86,7 +86,7 @@ class VAE(Autoencoder):
 
 def build(config: ModelConfig) -> Autoencoder:
     """A new, untrained Autoencoder or VAE of these settings."""
-    kind = VAE if config.kind == VAE.kind else Autoencoder
+    kind = VAE if config.is_vae else Autoencoder
     wrapper: Autoencoder = kind.wrap(kind.model_class(to_dict(config), name=config.kind))
     return wrapper
 

@@ -18,6 +18,7 @@ from pipelines.audio.spectrogram import MIN_POWER
 from pipelines.config import AudioConfig, SpectrogramConfig
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import latent_names
+from vae_model.model_folder.value_range import ValueRange
 from vae_model.vae.autoencoder import Autoencoder
 
 _SEED = (0, 0)
@@ -35,48 +36,46 @@ class WaveformModel:
         self.bundle = bundle
         self.encoder = latents_only(autoencoder)
         self.decoder = autoencoder.decoder
-        self._sampled = bundle.model.kind == "vae" and bundle.model.decode == "sampled"
+        self._names = latent_names(autoencoder.config)
 
     def encode(self, waveform: Any) -> dict[str, Any]:
         """mu and log_variance (an autoencoder: z), (batch, latent_space_dim), and min_db and max_db, (batch,).
 
         The last two are the decibels that 0 and 1 of the model's input stand for.
         """
-        spectrogram, low, span = self.normalised(waveform)
+        spectrogram, value_range = self.normalised(waveform)
+        low, span = (_of_each(bound, spectrogram) for bound in (value_range.min_db, value_range.unit_db))
         return {**self.encoder(spectrogram, training=False), "min_db": low, "max_db": low + span}
 
     def decode(self, z: Any) -> dict[str, Any]:
         """`spectrogram` in [0, 1] and `decibels`, on the model's range, of latents (batch, latent_space_dim)."""
         spectrogram = self.decoder(z, training=False)
-        bounds = self.bundle.value_range
-        return {"spectrogram": spectrogram, "decibels": spectrogram * bounds.span_db + bounds.min_db}
+        return {"spectrogram": spectrogram, "decibels": self.bundle.value_range.to_db(spectrogram)}
 
     def reconstruct(self, waveform: Any) -> dict[str, Any]:
         """`spectrogram` in [0, 1] and `decibels` of sounds that went through the model.
 
         A model that decodes a sampled z draws the same noise at every call.
         """
-        spectrogram, low, span = self.normalised(waveform)
+        spectrogram, value_range = self.normalised(waveform)
         latents = self.encoder(spectrogram, training=False)
-        z = latents["mu"] if "mu" in latents else latents["z"]
-        if self._sampled:
-            z += tf.exp(0.5 * latents["log_variance"]) * tf.random.stateless_normal(tf.shape(z), _SEED)
+        z, *log_variance = (latents[name] for name in self._names)
+        if self.bundle.model.decodes_sample:
+            z += tf.exp(0.5 * log_variance[0]) * tf.random.stateless_normal(tf.shape(z), _SEED)
         output = self.decoder(z, training=False)
-        return {"spectrogram": output, "decibels": output * _per_example(span) + _per_example(low)}
+        return {"spectrogram": output, "decibels": value_range.to_db(output)}
 
-    def normalised(self, waveform: Any) -> tuple[Any, Any, Any]:
-        """(the model's input in [0, 1], the decibels that 0 stands for, and those between 0 and 1, each (batch,))."""
+    def normalised(self, waveform: Any) -> tuple[Any, ValueRange]:
+        """The model's input in [0, 1], and what 0 and 1 stand for in it."""
         audio = self.bundle.audio
         if audio.channels == 1:
             waveform = waveform[..., None]
         decibels = log_spectrogram(padded(waveform, audio), self.bundle.spectrogram)
-        bounds = self.bundle.value_range
-        if bounds.per_record:
+        value_range = self.bundle.value_range
+        if value_range.per_record:
             low, high = tf.reduce_min(decibels, [1, 2, 3]), tf.reduce_max(decibels, [1, 2, 3])
-            return tf.math.divide_no_nan(decibels - _per_example(low), _per_example(high - low)), low, high - low
-        scaled = tf.clip_by_value((decibels - bounds.min_db) / bounds.span_db, 0.0, 1.0)
-        low = tf.fill([tf.shape(scaled)[0]], bounds.min_db)
-        return scaled, low, tf.fill([tf.shape(scaled)[0]], bounds.span_db)
+            value_range = ValueRange.of_each(low, high)
+        return tf.clip_by_value(value_range.from_db(decibels), 0.0, 1.0), value_range
 
     @property
     def waveform_spec(self) -> tf.TensorSpec:
@@ -194,9 +193,10 @@ _PADDINGS: dict[str, _Padding] = {
 """For each of PAD_MODES, what numpy's `pad` puts behind an array."""
 
 
-def _per_example(values: Any) -> Any:
-    """(batch,) as a factor or summand of (batch, n_bins, n_frames, n_channels)."""
-    return values[:, None, None, None]
+def _of_each(decibels: Any, spectrograms: Any) -> Any:
+    """One number for all, or one for each (batch, 1, 1, 1), as (batch,) of so many spectrograms."""
+    count = tf.shape(spectrograms)[:1]
+    return tf.broadcast_to(tf.reshape(tf.cast(decibels, tf.float32), [-1]), count)
 
 
 ENCODER_FILE = "encoder.onnx"

@@ -1,0 +1,95 @@
+"""Sound to log-spectrogram and back by settings alone: what is known here of a model is nothing.
+
+This is the door of the room: outside of it arrays are (n_bins, n_frames, n_channels), as in a dataset and in a model;
+inside, where sounds are put together frame by frame, frames come first. `Inverter` turns them, and nothing else does.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.audio.spectrogram import LogSpectrogramExtractor
+from pipelines.config import AudioConfig, SpectrogramConfig
+from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES
+from vae_model.sound.inversion import Frames, invert
+from vae_model.sound.long_sounds import Segmentation
+from vae_model.sound.phase import transform
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One segment of a long sound.
+
+    decibels: its log-spectrogram. valid_samples: before the padding begins. phasors: complex of any length but 0, of
+    the same shape, where the phases are known.
+    """
+
+    decibels: NDArray[np.float32]
+    valid_samples: int
+    phasors: NDArray[np.complex64] | None = None
+
+
+class Inverter:
+    """Turns sound into log-spectrograms, and these into sound.
+
+    audio, spectrogram: the settings of the dataset. phase: how phases are found, one of vae_model.config.PHASES, or
+    ORIGINAL_PHASE where those of a sound that went in are given. seed: of the random ones among them. A waveform is
+    float32 (n_samples, n_channels) at audio.sample_rate, a log-spectrogram float32 (n_bins, n_frames, n_channels) in
+    dB. The same log-spectrogram gives the same waveform.
+    """
+
+    def __init__(
+        self, audio: AudioConfig, spectrogram: SpectrogramConfig, phase: str = PHASES[0], seed: int = 0
+    ) -> None:
+        self.audio = audio
+        self.spectrogram = spectrogram
+        self.phase = phase
+        self.seed = seed
+        self._extractor = LogSpectrogramExtractor(spectrogram.frame_size, spectrogram.hop_length, spectrogram.top_db)
+
+    @functools.cached_property
+    def segmentation(self) -> Segmentation:
+        """How a sound of any length is cut into segments. SettingError when a segment has not two frames."""
+        return Segmentation(self.audio, self.spectrogram)
+
+    def to_decibels(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The log-spectrogram of a waveform."""
+        return self._extractor.extract(waveform)
+
+    def to_phasors(self, waveform: NDArray[np.float32]) -> NDArray[np.complex64] | None:
+        """The transform of a waveform, of its log-spectrogram's shape; None unless its phases are asked for."""
+        if self.phase != ORIGINAL_PHASE:
+            return None
+        size, hop = self.spectrogram.frame_size, self.spectrogram.hop_length
+        frames = np.stack([transform(channel, size, hop)[:, :-1] for channel in waveform.T], axis=-1)
+        return np.swapaxes(frames, 0, 1)
+
+    def to_waveform(
+        self, decibels: NDArray[np.float32], phasors: NDArray[np.complex64] | None = None
+    ) -> NDArray[np.float32]:
+        """The waveform of one segment, exactly audio.segment_samples long.
+
+        phasors: complex of any length but 0 and of its shape, where phases are known; else they are found as `phase`
+        says.
+        """
+        frames = _frames_first(Piece(decibels, self.audio.segment_samples, phasors))
+        return np.concatenate(list(invert([frames], self.spectrogram, self.phase, self.seed)))
+
+    def to_long_waveform(self, pieces: Iterable[Piece]) -> Iterator[NDArray[np.float32]]:
+        """The waveform of a sound that `segmentation` has cut, in blocks (n_samples, n_channels) as they become ready.
+
+        The log-spectrograms of its pieces become one, and the phases are those of the whole: no seam is heard, and
+        memory does not grow with its length.
+        """
+        stretches = self.segmentation.join(map(_frames_first, pieces))
+        return invert(stretches, self.spectrogram, self.phase, self.seed)
+
+
+def _frames_first(piece: Piece) -> Frames:
+    phasors = None if piece.phasors is None else np.swapaxes(piece.phasors, 0, 1)
+    return Frames(piece.valid_samples, np.swapaxes(piece.decibels, 0, 1), phasors)
