@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines import store
-from pipelines.dataset.folder import RUNS, Dataset, read_records
+from pipelines.dataset.folder import Dataset, read_records
+from pipelines.dataset.names import RUNS
 from pipelines.dataset.records import Record
 from vae_model.model_folder.config import PHASES
 from vae_model.model_folder.value_range import log_spectrogram
