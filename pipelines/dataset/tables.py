@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import store
-from pipelines.errors import WorkError
+from pipelines.errors import WorkError, describe
 from pipelines.store.paths import local_path
 
 _TABLES_AT_ONCE = 64
@@ -59,8 +59,8 @@ def read_foreign(uri: str, columns: list[str], kinds: pa.Schema) -> pa.Table:
         with store.open_read(uri) as file:
             return _read(file, file.seek(0, 2), columns, kinds, use_threads=False)
     except (OSError, pa.ArrowException, ValueError, MemoryError) as error:
-        text = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WorkError(f"{uri}: must be a readable table: {text[:300]}") from error
+        reason = describe(error).removeprefix("ValueError: ")[:300]
+        raise WorkError(f"{uri}: must be a readable table: {reason}") from error
 
 
 def _read(file: IO[bytes] | Any, size: int, columns: list[str], kinds: pa.Schema, *, use_threads: bool) -> pa.Table:

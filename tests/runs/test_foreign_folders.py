@@ -19,6 +19,7 @@ from tests.helpers.dataset_state import snapshot, write_small
 from tests.helpers.dataset_writer import RUN, noises, write_dataset
 from vae_model import cli
 
+OLD, NEXT = "000000-20190101T000000Z", "000002-20260101T000000Z"
 CONFIG = DatasetConfig(AudioConfig(8000, segment_seconds=0.1), SpectrogramConfig(64, 32))
 
 
@@ -60,9 +61,7 @@ def change(dataset: Path, *place: Any, to: Any) -> None:
     (dataset / "dataset.json").write_text(json.dumps(values))
 
 
-@pytest.mark.parametrize(
-    "linked", ["runs", f"runs/{RUN}", "runs/000000-20190101T000000Z", "runs/000002-20260101T000000Z"]
-)
+@pytest.mark.parametrize("linked", ["runs", f"runs/{RUN}", f"runs/{OLD}", f"runs/{NEXT}"])
 def test_runs_that_are_links_are_refused(
     dataset: Path, victim: Path, tmp_path: Path, linked: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,7 +98,7 @@ def test_prune_removes_only_what_a_run_writes(dataset: Path, capsys: pytest.Capt
     assert cli.main(["prune", str(dataset), "--json"]) == 0
     removed = json.loads(capsys.readouterr().out)["removed"]
     assert removed == [
-        "runs/000000-20190101T000000Z",
+        f"runs/{OLD}",
         f"runs/{RUN}/.building-a1b2c3d4",
         f"runs/{RUN}/train-00009.tfrecord",
     ]
@@ -137,7 +136,7 @@ def test_an_ordinary_run_clears_only_its_own_kind_of_leftovers(dataset: Path) ->
         RUN + "\n",
         "../../" + RUN,
         "1-2",
-        "9" * 5000 + "-20200101T000000Z",
+        "9" * 5000 + RUN[1:],
         None,
         7,
         [],
@@ -210,10 +209,8 @@ def test_a_row_of_a_manifest_is_refused_by_its_number(
     values = table[column].to_pylist()
     at = table["split"].to_pylist().index("train")
     values[at] = value
-    field = table.schema.get_field_index(column)
-    pq.write_table(
-        table.set_column(field, table.schema.field(field), pa.array(values, table.schema.field(field).type)), path
-    )
+    number, field = table.schema.get_field_index(column), table.schema.field(column)
+    pq.write_table(table.set_column(number, field, pa.array(values, field.type)), path)
     where = rf"manifest\.parquet: row {at + 1}: (shard|{column})=.* must be"
     with pytest.raises(WorkError, match=where):
         open_dataset(str(dataset)).manifest()
