@@ -26,7 +26,8 @@ import pyarrow.parquet as pq
 
 from pipelines.audio.sources import LISTING, Listing
 from pipelines.config import DatasetConfig
-from pipelines.dataset.folder import MANIFEST, MANIFEST_FILE, RUNS, Dataset, Run, Shard, Sources, Split, open_dataset
+from pipelines.dataset.folder import MANIFEST, Dataset, Run, Shard, Sources, Split, open_dataset
+from pipelines.dataset.names import MANIFEST_FILE, RUNS
 from pipelines.plan.changes import compare
 from pipelines.plan.policy import Policy
 

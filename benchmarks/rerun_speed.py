@@ -17,18 +17,8 @@ from common import Measured, Report, link_recordings, measure, note, options, pr
 
 from pipelines.audio.sources import LISTING, Listing
 from pipelines.config import PRESETS
-from pipelines.dataset.folder import (
-    ENTRY,
-    MANIFEST,
-    MANIFEST_FILE,
-    RUNS,
-    Dataset,
-    Run,
-    Shard,
-    Sources,
-    Split,
-    open_dataset,
-)
+from pipelines.dataset.folder import MANIFEST, Dataset, Run, Shard, Sources, Split, open_dataset
+from pipelines.dataset.names import ENTRY, MANIFEST_FILE, RUNS
 from pipelines.plan.changes import compare
 from pipelines.plan.estimating import Estimator
 from pipelines.plan.policy import MaxFailures, Policy

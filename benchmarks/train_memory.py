@@ -16,7 +16,8 @@ from pathlib import Path
 
 from common import Measured, Report, audio_vae, link_recordings, measure, note, options, preprocess, table, workspace
 
-from pipelines.dataset.folder import ENTRY, Dataset, Shard, open_dataset
+from pipelines.dataset.folder import Dataset, Shard, open_dataset
+from pipelines.dataset.names import ENTRY
 
 MB = 2**20
 MODEL = ["--preset", "tiny", "--conv-filters", "4", "--conv-kernels", "8", "--conv-strides", "8"]

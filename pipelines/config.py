@@ -10,10 +10,11 @@ import hashlib
 import json
 import math
 import re
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.errors import SettingError, require
+from pipelines.errors import SettingError, require, shortened
 
 PAD_MODES = (
     "constant",
@@ -35,12 +36,17 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 _SPLIT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
+_MOST = 2**31
+"""Above every number of samples, bytes or Hz that a record can be of."""
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    is_one = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_one and -sys.float_info.max <= value <= sys.float_info.max  # an integer may be beyond every float
 
 
 def _is_positive_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,8 @@ class AudioConfig:
         require(self.pad_mode in PAD_MODES, "pad_mode", self.pad_mode, f"one of {', '.join(PAD_MODES)}")
         seconds = self.segment_seconds
         require(_is_number(seconds) and seconds > 0, "segment_seconds", seconds, "a positive number of seconds")
+        longest = _MOST / self.sample_rate
+        require(seconds < longest, "segment_seconds", seconds, f"below {longest:g} s at {self.sample_rate} Hz")
         require(self.segment_samples >= 1, "segment_seconds", seconds, f"at least one sample at {self.sample_rate} Hz")
         hop = self.segment_hop_seconds
         if hop is not None:
@@ -141,6 +149,8 @@ class DatasetConfig:
 
     def __post_init__(self) -> None:
         require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
+        shape = self.record_shape
+        require(4 * math.prod(shape) < _MOST, "the shape of a record", shape, "of at most 2 GiB of float32")
         for name, fraction in self.split:
             require(bool(_SPLIT_NAME.fullmatch(name)), "split", name, "named in lower-case letters, digits and _")
             require(name != TRAIN, "split", name, "another split than train, which gets the rest")
@@ -154,6 +164,7 @@ class DatasetConfig:
             require(bool(_SPLIT_NAME.fullmatch(name)), "split_pattern", name, "a split in lower-case letters")
             _compile("split_pattern", pattern)
         if self.label_pattern is not None:
+            require(isinstance(self.label_pattern, str), "label_pattern", self.label_pattern, "a regular expression")
             groups = _compile("label_pattern", self.label_pattern).groupindex
             require(bool(groups), "label_pattern", self.label_pattern, "an expression with named groups (?P<name>…)")
 
@@ -202,8 +213,8 @@ class DatasetConfig:
 def _compile(name: str, pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
-    except re.error as error:
-        raise SettingError(f"{name}={pattern!r} must be a regular expression: {error}") from error
+    except (re.error, OverflowError, RecursionError) as error:
+        raise SettingError(f"{name}={shortened(pattern)} must be a regular expression: {error}") from error
 
 
 def _from_dict(cls: Any, name: str, values: dict[str, Any]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+from itertools import islice
 from typing import Any
 
 import soundfile
@@ -86,7 +88,37 @@ CONTENT_ERRORS = (
 def require(condition: bool, name: str, value: Any, rule: str) -> None:
     """Raise SettingError `name=value must be rule` unless `condition` holds."""
     if not condition:
-        raise SettingError(f"{name}={value!r} must be {rule}")
+        raise SettingError(f"{name}={shortened(value)} must be {rule}")
+
+
+_SHOWN_CHARACTERS = 400
+
+
+class _Shortened(reprlib.Repr):
+    """`repr` that ends soon whatever it is given: a text of megabytes, lists in lists in lists, 10 ** 400."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 24
+        self.maxstring = self.maxother = self.maxlong = _SHOWN_CHARACTERS // 2
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        """In its own order."""
+        if level <= 0 and x:
+            return "{...}"
+        pairs = [f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}" for k, v in islice(x.items(), self.maxdict)]
+        return "{" + ", ".join([*pairs, *(["..."] if len(x) > self.maxdict else [])]) + "}"
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Python writes no integer of more than 4,300 digits."""
+        return repr(x) if x.bit_length() < 400 else f"an integer of {x.bit_length():,} bits"
+
+
+def shortened(value: Any) -> str:
+    """`repr` of a value for a message, shortened where it is long."""
+    text = _Shortened().repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 def stage_of(error: BaseException, stage: str) -> str:

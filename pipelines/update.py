@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipelines import store
 from pipelines.dataset.folder import Dataset, open_dataset
+from pipelines.dataset.names import ENTRY, RUNS, SCHEMA_FILE
 from pipelines.errors import AudioVaeError, SettingError, WorkError
 from pipelines.plan.changes import Changes
 from pipelines.plan.estimating import Estimator
@@ -138,9 +139,10 @@ def _remove_traces(output: str, own: str | None) -> None:
     end_children()
     base = open_base(output)
     clear_leftovers(output, base, own)
-    if local_path(output) is not None and base is None and not store.exists(store.join(output, "dataset.json")):
-        for name in ("runs", "schema.pbtxt"):
-            store.remove_folder(store.join(output, name))
+    if local_path(output) is not None and base is None and not store.exists(store.join(output, ENTRY)):
+        if not store.names(store.join(output, RUNS)):
+            store.remove_folder(store.join(output, RUNS))
+        store.remove_folder(store.join(output, SCHEMA_FILE))
 
 
 def _execute(run: PlannedRun, options: argparse.Namespace, job: Any) -> None:

@@ -19,7 +19,6 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import DebugOptions, GoogleCloudOptions, PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
-from pipelines import store
 from pipelines.audio.sources import canonical
 from pipelines.beam import launch
 from pipelines.beam.build_on_beam import BuildOptions, build_pipeline
@@ -189,4 +188,4 @@ def _clear(run: PlannedRun) -> None:
     if base is None or all(committed.name != run.name for committed in base.runs):
         with clearing(run.uri) as may_clear:
             if may_clear:
-                store.remove_folder(run.uri)
+                folder.remove_run(run.uri)

@@ -31,8 +31,9 @@ from pipelines.audio.sources import list_sources
 from pipelines.building.supervision import SupervisedBuilder, end_children
 from pipelines.building.task import task_from_dict, task_to_dict
 from pipelines.config import DatasetConfig
-from pipelines.dataset.folder import MANIFEST, read_records, read_tables
+from pipelines.dataset.folder import MANIFEST, read_records
 from pipelines.dataset.records import Record, RecordSpec
+from pipelines.dataset.tables import read_tables
 from pipelines.errors import SettingError, TooManyFailures, WorkError
 from pipelines.plan.changes import compare
 from pipelines.plan.estimating import Estimator

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import store
-from pipelines.dataset.folder import SCHEMA_FILE, Dataset, Shard, open_dataset
+from pipelines.dataset.folder import Dataset, Shard, open_dataset
+from pipelines.dataset.names import SCHEMA_FILE
 from pipelines.dataset.records import read_frames, schema_pbtxt
 from pipelines.errors import NotThere, StoreError, WorkError
 

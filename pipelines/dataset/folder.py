@@ -13,29 +13,23 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipelines import store
 from pipelines.config import DatasetConfig
+from pipelines.dataset.names import ENTRY, MANIFEST_FILE, RUNS, run_number
 from pipelines.dataset.records import Record, RecordSpec, parse, read_frames
-from pipelines.errors import SettingError, Unreachable, WorkError
-from pipelines.store.paths import local_path
+from pipelines.dataset.tables import read_foreign
+from pipelines.dataset.validation import check_manifest, checked_entry
+from pipelines.errors import SettingError, Unreachable, WorkError, shortened
+from pipelines.store.json_values import json_document
 
 FORMAT_VERSION = 1
-ENTRY = "dataset.json"
-SCHEMA_FILE = "schema.pbtxt"
-RUNS = "runs"
-MANIFEST_FILE = "manifest.parquet"
-_TABLES_AT_ONCE = 64
-_RUN_NAME = re.compile(r"([0-9]+)-[0-9]{8}T[0-9]{6}Z")
 MANIFEST = pa.schema(
     [
         ("source", pa.string()),
@@ -184,12 +178,12 @@ class Dataset:
         return pa.concat_tables(tables).unify_dictionaries()
 
     def run_manifest(self, run: str, columns: list[str] | None = None) -> pa.Table:
-        """The manifest of one run as it was written."""
+        """The manifest of one run as it was written. WorkError names the file and what is wrong in it."""
         uri = store.join(self.run_uri(run), MANIFEST_FILE)
-        try:
-            return read_parquet(uri, columns)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise WorkError(f"{uri}: must be a readable manifest: {error}") from error
+        wanted = columns or MANIFEST.names
+        table = read_foreign(uri, list(dict.fromkeys([*wanted, "status"])), MANIFEST)
+        check_manifest(table, uri)
+        return table.select(wanted)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `dataset.json`."""
@@ -214,30 +208,6 @@ class Dataset:
         return hashlib.sha256(self.to_json()).hexdigest()
 
 
-def read_tables(uris: Iterable[str]) -> Iterator[pa.Table]:
-    """Read Parquet files one after the other. Small ones on another store are asked for many at a time."""
-    rest = iter(uris)
-    while group := list(islice(rest, _TABLES_AT_ONCE)):
-        pieces = store.first_pieces(group, store.START_BYTES)
-        for uri in group:
-            yield read_parquet(uri, first_piece=pieces.pop(uri, None))
-
-
-def read_parquet(uri: str, columns: list[str] | None = None, first_piece: bytes | None = None) -> pa.Table:
-    """Read a Parquet file. first_piece: its first `store.START_BYTES`, if they have been fetched already.
-
-    Reading ahead in threads would leave one that still holds a Python object, which aborts the interpreter at its end;
-    a local file is opened by Arrow itself.
-    """
-    path = local_path(uri)
-    if path is not None:
-        with pa.OSFile(path) as native:
-            return pq.read_table(native, columns=columns)
-    first_bytes = store.WHOLE_BYTES if first_piece is None else store.START_BYTES
-    with store.open_read(uri, first_bytes, first_piece) as file:
-        return pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False)
-
-
 def read_records(uri: str, spec: RecordSpec) -> Iterator[Record]:
     """Read the records of one shard."""
     try:
@@ -248,22 +218,18 @@ def read_records(uri: str, spec: RecordSpec) -> Iterator[Record]:
         raise WorkError(f"{uri}: must be a readable shard: {error.strerror or error}") from error
 
 
-def run_number(name: str) -> int:
-    """The number of a run's folder `<number>-<utc>`, -1 when the name is no run's."""
-    match = _RUN_NAME.fullmatch(name)
-    return int(match[1]) if match else -1
-
-
 def is_dataset(uri: str) -> bool:
     """Whether a dataset was committed here."""
     return store.exists(store.join(uri, ENTRY))
 
 
 def open_dataset(uri: str) -> Dataset:
-    """Open the dataset folder at a path or URI. SettingError when it is none or of another format version."""
+    """Open the dataset folder at a path or URI. SettingError when it is none or of another format version, or when
+    anything that its `dataset.json` says is not as it must be."""
     entry = store.join(uri, ENTRY)
     try:
-        values = json.loads(store.read_bytes(entry))
+        store.require_plain_file(entry)
+        values = json_document(store.read_bytes(entry))
     except FileNotFoundError as error:
         raise SettingError(f"DATASET {uri}: must be a dataset folder, it has no {ENTRY}") from error
     except Unreachable:
@@ -272,14 +238,11 @@ def open_dataset(uri: str) -> Dataset:
         raise SettingError(f"DATASET {uri}: its {ENTRY} must be readable: {error}") from error
     version = values.get("format_version") if isinstance(values, dict) else None
     if version != FORMAT_VERSION:
-        raise SettingError(f"DATASET {uri}: format_version={version} must be {FORMAT_VERSION}")
-    try:
-        return _from_dict(uri, values)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise SettingError(f"DATASET {uri}: its {ENTRY} must be whole, but {error!r}") from error
+        raise SettingError(f"DATASET {uri}: format_version={shortened(version)} must be {FORMAT_VERSION}")
+    return _from_dict(uri, values, checked_entry(uri, values))
 
 
-def _from_dict(uri: str, values: dict[str, Any]) -> Dataset:
+def _from_dict(uri: str, values: dict[str, Any], config: DatasetConfig) -> Dataset:
     splits = {
         name: Split(split["num_examples"], split["seconds"], tuple(Shard(**shard) for shard in split["shards"]))
         for name, split in values["splits"].items()
@@ -287,8 +250,5 @@ def _from_dict(uri: str, values: dict[str, Any]) -> Dataset:
     runs = tuple(
         Run(run["name"], tuple(run["inputs"]), Sources(**run["sources"]), run["num_examples"]) for run in values["runs"]
     )
-    bounds = values["global_range"]
-    config = DatasetConfig.from_dict(values["config"])
-    return Dataset(
-        uri.rstrip("/"), config, bounds["min_db"], bounds["max_db"], splits, Sources(**values["sources"]), runs
-    )
+    bounds, sources = values["global_range"], Sources(**values["sources"])
+    return Dataset(uri.rstrip("/"), config, bounds["min_db"], bounds["max_db"], splits, sources, runs)

@@ -32,6 +32,8 @@ SEGMENT = "segment"
 START_SECONDS = "start_seconds"
 VALID_FRAMES = "valid_frames"
 LABEL_PREFIX = "label/"
+MAX_DECIBELS = 1000.0
+"""Beyond what a float32 magnitude can be, in either direction: 20 log10 of the largest is 771, of the least -897."""
 _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
 _MAX_RECORD_BYTES = 1 << 31

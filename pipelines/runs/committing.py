@@ -12,22 +12,10 @@ import pyarrow.parquet as pq
 
 from pipelines import store
 from pipelines.config import TRAIN
-from pipelines.dataset.folder import (
-    ENTRY,
-    MANIFEST,
-    MANIFEST_FILE,
-    RUNS,
-    SCHEMA_FILE,
-    Dataset,
-    Run,
-    Shard,
-    Sources,
-    Split,
-    open_dataset,
-    read_parquet,
-    read_tables,
-)
+from pipelines.dataset.folder import MANIFEST, Dataset, Run, Shard, Sources, Split, open_dataset
+from pipelines.dataset.names import ENTRY, MANIFEST_FILE, RUNS, SCHEMA_FILE
 from pipelines.dataset.records import schema_pbtxt
+from pipelines.dataset.tables import read_parquet, read_tables
 from pipelines.errors import TooManyFailures, WorkError
 from pipelines.plan.policy import MaxFailures
 from pipelines.runs.fate import PLAN_FILE, settling

@@ -9,10 +9,10 @@ import secrets
 from collections.abc import Iterator
 
 from pipelines import store
+from pipelines.dataset.names import PLAN
 from pipelines.store.holding import _is_open_at
 from pipelines.store.paths import local_path
 
-PLAN = "plan"
 PLAN_FILE = "plan.json"
 _OWNER_FILE, _FATE_FILE = "owner", "fate"  # on stores without locks
 _COMMIT, _CLEAR = b"commit", b"clear"
@@ -83,8 +83,8 @@ def _decided(fate: str, wish: bytes) -> bool:
 def _plan_locked(run_uri: str) -> Iterator[bool]:
     path = local_path(store.join(run_uri, PLAN)) or ""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):
         yield False
         return
     try:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from pipelines import store
 from pipelines.config import DatasetConfig
-from pipelines.dataset.folder import RUNS, SCHEMA_FILE, Dataset, is_dataset, open_dataset, run_number
+from pipelines.dataset.folder import Dataset, is_dataset, open_dataset
+from pipelines.dataset.names import (
+    PLAN,
+    RUNS,
+    SCHEMA_FILE,
+    is_of_plan,
+    is_of_run,
+    is_temporary,
+    is_unfinished,
+    run_number,
+)
 from pipelines.errors import SettingError
-from pipelines.runs.fate import PLAN, claim, clearing
+from pipelines.runs.fate import claim, clearing
+from pipelines.store.paths import local_path
 
 TASKS_FILE = "tasks.jsonl"
 CARRIED_FILE = "carried.parquet"
@@ -47,13 +59,48 @@ class PlannedRun:
 
 def open_base(dataset_uri: str) -> Dataset | None:
     """The committed dataset to build on, None for a new one. SettingError when the folder holds something else."""
+    require_own_folders(dataset_uri)
     if is_dataset(dataset_uri):
         return open_dataset(dataset_uri)
-    foreign = [name for name in store.names(dataset_uri) if name not in (RUNS, SCHEMA_FILE) and ".tmp-" not in name]
+    known = (RUNS, SCHEMA_FILE)
+    foreign = [name for name in store.names(dataset_uri) if name not in known and not is_temporary(name)]
     foreign += [name for name in store.names(store.join(dataset_uri, RUNS)) if run_number(name) < 0]
     if foreign:
         raise SettingError(f"--output {dataset_uri}: must be a dataset or an empty folder, it holds {foreign[0]}")
     return None
+
+
+def require_own_folders(dataset_uri: str) -> None:
+    """SettingError when the runs of a local dataset lie elsewhere: what is written or removed there would be too.
+
+    A link comes out of an archive or a repository like any other file, and leads wherever its maker wished.
+    """
+    path = local_path(dataset_uri)
+    if path is None:
+        return
+    runs = os.path.join(path, RUNS)
+    own = os.path.join(os.path.realpath(path), RUNS)
+    for folder, place in [(runs, own)] + [
+        (os.path.join(runs, name), os.path.join(own, name)) for name in store.names(runs) if run_number(name) >= 0
+    ]:
+        if os.path.islink(folder) or os.path.realpath(folder) != place:
+            raise SettingError(f"DATASET {dataset_uri}: {folder} must be a folder of its own, not a link to elsewhere")
+
+
+def remove_run(run_uri: str) -> None:
+    """Remove what a run writes into its folder, and the folder when nothing else is in it."""
+    plan = store.join(run_uri, PLAN)
+    in_plan, names = store.names(plan), store.names(run_uri)
+    if all(map(is_of_run, names)) and all(map(is_of_plan, in_plan)):
+        store.remove_folder(run_uri)
+        return
+    if all(map(is_of_plan, in_plan)):
+        in_plan = []
+        store.remove_folder(plan)
+    for folder, found, is_own in ((plan, in_plan, is_of_plan), (run_uri, names, is_of_run)):
+        for name in found:
+            if is_own(name) and name != PLAN:
+                store.remove_folder(store.join(folder, name))
 
 
 def clear_leftovers(
@@ -63,19 +110,20 @@ def clear_leftovers(
 
     own: the name of a run that has failed, which goes whatever its number. keep: of one that is being built and stays.
     """
+    require_own_folders(dataset_uri)
     last = base.runs[-1].number if base else 0
     runs = store.join(dataset_uri, RUNS)
     cleared = []
     for name in store.names(runs):
-        if name == own or (run_number(name) > last and name != keep):
+        if run_number(name) >= 0 and (name == own or (run_number(name) > last and name != keep)):
             with clearing(store.join(runs, name)) as may_clear:
                 if may_clear and name not in _committed(dataset_uri):
-                    store.remove_folder(store.join(runs, name))
+                    remove_run(store.join(runs, name))
                     cleared.append(store.join(runs, name))
-    leftovers = [store.join(dataset_uri, name) for name in store.names(dataset_uri) if ".tmp-" in name]
+    leftovers = [store.join(dataset_uri, name) for name in store.names(dataset_uri) if is_temporary(name)]
     if base is not None:
-        own = base.run_uri(base.runs[-1].name)
-        leftovers += [store.join(own, name) for name in store.names(own) if name == PLAN or name.startswith(".")]
+        latest = base.run_uri(base.runs[-1].name)
+        leftovers += [store.join(latest, name) for name in store.names(latest) if is_unfinished(name)]
     for uri in leftovers:
         store.remove_folder(uri)
     return cleared + leftovers

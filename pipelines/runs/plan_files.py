@@ -19,7 +19,8 @@ from pipelines import store
 from pipelines.audio.sources import Listing
 from pipelines.building.task import ShardTask, task_from_dict, task_to_dict
 from pipelines.config import DatasetConfig
-from pipelines.dataset.folder import MANIFEST, RUNS, Dataset
+from pipelines.dataset.folder import MANIFEST, Dataset
+from pipelines.dataset.names import RUNS
 from pipelines.errors import WorkError
 from pipelines.plan.changes import KEPT, Changes, kept_shards
 from pipelines.plan.policy import MaxFailures

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +19,7 @@ from typing import IO, Any
 
 from pipelines.errors import Conflict, SettingError, StoreError, WorkError
 from pipelines.store import listing, reading, remote, writing
+from pipelines.store.json_values import json_document
 from pipelines.store.paths import local_path
 from pipelines.store.reading import HEADER_BYTES, START_BYTES, WHOLE_BYTES
 
@@ -48,6 +51,13 @@ def open_read(uri: str, first_bytes: int = WHOLE_BYTES, first_piece: bytes | Non
     else:
         with reading.open_remote(uri, first_bytes, first_piece) as file:
             yield file
+
+
+def require_plain_file(uri: str) -> None:
+    """OSError when there is something at a local path that is no file: a pipe or a device is read without end."""
+    path = local_path(uri)
+    if path is not None and not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "is no file", uri)
 
 
 def first_pieces(uris: Iterable[str], first_bytes: int) -> dict[str, bytes]:
@@ -265,7 +275,8 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 def read_json(path: Path | str) -> dict[str, Any]:
     """The object in the JSON file at a path or URI; SettingError when it can't be read as one."""
     try:
-        values = json.loads(read_bytes(str(path)).decode("utf-8"))
+        require_plain_file(str(path))
+        values = json_document(read_bytes(str(path)))
     except WorkError:  # of a store that does not answer
         raise
     except (OSError, ValueError) as error:

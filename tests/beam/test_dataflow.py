@@ -15,7 +15,7 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from pipelines.dataset.folder import ENTRY
+from pipelines.dataset.names import ENTRY
 from tests.helpers.console import audio_vae, audio_vae_json
 from tests.helpers.google_cloud import Dataflow, dataflow_service, storage_service
 from tests.helpers.places import ROOT

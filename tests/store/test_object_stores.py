@@ -16,7 +16,8 @@ import pytest
 
 from pipelines import store
 from pipelines.audio.sources import list_sources
-from pipelines.dataset.folder import open_dataset, read_tables
+from pipelines.dataset.folder import open_dataset
+from pipelines.dataset.tables import read_tables
 from pipelines.errors import SettingError
 from tests.helpers.console import audio_vae
 from tests.helpers.dataset_state import SMALL, write_small

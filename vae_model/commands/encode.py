@@ -124,7 +124,7 @@ def _run(arguments: argparse.Namespace, bundle: Bundle, beam_flags: list[str]) -
 
 def _report(run: EncodingRun, as_json: bool) -> None:
     """What was written, and each source that failed with its reason (the first few)."""
-    from pipelines.dataset.folder import read_parquet
+    from pipelines.dataset.tables import read_parquet
 
     rows = read_parquet(run.sources_uri, ["source", "status", "num_segments", "error_stage", "error"]).to_pylist()
     failed = [row for row in rows if row["status"] == "failed"]

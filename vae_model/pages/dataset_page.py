@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines import store
-from pipelines.dataset.folder import RUNS, Dataset, read_records
+from pipelines.dataset.folder import Dataset, read_records
+from pipelines.dataset.names import RUNS
 from pipelines.dataset.records import Record
 from vae_model.pages.facts import LIST_BYTES, MAX_SECONDS, counted, data_facts, name_of, sound_bytes
 from vae_model.pages.recordings import Recordings

@@ -7,8 +7,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import store
-from pipelines.dataset.folder import Dataset, read_parquet
-from pipelines.errors import WorkError
+from pipelines.dataset.folder import MANIFEST, Dataset
+from pipelines.dataset.tables import read_foreign
 
 FOLDER = "sources"
 _IDENTITY = ["source", "size", "stamp"]
@@ -35,10 +35,7 @@ def write(uri: str, sources: pa.Table) -> None:
 
 def read(uri: str) -> pa.Table:
     """What `write` wrote. WorkError when it can't be read."""
-    try:
-        return read_parquet(uri, COLUMNS)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise WorkError(f"{uri} must be a readable table of a model's sources: {error}") from error
+    return read_foreign(uri, COLUMNS, MANIFEST)
 
 
 def unseen(sources: pa.Table, seen: pa.Table) -> pa.ChunkedArray:

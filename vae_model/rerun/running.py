@@ -9,7 +9,7 @@ from typing import Any
 from pipelines import store
 from pipelines.dataset.folder import is_dataset, open_dataset
 from pipelines.errors import AudioVaeError, Interrupted, WorkError
-from vae_model.rerun import state
+from vae_model.rerun import ownership, state
 from vae_model.rerun.config import RerunConfig
 from vae_model.rerun.drift import lines
 from vae_model.rerun.stages import DONE, SKIPPED, STAGES, Job, Outcome
@@ -75,8 +75,14 @@ def _digest(config: RerunConfig) -> str:
 
 
 def _check_state_is_there(job: Job) -> None:
-    """Models without a state would be taken for leftovers."""
-    if not job.state.models and any(name[:1].isdigit() for name in store.names(job.config.models)):
+    """WorkError when there are models without a state, unless they are another workspace's and say so."""
+    models = job.config.models
+    if not job.state.models and any(
+        name[:1].isdigit()
+        and not ownership.is_bare(models, name)
+        and not ownership.is_of_another(models, name, job.config.workspace)
+        for name in store.names(models)
+    ):
         uri = store.join(job.config.workspace, state.STATE_FILE)
         raise WorkError(f"{uri} must be there, as {job.config.models} holds models: restore it, or move them away")
 

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import datetime
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,7 @@ from pipelines.errors import AudioVaeError, Interrupted, SettingError, WorkError
 from pipelines.store.paths import local_path
 from vae_model.evaluation.batches import HELD_OUT, find_held_out
 from vae_model.model_folder.bundle import Bundle
-from vae_model.rerun import known_sources, promotion, retraining
+from vae_model.rerun import known_sources, ownership, promotion, retraining
 from vae_model.rerun.config import RerunConfig
 from vae_model.rerun.drift import Drift, drift_of_sources
 from vae_model.rerun.state import (
@@ -35,7 +34,6 @@ from vae_model.rerun.state import (
 
 DONE, SKIPPED = "done", "skipped"
 CURRENT = "current"
-_MODEL_NAME = re.compile(r"[0-9]{6}-[0-9]{8}T[0-9]{6}Z")
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,13 @@ class Job:
     say: Callable[[str], None]
 
     def save(self, state: State) -> None:
-        """Replace the state, here and in the workspace. Conflict when somebody else has."""
+        """Replace the state, here and in the workspace. Conflict when somebody else has.
+
+        The models that leave it are noted, so that their folders go, and no others.
+        """
+        stay = {model.name for model in state.models}
+        gone = [model.name for model in self.state.models if model.name not in stay]
+        state = dataclasses.replace(state, leaving=tuple(dict.fromkeys([*state.leaving, *gone])))
         self.version = save(self.config.workspace, state, self.version)
         self.state = state
 
@@ -157,10 +161,11 @@ def _begin(job: Job, dataset: Dataset, start: str | None) -> ModelEntry:
     state = job.state
     stays = tuple(model for model in state.models if model.status not in (TRAINING, FAILED))
     number = 1 + max((int(model.name.split("-")[0]) for model in state.models), default=0)
-    name = f"{number:06d}-{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%SZ}"
+    moment = datetime.datetime.now(datetime.timezone.utc)
+    while not ownership.claim(job.config.models, name := f"{number:06d}-{moment:%Y%m%dT%H%M%SZ}", job.config.workspace):
+        moment += datetime.timedelta(seconds=1)
     entry = ModelEntry(name, start, dataset.digest, job.config.settings_digest, now())
     known_sources.write(known_sources.uri_of(job.config.workspace, name), known_sources.sources_of(dataset))
-    store.make_folder(job.folder(name))
     job.save(dataclasses.replace(state, models=(*stays, entry)))
     _tidy(job)
     return entry
@@ -246,22 +251,35 @@ def _within_limit(state: State, keep: int) -> State:
 
 
 def _tidy(job: Job) -> None:
-    """Make the folders what the state says: no other models, and `current` leads to the promoted one."""
-    names = {model.name for model in job.state.models}
-    for folder, suffix in (
-        (job.config.models, ""),
-        (store.join(job.config.workspace, known_sources.FOLDER), ".parquet"),
-    ):
-        for name in store.names(folder):
-            model = name.removesuffix(suffix)
-            if _MODEL_NAME.fullmatch(model) and model not in names:
-                store.remove_folder(store.join(folder, name))
-    models = local_path(job.config.models)
+    """Make the folders what the state says: models that left it go, and `current` leads to the promoted one."""
+    names, models, workspace = {model.name for model in job.state.models}, job.config.models, job.config.workspace
+    for name in job.state.leaving:
+        ownership.remove(models, name, workspace)
+    if job.state.leaving:
+        job.save(dataclasses.replace(job.state, leaving=()))
+    for name in store.names(models):
+        if ownership.is_model(name) and name not in names and ownership.is_bare(models, name):
+            ownership.remove_bare(models, name, workspace)
+    sources = store.join(workspace, known_sources.FOLDER)
+    for file in store.names(sources):
+        name = file.removesuffix(".parquet")
+        if ownership.is_model(name) and name not in names:
+            store.remove_folder(store.join(sources, file))
+    _lead_to(job, local_path(models))
+
+
+def _lead_to(job: Job, models: str | None) -> None:
+    """Make the link `current` in a local folder of models lead to the promoted one, if no other workspace made it."""
     if models is None or job.state.promoted is None:
         return
     link = os.path.join(models, CURRENT)
-    if os.path.islink(link) and os.readlink(link) == job.state.promoted:
-        return
+    if os.path.islink(link):
+        now_at = os.readlink(link)
+        if now_at == job.state.promoted:
+            return
+        if ownership.is_model(now_at) and ownership.is_of_another(models, now_at, job.config.workspace):
+            job.say(f"{link} stays, as it leads to model {now_at} of another workspace")
+            return
     partial = f"{link}.tmp-{os.getpid()}"
     try:
         with contextlib.suppress(FileNotFoundError):

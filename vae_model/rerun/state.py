@@ -12,11 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines import store
-from pipelines.errors import SettingError
+from pipelines.errors import SettingError, shortened
+from pipelines.store.files import read_json
+from pipelines.store.json_values import Value
+from vae_model.rerun.ownership import is_model
 
 FORMAT_VERSION = 1
 STATE_FILE = "state.json"
 TRAINING, TRAINED, PROMOTED, REJECTED, FAILED = "training", "trained", "promoted", "rejected", "failed"
+_STATUSES = (TRAINING, TRAINED, PROMOTED, REJECTED, FAILED)
 
 
 def now() -> str:
@@ -62,11 +66,13 @@ class StageEntry:
 
 @dataclass(frozen=True)
 class State:
-    """promoted: name of the model in use, or None. models: those that are kept, the oldest first."""
+    """promoted: name of the model in use, or None. models: those that are kept, the oldest first. leaving: names of
+    those that are no more, and whose folders are still to be removed."""
 
     promoted: str | None = None
     models: tuple[ModelEntry, ...] = ()
     stages: dict[str, StageEntry] = field(default_factory=dict)
+    leaving: tuple[str, ...] = ()
 
     def model(self, name: str) -> ModelEntry:
         """The model of a name."""
@@ -111,21 +117,58 @@ class State:
 
 
 def load(workspace: str) -> State:
-    """The state of a workspace; a new one where there is none. SettingError when it can't be read."""
+    """The state of a workspace; a new one where there is none. SettingError when it is not as it must be."""
     uri = store.join(workspace, STATE_FILE)
     if not store.exists(uri):
         return State()
+    values = Value(uri, read_json(uri)).object(("format_version", "promoted", "models", "stages"), ("leaving",))
+    if values["format_version"].value != FORMAT_VERSION:
+        found = shortened(values["format_version"].value)
+        raise SettingError(f"{uri}: format_version={found} must be {FORMAT_VERSION}")
+    models = tuple(map(_model, values["models"].list()))
+    names = [model.name for model in models]
+    values["models"].require(len(set(names)) == len(names), "models of different names")
+    values["promoted"].require(values["promoted"].value in (None, *names), "null or the name of one of its models")
+    stages = {name: _stage(entry) for name, entry in values["stages"].object().items()}
+    leaving = values["leaving"].list() if "leaving" in values else []
+    gone = tuple(_name(name) for name in leaving)
+    return State(values["promoted"].value, models, stages, tuple(name for name in gone if name not in names))
+
+
+def _name(value: Value) -> str:
+    value.require(is_model(value.text()), "a model's, <number>-<utc>")
+    return value.text()
+
+
+def _model(value: Value) -> ModelEntry:
+    known = {field.name for field in dataclasses.fields(ModelEntry)}
+    values = value.object(("name", "start", "dataset", "settings", "began"), known)
+    _name(values["name"])
+    if values["start"].value is not None:
+        _name(values["start"])
+    for name in ("dataset", "settings", "began", "status", "reason"):
+        if name in values:
+            values[name].text()
     try:
-        values = json.loads(store.read_bytes(uri))
-        if values["format_version"] != FORMAT_VERSION:
-            raise SettingError(f"{uri}: format_version={values['format_version']!r} must be {FORMAT_VERSION}")
-        models = tuple(ModelEntry(**model) for model in values["models"])
-        stages = {name: StageEntry(**entry) for name, entry in values["stages"].items()}
-        state = State(values["promoted"], models, stages)
-        _ = state.in_use  # StopIteration when it isn't among the models
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
-        raise SettingError(f"{uri} must be a readable state of `audio-vae rerun`, but {error!r}") from error
-    return state
+        is_moment = datetime.datetime.fromisoformat(values["began"].text()).tzinfo is not None
+    except ValueError:
+        is_moment = False
+    values["began"].require(is_moment, "a moment in UTC, such as 2026-03-01T02:30:00+00:00")
+    if "status" in values:
+        values["status"].require(values["status"].value in _STATUSES, f"one of {', '.join(_STATUSES)}")
+    for name in ("metrics", "evaluation"):
+        if name in values:
+            values[name].object()
+    return ModelEntry(**value.value)
+
+
+def _stage(value: Value) -> StageEntry:
+    values = value.object(("status", "reason", "dataset", "at"), ("result",))
+    for name in ("status", "reason", "dataset", "at"):
+        values[name].text()
+    if "result" in values:
+        values["result"].object()
+    return StageEntry(**value.value)
 
 
 def version(workspace: str) -> str | None:

@@ -1,0 +1,96 @@
+"""Parquet files: those of the program's own work as they are, those from anybody no larger than their size allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines import store
+from pipelines.errors import WorkError, describe
+from pipelines.store.paths import local_path
+
+_TABLES_AT_ONCE = 64
+_ROWS_A_BYTE = 8
+"""A row has a name that no other has, which costs a byte at least, however well it is compressed."""
+_BYTES_A_BYTE = 256
+_ALWAYS_BYTES = 1 << 26
+
+
+def read_tables(uris: Iterable[str]) -> Iterator[pa.Table]:
+    """Read Parquet files one after the other. Small ones on another store are asked for many at a time."""
+    rest = iter(uris)
+    while group := list(islice(rest, _TABLES_AT_ONCE)):
+        pieces = store.first_pieces(group, store.START_BYTES)
+        for uri in group:
+            yield read_parquet(uri, first_piece=pieces.pop(uri, None))
+
+
+def read_parquet(uri: str, columns: list[str] | None = None, first_piece: bytes | None = None) -> pa.Table:
+    """Read a Parquet file. first_piece: its first `store.START_BYTES`, if they have been fetched already.
+
+    Reading ahead in threads would leave one that still holds a Python object, which aborts the interpreter at its end;
+    a local file is opened by Arrow itself.
+    """
+    path = local_path(uri)
+    if path is not None:
+        with pa.OSFile(path) as native:
+            return pq.read_table(native, columns=columns)
+    first_bytes = store.WHOLE_BYTES if first_piece is None else store.START_BYTES
+    with store.open_read(uri, first_bytes, first_piece) as file:
+        return pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False)
+
+
+def read_foreign(uri: str, columns: list[str], kinds: pa.Schema) -> pa.Table:
+    """Read columns of a Parquet file that anybody may have written. kinds: the types that they must have.
+
+    WorkError when it is none, or would take far more memory than its size.
+    """
+    path = local_path(uri)
+    try:
+        store.require_plain_file(uri)
+        if path is not None:
+            with pa.OSFile(path) as native:
+                return _read(native, native.size(), columns, kinds, use_threads=True)
+        with store.open_read(uri) as file:
+            return _read(file, file.seek(0, 2), columns, kinds, use_threads=False)
+    except (OSError, pa.ArrowException, ValueError, MemoryError) as error:
+        reason = describe(error).removeprefix("ValueError: ")[:300]
+        raise WorkError(f"{uri}: must be a readable table: {reason}") from error
+
+
+def _read(file: IO[bytes] | Any, size: int, columns: list[str], kinds: pa.Schema, *, use_threads: bool) -> pa.Table:
+    """The columns of an open file of `size` bytes; ValueError says what is wrong with it.
+
+    A page of a few bytes can repeat a long text a milliard times. So the number of rows is looked at first, texts are
+    decoded as numbers of the different ones, and these become texts when it is known how long all are together.
+    """
+    file.seek(0)
+    whole = pq.ParquetFile(file, pre_buffer=False)
+    rows = whole.metadata.num_rows
+    for name in columns:
+        found = whole.schema_arrow.field(name).type if name in whole.schema_arrow.names else "not there"
+        if found != kinds.field(name).type:
+            raise ValueError(f"its column {name} is {found}, not {kinds.field(name).type}")
+    if rows > _ROWS_A_BYTE * size:
+        raise ValueError(f"it says that it has {rows:,} rows, in {size:,} bytes")
+    texts = [name for name in columns if pa.types.is_string(kinds.field(name).type)]
+    file.seek(0)
+    coded = pq.ParquetFile(file, pre_buffer=False, read_dictionary=texts).read(columns, use_threads=use_threads)
+    total, allowed = sum(_text_bytes(coded[name]) for name in texts), _ALWAYS_BYTES + _BYTES_A_BYTE * size
+    if total > allowed:
+        raise ValueError(f"its texts come to {total:,} bytes, in {size:,}")
+    return coded.select(columns).cast(pa.schema([kinds.field(name) for name in columns]))
+
+
+def _text_bytes(column: pa.ChunkedArray) -> int:
+    """Bytes of all texts of a column that is coded as numbers of the different ones."""
+    total = 0
+    for chunk in column.chunks:
+        lengths = pc.binary_length(chunk.dictionary)
+        total += pc.sum(lengths.take(chunk.indices).cast(pa.int64())).as_py() or 0
+    return total
