@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.audio.spectrogram import LogSpectrogramExtractor
 from pipelines.config import AudioConfig, SpectrogramConfig
-from tests.conftest import tone
+from tests.helpers.sounds import tone
 from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES
 from vae_model.sound.inverter import Inverter, Piece
 
