@@ -12,10 +12,11 @@ import yaml
 
 from pipelines.config import AudioConfig, DatasetConfig
 from pipelines.errors import SettingError
-from pipelines.settings import read_settings, settable, settings_text, with_values
+from pipelines.flags import parse
+from pipelines.settings import settable, with_values
+from pipelines.settings_file import read_settings, settings_text
 from tests.conftest import audio_vae
 from vae_model.commands import train
-from vae_model.commands.arguments import parse
 from vae_model.model_folder.config import PRESETS, ModelConfig, Preset, TrainConfig
 
 
@@ -120,7 +121,7 @@ def test_help_on_the_console_takes_the_preset_and_loads_no_tensorflow() -> None:
     done = audio_vae("train", "--help", "--preset", "course")
     assert done.returncode == 0, done.stderr
     assert "(default: 512,256,128,64,32)" in " ".join(done.stdout.split())
-    code = "import sys; from vae_model import train; train.parser(); sys.exit('tensorflow' in sys.modules)"
+    code = "import sys; from vae_model.commands import train; train.parser(); sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
