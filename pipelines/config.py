@@ -1,6 +1,7 @@
 """Settings that decide what is in a dataset: frozen, validated, with presets and one fingerprint.
 
-Every field changes the records. What does not (shard size, workers, timeouts) lives with the command's options.
+Every field changes the records. What does not (shard size, workers, timeouts) lives in `request.py`. What `setting`
+makes is a flag of `audio-vae preprocess` and a key of a file's `preprocess:`.
 """
 
 from __future__ import annotations
@@ -10,43 +11,23 @@ import hashlib
 import json
 import math
 import re
-import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import SettingError, require, shortened
+from pipelines.settings import MOST, Spelling, check_settings, fixed, one_of, positive, setting, with_values
 
-PAD_MODES = (
-    "constant",
-    "edge",
-    "linear_ramp",
-    "maximum",
-    "mean",
-    "median",
-    "minimum",
-    "reflect",
-    "symmetric",
-    "wrap",
-)
+_PAD_MODES = "constant edge linear_ramp maximum mean median minimum reflect symmetric wrap"
+PAD_MODES = tuple(_PAD_MODES.split())
 """numpy's pad modes but `empty`, whose values are not defined and so would differ from run to run."""
 SEGMENTS = ("all", "first")
 DTYPES = ("float16", "float32", "uint8")
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 """Splits that mean something: train gets what no other does, and models are measured on test, else validation."""
+RECORD = "what a record is (fixed when the dataset is made)"
+"""The group of `audio-vae preprocess --help` with these settings."""
 _SPLIT_NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-
-_MOST = 2**31
-"""Above every number of samples, bytes or Hz that a record can be of."""
-
-
-def _is_number(value: Any) -> bool:
-    is_one = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_one and -sys.float_info.max <= value <= sys.float_info.max  # an integer may be beyond every float
-
-
-def _is_positive_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST
 
 
 @dataclass(frozen=True)
@@ -58,26 +39,37 @@ class AudioConfig:
     segments: "all" of the file, or only the "first". pad_mode: how numpy pads the last segment.
     """
 
-    sample_rate: int = 22050
-    channels: int = 1
-    segments: str = "all"
-    segment_seconds: float = 0.74
-    segment_hop_seconds: float | None = None
-    pad_mode: str = "constant"
+    sample_rate: int = setting(
+        22050, RECORD, "sounds are resampled to it", metavar="HZ", check=positive("number of Hz", int)
+    )
+    channels: int = setting(1, RECORD, "1 mixes to mono, more are kept", check=positive("number of channels", int))
+    segments: str = setting("all", RECORD, "cut whole files, or take the first segment only", choices=SEGMENTS)
+    segment_seconds: float = setting(
+        0.74, RECORD, "length of a segment", metavar="S", check=positive("number of seconds")
+    )
+    segment_hop_seconds: float | None = setting(
+        None,
+        RECORD,
+        "from the start of a segment to the start of the next",
+        metavar="S",
+        unset="segment_seconds, so that none overlap",
+        check=positive("number of seconds"),
+    )
+    pad_mode: str = setting(
+        "constant",
+        RECORD,
+        f"how the last segment is filled up, one of {', '.join(PAD_MODES)}",
+        metavar="MODE",
+        check=one_of(PAD_MODES),
+    )
 
     def __post_init__(self) -> None:
-        require(_is_positive_int(self.sample_rate), "sample_rate", self.sample_rate, "a positive number of Hz")
-        require(_is_positive_int(self.channels), "channels", self.channels, "a positive number of channels")
-        require(self.segments in SEGMENTS, "segments", self.segments, f"one of {', '.join(SEGMENTS)}")
-        require(self.pad_mode in PAD_MODES, "pad_mode", self.pad_mode, f"one of {', '.join(PAD_MODES)}")
-        seconds = self.segment_seconds
-        require(_is_number(seconds) and seconds > 0, "segment_seconds", seconds, "a positive number of seconds")
-        longest = _MOST / self.sample_rate
+        check_settings(self)
+        seconds, hop = self.segment_seconds, self.segment_hop_seconds
+        longest = MOST / self.sample_rate
         require(seconds < longest, "segment_seconds", seconds, f"below {longest:g} s at {self.sample_rate} Hz")
         require(self.segment_samples >= 1, "segment_seconds", seconds, f"at least one sample at {self.sample_rate} Hz")
-        hop = self.segment_hop_seconds
         if hop is not None:
-            require(_is_number(hop) and hop > 0, "segment_hop_seconds", hop, "a positive number of seconds")
             require(hop <= seconds, "segment_hop_seconds", hop, f"at most segment_seconds={seconds}")
             require(self.segment_hop_samples >= 1, "segment_hop_seconds", hop, "at least one sample")
             object.__setattr__(self, "segment_hop_seconds", float(hop))
@@ -96,6 +88,11 @@ class AudioConfig:
         return int(self.segment_hop_seconds * self.sample_rate)
 
 
+def _check_frame_size(name: str, value: Any) -> None:
+    is_even = isinstance(value, int) and not isinstance(value, bool) and value >= 2 and value % 2 == 0
+    require(is_even, name, value, "an even number of samples, at least 2")
+
+
 @dataclass(frozen=True)
 class SpectrogramConfig:
     """Short-time Fourier transform to decibels.
@@ -104,20 +101,14 @@ class SpectrogramConfig:
     lie at most this many dB under its loudest one, as `librosa.amplitude_to_db` has it.
     """
 
-    frame_size: int = 512
-    hop_length: int = 256
-    top_db: float = 80.0
+    frame_size: int = setting(512, RECORD, "STFT window, n_fft", metavar="SAMPLES", check=_check_frame_size)
+    hop_length: int = setting(
+        256, RECORD, "from one STFT window to the next", metavar="SAMPLES", check=positive("number of samples", int)
+    )
+    top_db: float = setting(80.0, RECORD, "floor under the loudest cell", metavar="DB", check=positive("number of dB"))
 
     def __post_init__(self) -> None:
-        size = self.frame_size
-        require(
-            _is_positive_int(size) and size >= 2 and size % 2 == 0,
-            "frame_size",
-            size,
-            "an even number of samples, at least 2",
-        )
-        require(_is_positive_int(self.hop_length), "hop_length", self.hop_length, "a positive number of samples")
-        require(_is_number(self.top_db) and self.top_db > 0, "top_db", self.top_db, "a positive number of dB")
+        check_settings(self)
         object.__setattr__(self, "top_db", float(self.top_db))
 
     @property
@@ -130,6 +121,70 @@ class SpectrogramConfig:
         return 1 + n_samples // self.hop_length
 
 
+def _read_split(value: Any) -> Any:
+    """Pairs of `validation=0.1,test=0.1`, of `none`, or of a mapping; what is none of these as it is."""
+    if value == "none":
+        return ()
+    if isinstance(value, Mapping):
+        return tuple(value.items())
+    if not isinstance(value, str):
+        return value
+    pairs = (part.partition("=") for part in value.split(","))
+    return tuple((name.strip(), float(fraction)) for name, _, fraction in pairs)
+
+
+def _read_split_pattern(value: Any) -> Any:
+    r"""Pairs of one or several `test=_[0-4]\.wav$`."""
+    if isinstance(value, Mapping):
+        return tuple(value.items())
+    texts = [value] if isinstance(value, str) else value
+    return tuple(_pair(text) if isinstance(text, str) else text for text in texts)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, pattern = text.partition("=")
+    if not equals:
+        raise ValueError
+    return name, pattern
+
+
+def _written(pairs: tuple[tuple[str, Any], ...]) -> str:
+    return ",".join(f"{name}={value}" for name, value in pairs) or "none"
+
+
+_SPLIT = Spelling(_read_split, "like validation=0.1,test=0.1, or none", _written)
+_SPLIT_PATTERN = Spelling(_read_split_pattern, "like test=EXPRESSION", _written, repeated=True)
+
+
+def _check_split(_: str, value: tuple[tuple[str, float], ...]) -> None:
+    for name, fraction in value:
+        require(bool(_SPLIT_NAME.fullmatch(name)), "split", name, "named in lower-case letters, digits and _")
+        require(name != TRAIN, "split", name, "another split than train, which gets the rest")
+        is_number = isinstance(fraction, (int, float)) and not isinstance(fraction, bool)
+        require(is_number and 0 < fraction < 1, f"split {name}", fraction, "a fraction between 0 and 1")
+    names = [name for name, _ in value]
+    require(len(set(names)) == len(names), "split", ",".join(names), "a list of different splits")
+    require(sum(fraction for _, fraction in value) < 1, "split", dict(value), "fractions with a sum below 1")
+
+
+def _check_split_pattern(_: str, value: tuple[tuple[str, str], ...]) -> None:
+    for name, pattern in value:
+        require(bool(_SPLIT_NAME.fullmatch(name)), "split_pattern", name, "a split in lower-case letters")
+        _compile("split_pattern", pattern)
+
+
+def _check_label_pattern(name: str, value: str) -> None:
+    groups = _compile(name, value).groupindex
+    require(bool(groups), name, value, "an expression with named groups (?P<name>…)")
+
+
+def _compile(name: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise SettingError(f"{name}={shortened(pattern)} must be a regular expression: {error}") from error
+
+
 @dataclass(frozen=True)
 class DatasetConfig:
     """All settings that change a dataset.
@@ -140,33 +195,49 @@ class DatasetConfig:
     label_pattern: regular expression whose named groups, searched in the relative path, become labels.
     """
 
-    audio: AudioConfig = field(default_factory=AudioConfig)
-    spectrogram: SpectrogramConfig = field(default_factory=SpectrogramConfig)
-    dtype: str = "float16"
-    split: tuple[tuple[str, float], ...] = (("validation", 0.1),)
-    split_pattern: tuple[tuple[str, str], ...] = ()
-    label_pattern: str | None = None
+    audio: AudioConfig = fixed(AudioConfig())
+    spectrogram: SpectrogramConfig = fixed(SpectrogramConfig())
+    dtype: str = setting("float16", RECORD, "how a record stores its array", choices=DTYPES)
+    split: tuple[tuple[str, float], ...] = setting(
+        (("validation", 0.1),),
+        RECORD,
+        "fractions of the files, the rest is train; or none",
+        metavar="NAME=FRACTION,…",
+        spelling=_SPLIT,
+        check=_check_split,
+    )
+    split_pattern: tuple[tuple[str, str], ...] = setting(
+        (),
+        RECORD,
+        "files whose relative path matches go to this split; may be repeated",
+        metavar="NAME=REGEX",
+        spelling=_SPLIT_PATTERN,
+        check=_check_split_pattern,
+    )
+    label_pattern: str | None = setting(
+        None,
+        RECORD,
+        "named groups in the relative path are labels",
+        metavar="REGEX",
+        unset="no labels",
+        check=_check_label_pattern,
+    )
 
     def __post_init__(self) -> None:
-        require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
+        check_settings(self)
         shape = self.record_shape
-        require(4 * math.prod(shape) < _MOST, "the shape of a record", shape, "of at most 2 GiB of float32")
-        for name, fraction in self.split:
-            require(bool(_SPLIT_NAME.fullmatch(name)), "split", name, "named in lower-case letters, digits and _")
-            require(name != TRAIN, "split", name, "another split than train, which gets the rest")
-            require(_is_number(fraction) and 0 < fraction < 1, f"split {name}", fraction, "a fraction between 0 and 1")
-        names = [name for name, _ in self.split]
-        require(len(set(names)) == len(names), "split", ",".join(names), "a list of different splits")
-        total = sum(fraction for _, fraction in self.split)
-        require(total < 1, "split", dict(self.split), "fractions with a sum below 1")
+        require(4 * math.prod(shape) < MOST, "the shape of a record", shape, "of at most 2 GiB of float32")
         object.__setattr__(self, "split", tuple(sorted((name, float(fraction)) for name, fraction in self.split)))
-        for name, pattern in self.split_pattern:
-            require(bool(_SPLIT_NAME.fullmatch(name)), "split_pattern", name, "a split in lower-case letters")
-            _compile("split_pattern", pattern)
-        if self.label_pattern is not None:
-            require(isinstance(self.label_pattern, str), "label_pattern", self.label_pattern, "a regular expression")
-            groups = _compile("label_pattern", self.label_pattern).groupindex
-            require(bool(groups), "label_pattern", self.label_pattern, "an expression with named groups (?P<name>…)")
+
+    @property
+    def parts(self) -> tuple[AudioConfig, SpectrogramConfig, DatasetConfig]:
+        """The three that settings are fields of."""
+        return self.audio, self.spectrogram, self
+
+    def replaced(self, values: Mapping[str, Any], where: str = "") -> DatasetConfig:
+        """With settings by their names replaced, as of `with_values`."""
+        audio, spectrogram, own = with_values(self.parts, values, where)
+        return dataclasses.replace(own, audio=audio, spectrogram=spectrogram)
 
     @property
     def record_shape(self) -> tuple[int, int, int]:
@@ -208,13 +279,6 @@ class DatasetConfig:
         """`name: this value != other value` for each setting in which the two differ."""
         mine, theirs = _flatten(self.to_dict()), _flatten(other.to_dict())
         return [f"{name}: {mine[name]!r} != {theirs[name]!r}" for name in mine if mine[name] != theirs[name]]
-
-
-def _compile(name: str, pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise SettingError(f"{name}={shortened(pattern)} must be a regular expression: {error}") from error
 
 
 def _from_dict(cls: Any, name: str, values: dict[str, Any]) -> Any:

@@ -1,162 +1,127 @@
-"""What a call of `audio-vae preprocess` asks for, and what there is to do for it."""
+"""What a call of `audio-vae preprocess` asks for: inputs, an output, settings of the records, and how the run works."""
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.audio.sources import Listing, list_sources
-from pipelines.config import DTYPES, PAD_MODES, PRESETS, SEGMENTS, DatasetConfig
-from pipelines.console.terminal import set_up_logging
-from pipelines.dataset.folder import Dataset
-from pipelines.errors import SettingError, WorkError, require
-from pipelines.plan.changes import Changes, compare
+from pipelines.config import PRESETS, DatasetConfig
+from pipelines.errors import SettingError, require
 from pipelines.plan.policy import MaxFailures, Policy
+from pipelines.settings import Spelling, at, check_settings, checked_values, positive, settable, setting, with_values
 from pipelines.store.paths import local_path
+
+RUN = "how this run works"
+"""The group of `audio-vae preprocess --help` with the settings of RunOptions."""
+DEFAULT = "default"
+PRESET_KEY = "preset"
+_REACHABLE = "on a store that other processes can reach"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run works, without an effect on what is in a record. What `setting` makes is a flag and a key of a file."""
+
+    workers: int | None = setting(
+        None, RUN, "local worker processes", metavar="N", unset="all cores", check=positive("number", int)
+    )
+    shard_mb: float = setting(
+        64.0, RUN, "size of a shard of many records", metavar="MB", check=positive("number of megabytes")
+    )
+    decode_timeout_seconds: float = setting(
+        60.0,
+        RUN,
+        "a file whose decoder gives no sign of life for so long has failed",
+        metavar="S",
+        check=positive("number of seconds"),
+    )
+    max_failures: MaxFailures = setting(
+        MaxFailures(),
+        RUN,
+        "commit nothing past so many failures",
+        metavar="N|P%",
+        spelling=Spelling(MaxFailures.read, "a count like 10 or a percentage like 2.5%", str),
+    )
+    checksum: bool = setting(False, RUN, "compare files by content, not by time stamp")
+    keep_removed: bool = setting(False, RUN, "keep records of removed files")
+    retry_failed: bool = setting(False, RUN, "try failed files again")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def policy(self) -> Policy:
+        """What the run does with sources that it knows."""
+        return Policy(self.checksum, self.keep_removed, self.retry_failed)
 
 
 @dataclass(frozen=True)
 class Request:
-    """Inputs, an output, and how to go about it."""
+    """What is asked for; `update.py` does it.
 
-    inputs: list[str]
+    preset, settings: of the records, settings by their names over those of the preset; each is checked, and together
+    they are when it is known what they go over. run: how the run works. beam_flags: Beam's own options.
+    expected_listing: digest that the listing of the inputs must have. verbose: whether Beam's log is shown.
+    """
+
+    inputs: tuple[str, ...]
     output: str
-    options: argparse.Namespace
-    config: DatasetConfig
-    policy: Policy
-    max_failures: MaxFailures
+    preset: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    run: RunOptions = RunOptions()
+    beam_flags: tuple[str, ...] = ()
+    expected_listing: str | None = None
+    verbose: bool = False
 
     @classmethod
-    def of(cls, options: argparse.Namespace, base: Dataset | None) -> Request:
-        """From the command's options. SettingError when they differ from those of the dataset that is there, base."""
-        config = settings(options, base.config if base else None)
-        if base is not None and (differences := base.config.differences(config)):
-            raise SettingError(f"--output {options.output}: was made with other settings: {'; '.join(differences)}")
-        policy = Policy(options.checksum, options.keep_removed, options.retry_failed)
-        limit = MaxFailures() if options.max_failures is None else MaxFailures.parse(options.max_failures)
-        return cls(options.inputs, options.output, options, config, policy, limit)
+    def of(cls, inputs: Sequence[str], output: str, values: Mapping[str, Any], where: str = "", **more: Any) -> Request:
+        """From the preset and the settings of records and run, by their names, as YAML or Python give them.
 
-    def compared(self, base: Dataset | None, *, may_be_empty: bool = False) -> tuple[Listing, Changes]:
-        """List the inputs, and compare them with the dataset that is there. SettingError when there is no audio."""
-        listing = list_sources(self.inputs)
-        if len(listing.table) == 0 and not may_be_empty:
-            raise SettingError(f"INPUT {' '.join(self.inputs)}: must hold at least one audio file")
-        if self.options.expected_listing not in (None, listing.digest):
-            raise WorkError(f"INPUT {' '.join(self.inputs)}: has changed while this run began")
-        if self.options.checksum:
-            from pipelines.audio.sources import add_checksums
+        where: the file they come from, for errors. more: the fields that are not made of them. SettingError names the
+        setting, the rule and the value, and the nearest one when there is none of the name.
+        """
+        preset = values.get(PRESET_KEY)
+        if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
+            raise at(where, SettingError(f"{PRESET_KEY}={preset!r} must be one of {', '.join(PRESETS)}"))
+        named = {name: value for name, value in values.items() if name != PRESET_KEY}
+        parts = PRESETS[preset or DEFAULT].parts
+        checked = checked_values((*parts, RunOptions()), named, where)
+        own = {name: value for name, value in checked.items() if name in settable(RunOptions)}
+        run: RunOptions = with_values((RunOptions(),), own, where)[0]
+        settings = {name: value for name, value in checked.items() if name not in own}
+        if preset is not None:  # else they may go over those of a dataset
+            PRESETS[preset].replaced(settings, where)
+        return cls(tuple(inputs), output.rstrip("/") or output, preset, settings, run, **more)
 
-            listing = dataclasses.replace(listing, table=add_checksums(listing.table))
-        return listing, compare(listing, base, self.policy, self.config)
+    def config(self, existing: DatasetConfig | None) -> DatasetConfig:
+        """The settings asked for: those of the preset, else of the dataset that is there, else the default, then these.
 
+        SettingError when they differ from those of the dataset.
+        """
+        base = PRESETS[self.preset] if self.preset else existing or PRESETS[DEFAULT]
+        config = base.replaced(self.settings)
+        if existing is not None and (differences := existing.differences(config)):
+            raise SettingError(f"--output {self.output}: was made with other settings: {'; '.join(differences)}")
+        return config
 
-def check_options(options: argparse.Namespace) -> None:
-    """SettingError when an option has no sense. Sets up the log as the options ask for it."""
-    set_up_logging(options.verbose)
-    require(options.shard_mb > 0, "--shard-mb", options.shard_mb, "a positive number of megabytes")
-    timeout = options.decode_timeout_seconds
-    require(timeout > 0, "--decode-timeout-seconds", timeout, "a positive number of seconds")
-    require(options.workers is None or options.workers > 0, "--workers", options.workers, "a positive number")
-    path = local_path(options.output)
-    require(path is None or not os.path.isfile(path), "--output", options.output, "a folder")
-    for uri in (*options.inputs, options.output):
-        require(not uri.startswith("memory://"), "INPUT and --output", uri, "on a store that other processes can reach")
+    @property
+    def given(self) -> dict[str, Any]:
+        """What was asked for by name, as JSON values: the preset, settings of the records, and those of the run."""
+        own = {name: getattr(self.run, name) for name in settable(RunOptions)}
+        own = {name: value for name, value in own.items() if value != getattr(RunOptions(), name)}
+        if "max_failures" in own:
+            own["max_failures"] = str(own["max_failures"])
+        return ({} if self.preset is None else {PRESET_KEY: self.preset}) | dict(self.settings) | own
 
-
-SHARD_MB = 64.0
-DECODE_TIMEOUT_SECONDS = 60.0
-_AUDIO = ("sample_rate", "channels", "segments", "segment_seconds", "segment_hop_seconds", "pad_mode")
-_SPECTROGRAM = ("frame_size", "hop_length", "top_db")
-_OTHER = ("dtype", "split", "split_pattern", "label_pattern")
-
-
-def _split(text: str) -> tuple[tuple[str, float], ...]:
-    """`validation=0.1,test=0.1`, or `none`."""
-    if text == "none":
-        return ()
-    pairs = []
-    for part in text.split(","):
-        name, _, fraction = part.partition("=")
-        try:
-            pairs.append((name.strip(), float(fraction)))
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} must look like validation=0.1,test=0.1, or be none") from None
-    return tuple(pairs)
+    def require_places(self) -> None:
+        """SettingError when an input or the output is at a place that can't do."""
+        path = local_path(self.output)
+        require(path is None or not os.path.isfile(path), "--output", self.output, "a folder")
+        for uri in (*self.inputs, self.output):
+            require(not uri.startswith("memory://"), "INPUT and --output", uri, _REACHABLE)
 
 
-def _split_pattern(text: str) -> tuple[str, str]:
-    """`test=_[0-4]\\.wav$`."""
-    name, equals, pattern = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} must look like test=EXPRESSION")
-    return name, pattern
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Settings of the dataset, then those of the run."""
-    data = parser.add_argument_group("what a record is (fixed when the dataset is made)")
-    data.add_argument("--preset", choices=sorted(PRESETS), help="named settings to start from (default: default)")
-    data.add_argument("--sample_rate", "--sample-rate", type=int, metavar="HZ")
-    data.add_argument("--channels", type=int, metavar="N", help="1 mixes to mono, more are kept")
-    data.add_argument("--segments", choices=SEGMENTS, help="cut whole files, or take the first segment only")
-    data.add_argument("--segment_seconds", "--segment-seconds", type=float, metavar="S")
-    data.add_argument("--segment_hop_seconds", "--segment-hop-seconds", type=float, metavar="S")
-    data.add_argument("--pad_mode", "--pad-mode", metavar="MODE", help=f"one of {', '.join(PAD_MODES)}")
-    data.add_argument("--frame_size", "--frame-size", type=int, metavar="SAMPLES", help="STFT window, n_fft")
-    data.add_argument("--hop_length", "--hop-length", type=int, metavar="SAMPLES")
-    data.add_argument("--top_db", "--top-db", type=float, metavar="DB", help="floor under the loudest cell")
-    data.add_argument("--dtype", choices=DTYPES, help="how a record stores its array")
-    data.add_argument("--split", type=_split, metavar="NAME=FRACTION,…", help="validation=0.1,test=0.1, or none")
-    data.add_argument(
-        "--split_pattern",
-        "--split-pattern",
-        type=_split_pattern,
-        action="append",
-        metavar="NAME=REGEX",
-        help="files whose relative path matches go to this split; may be repeated",
-    )
-    data.add_argument(
-        "--label_pattern", "--label-pattern", metavar="REGEX", help="named groups in the relative path are labels"
-    )
-    run = parser.add_argument_group("how this run works")
-    run.add_argument("--workers", type=int, metavar="N", help="local worker processes (default: all cores)")
-    run.add_argument("--shard_mb", "--shard-mb", type=float, default=SHARD_MB, metavar="MB")
-    run.add_argument(
-        "--decode_timeout_seconds", "--decode-timeout-seconds", type=float, default=DECODE_TIMEOUT_SECONDS, metavar="S"
-    )
-    run.add_argument("--max_failures", "--max-failures", metavar="N|P%", help="commit nothing past so many failures")
-    run.add_argument("--checksum", action="store_true", help="compare files by content, not by time stamp")
-    run.add_argument("--keep_removed", "--keep-removed", action="store_true", help="keep records of removed files")
-    run.add_argument("--retry_failed", "--retry-failed", action="store_true", help="try failed files again")
-    run.add_argument("--dry_run_plan", "--dry-run", action="store_true", help="print the plan, do nothing")
-    run.add_argument(
-        "--no_wait",
-        "--no-wait",
-        action="store_true",
-        help="on Dataflow: hand the job over and end; it commits by itself",
-    )
-    run.add_argument("--expected_listing", "--expected-listing", help=argparse.SUPPRESS)  # set by `audio-vae watch`
-    run.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    run.add_argument("--verbose", action="store_true", help="show Beam's log too")
-
-
-def settings(options: argparse.Namespace, existing: DatasetConfig | None) -> DatasetConfig:
-    """The settings that the options ask for: those of the preset, else of the dataset, else the default, then flags."""
-    base = PRESETS[options.preset] if options.preset else existing or PRESETS["default"]
-
-    def given(names: tuple[str, ...]) -> dict[str, Any]:
-        values = {name: getattr(options, name) for name in names}
-        return {name: value for name, value in values.items() if value is not None}
-
-    other = given(_OTHER)
-    if "split_pattern" in other:
-        other["split_pattern"] = tuple(other["split_pattern"])
-    return dataclasses.replace(
-        base,
-        audio=dataclasses.replace(base.audio, **given(_AUDIO)),
-        spectrogram=dataclasses.replace(base.spectrogram, **given(_SPECTROGRAM)),
-        **other,
-    )
+SETTINGS = (*PRESETS[DEFAULT].parts, RunOptions())
+"""All settings of a request, with their values where nothing is asked for."""

@@ -1,28 +1,41 @@
-"""Settings in frozen dataclasses: their description for a command line, and their values from and to YAML files.
+"""Settings in frozen dataclasses: what a field says of itself, and values put into them.
 
-A field made by `setting` says all that there is to say of it: default, group, help. `vae_model/options.py` makes a flag
-of each, and a file may hold each by its name. Imports neither TensorFlow nor Keras.
+A field made by `setting` says all that there is to say of it: default, group, help, how people write it and what it
+must be. `flags.py` makes a flag of each, and a file (`settings_file.py`) may hold each by its name.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import difflib
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import yaml
-
-from pipelines import store
-from pipelines.errors import SettingError, WorkError
+from pipelines.errors import SettingError, require, shortened
 
 T = TypeVar("T")
+Check = Callable[[str, Any], None]
+"""Called with the name and the value of a setting; raises SettingError `name=value must be rule`."""
 _FIXED = "fixed"
 _TYPES = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How people write a value that has no form of its own in YAML, in a file and as a flag.
+
+    read: makes the value of what was written, ValueError when it can't. rule: what it must look like, in words. write:
+    the value as it is written. repeated: whether its flag may be given several times; `read` then gets the list.
+    """
+
+    read: Callable[[Any], Any]
+    rule: str
+    write: Callable[[Any], str]
+    repeated: bool = False
 
 
 def setting(
@@ -33,13 +46,18 @@ def setting(
     choices: Sequence[str] | None = None,
     metavar: str | None = None,
     flag: str | None = None,
+    unset: str | None = None,
+    spelling: Spelling | None = None,
+    check: Check | None = None,
 ) -> T:
     """A field of a settings dataclass that users may set.
 
     group, help: where and how `--help` shows it. choices: the values of a text. metavar: what stands for its value in
-    the help. flag: its name there if it isn't the field's, with the two dashes.
+    the help. flag: its name there if it isn't the field's, with the two dashes. unset: what it is when it is None, in
+    words. check: what it must be, whatever the other settings are; `check_settings` asks it.
     """
-    about = {"group": group, "help": help, "choices": choices, "metavar": metavar, "flag": flag}
+    about: dict[str, Any] = {"group": group, "help": help, "choices": choices, "metavar": metavar, "flag": flag}
+    about |= {"unset": unset, "spelling": spelling, "check": check}
     made: T = dataclasses.field(default=default, metadata=about)
     return made
 
@@ -60,15 +78,50 @@ def hints(config: Any) -> dict[str, Any]:
     return typing.get_type_hints(config if isinstance(config, type) else type(config))
 
 
-def coerced(name: str, value: Any, hint: Any) -> Any:
+MOST = 2**31
+"""Above every number of samples, bytes, Hz or epochs that there can be."""
+
+
+def positive(what: str, kind: type = float) -> Check:
+    """A rule: a finite number above 0. what: it counts, after `a positive`. kind: int for whole numbers alone."""
+    return lambda name, value: require(_is_positive(value, kind), name, value, f"a positive {what}")
+
+
+def one_of(choices: Sequence[str]) -> Check:
+    """A rule: one of the choices, where they are too many to be shown as those of a flag."""
+    return lambda name, value: require(value in choices, name, value, f"one of {', '.join(choices)}")
+
+
+def _is_positive(value: Any, kind: type) -> bool:
+    is_number = isinstance(value, (int, kind)) and not isinstance(value, bool)
+    most = MOST - 1 if kind is int else sys.float_info.max  # an integer may be beyond every float
+    return is_number and 0 < value <= most
+
+
+def check_settings(config: Any) -> None:
+    """Ask each field's own rule; for `__post_init__`. SettingError `name=value must be rule`."""
+    for name, field in settable(config).items():
+        _check(name, field, getattr(config, name))
+
+
+def _check(name: str, field: dataclasses.Field[Any], value: Any) -> None:
+    if value is None and field.default is None:
+        return
+    if choices := field.metadata.get("choices"):
+        one_of(choices)(name, value)
+    if check := field.metadata.get("check"):
+        check(name, value)
+
+
+def coerced(name: str, value: Any, hint: Any, spelling: Spelling | None = None) -> Any:
     """A value as YAML gives it, in the type of a field: a list becomes a tuple, a whole number a float if one is meant.
 
     SettingError `name=value must be rule`.
     """
     try:
-        return _coerced(value, hint)
-    except ValueError:
-        raise SettingError(f"{name}={value!r} must be {rule(hint)}") from None
+        return _coerced(value if spelling is None else spelling.read(value), hint)
+    except (ValueError, TypeError, OverflowError):
+        raise SettingError(f"{name}={shortened(value)} must be {spelling.rule if spelling else rule(hint)}") from None
 
 
 def rule(hint: Any) -> str:
@@ -116,20 +169,39 @@ def with_values(configs: Sequence[Any], values: Mapping[str, Any], where: str = 
     values: as YAML gives them. where: the file they come from, for errors. SettingError names it, the key, the rule and
     the value; for a key that no dataclass has, the nearest one.
     """
-    known = [name for config in configs for name in settable(config)]
-    start = f"{where}: " if where else ""
-    for name in values:
-        if name not in known:
-            raise SettingError(f"{start}{name} must be a setting{suggestion(str(name), known)}")
+    checked = checked_values(configs, values, where)
     result = []
     for config in configs:
-        kinds = hints(config)
         try:
-            own = {name: coerced(name, values[name], kinds[name]) for name in settable(config) if name in values}
+            own = {name: checked[name] for name in settable(config) if name in checked}
             result.append(dataclasses.replace(config, **own))
         except SettingError as error:
-            raise SettingError(f"{start}{error}") from error
+            raise at(where, error) from error
     return result
+
+
+def checked_values(configs: Sequence[Any], values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """The values in the types of the fields that have their names, each as far as it can be checked without the others.
+
+    Errors as of `with_values`.
+    """
+    fields = {name: (config, field) for config in configs for name, field in settable(config).items()}
+    checked = {}
+    for name, value in values.items():
+        if name not in fields:
+            raise at(where, SettingError(f"{name} must be a setting{suggestion(str(name), fields)}"))
+        config, field = fields[name]
+        try:
+            checked[name] = coerced(name, value, hints(config)[name], field.metadata.get("spelling"))
+            _check(name, field, checked[name])
+        except SettingError as error:
+            raise at(where, error) from error
+    return checked
+
+
+def at(where: str, error: SettingError) -> SettingError:
+    """The error with the place of the setting before it, such as its file."""
+    return SettingError(f"{where}: {error}" if where else str(error))
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -139,105 +211,14 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f": did you mean {near[0]}?" if near else f", one of {', '.join(known)}"
 
 
-def read_settings(path: str | Path) -> dict[str, Any]:
-    """The mapping in the YAML file at a path or URI. SettingError names the file, and the line where it is no YAML."""
-    try:
-        values = yaml.safe_load(store.read_bytes(str(path)).decode("utf-8"))
-    except WorkError:  # of a store that does not answer
-        raise
-    except OSError as error:
-        raise SettingError(f"{path} must be a readable file: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise SettingError(f"{path} must be a text file in UTF-8") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        raise SettingError(f"{path}:{line} must be YAML: {getattr(error, 'problem', None) or error}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise SettingError(f"{path} must hold settings, each a line `name: value`, not a {type(values).__name__}")
-    return values
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes a setting a line, its list within it."""
-
-
-_Dumper.add_representer(list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, True))
-
-
-def settings_text(configs: Sequence[Any]) -> str:
-    """All settings of the dataclass instances as YAML, group by group, that `read_settings` and `with_values` take."""
-    groups: dict[str, dict[str, Any]] = {}
-    for config in configs:
-        for name, field in settable(config).items():
-            value = _plain(getattr(config, name))
-            groups.setdefault(field.metadata.get("group", ""), {})[name] = value
-    parts = []
-    for group, values in groups.items():
-        heading = f"# {group}\n" if group else ""
-        parts.append(heading + yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
-    return "\n".join(parts)
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-_METAVARS = {int: "N", float: "X", str: "TEXT"}
-
-
-def add_settings(parser: argparse.ArgumentParser, configs: Sequence[Any], groups: Mapping[str, Any]) -> None:
-    """A flag for every field that users may set, in its group; the help shows the values that `configs` have.
-
-    groups: argument groups of the parser by title; a field of another one makes it. A flag not given is None.
-    """
-    made = dict(groups)
-    for config in configs:
-        kinds = hints(config)
-        for name, field in settable(config).items():
-            title = field.metadata.get("group", "other settings")
-            if title not in made:
-                made[title] = parser.add_argument_group(title)
-            _add_flag(made[title], field, kinds[name], getattr(config, name))
-
-
-def _add_flag(group: Any, field: dataclasses.Field[Any], hint: Any, default: Any) -> None:
-    about = field.metadata
-    flag = about.get("flag") or f"--{field.name.replace('_', '-')}"
-    text = f"{about.get('help', '')} (default: {shown(default)})".strip().replace("%", "%%")
-    shared: dict[str, Any] = {"dest": field.name, "help": text, "default": None}
-    if hint is bool:
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, **shared)
-    elif about.get("choices"):
-        group.add_argument(flag, choices=about["choices"], **shared)
-    else:
-        metavar = about.get("metavar") or _METAVARS.get(hint, "N,N,…")
-        group.add_argument(flag, type=_reader(field.name, hint), metavar=metavar, **shared)
-
-
-def shown(value: Any) -> str:
-    """A setting's value as its flag takes it."""
+def shown(value: Any, about: Mapping[str, Any] = types.MappingProxyType({})) -> str:
+    """A setting's value as its flag takes it. about: the metadata of its field."""
     if value is None:
-        return "automatic"
+        return about.get("unset") or "automatic"
+    if spelling := about.get("spelling"):
+        return str(spelling.write(value))
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
         return ",".join(f"[{shown(item)}]" if isinstance(item, tuple) else shown(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _reader(name: str, hint: Any) -> Callable[[str], Any]:
-    """What turns a flag's text into a value of the type; a list is written 2,2,[2,1]."""
-
-    def read(text: str) -> Any:
-        try:
-            if hint in _METAVARS:
-                return hint(text)
-            is_list = typing.get_origin(hint) is tuple
-            return coerced(name, yaml.safe_load(f"[{text}]" if is_list else text), hint)
-        except (ValueError, SettingError, yaml.YAMLError):
-            raise argparse.ArgumentTypeError(f"{text!r} must be {rule(hint)}") from None
-
-    return read

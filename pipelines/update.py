@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
+import os
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pipelines import store
+from pipelines.audio.sources import Listing, add_checksums, list_sources
+from pipelines.config import DatasetConfig
+from pipelines.console.terminal import set_up_logging
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.dataset.names import ENTRY, RUNS, SCHEMA_FILE
 from pipelines.errors import AudioVaeError, SettingError, WorkError
-from pipelines.plan.changes import Changes
+from pipelines.plan.changes import Changes, compare
 from pipelines.plan.estimating import Estimator
 from pipelines.plan.tasks import tasks
-from pipelines.request import Request, check_options
+from pipelines.request import Request
 from pipelines.runs.folder import PlannedRun, clear_leftovers, open_base
 from pipelines.runs.plan_files import plan_run
 from pipelines.store.holding import lock
 from pipelines.store.paths import local_path
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from pipelines.beam.dataflow import Job
+    from pipelines.plan.dry_run import DryRun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,39 +43,155 @@ class Update:
     committed: bool
 
 
-def bring_up_to_date(options: argparse.Namespace, beam_flags: list[str]) -> Update:
-    """Build and commit what is new in options.inputs into the dataset options.output; what failed is said."""
-    check_options(options)
-    job = _job(options, beam_flags)
-    with lock(options.output):
-        base = open_base(options.output)
-        run, changes = _plan(Request.of(options, base), base, alone=not _is_dataflow(job))
+@dataclasses.dataclass(frozen=True)
+class HandOver:
+    """A run that Dataflow has taken as a job, which commits it by itself."""
+
+    run: PlannedRun
+    job: Job
+
+
+@dataclasses.dataclass(frozen=True)
+class News:
+    """Counts of sources that a run would find new, changed, removed and unchanged. listing: digest of all of them."""
+
+    new: int
+    changed: int
+    removed: int
+    unchanged: int
+    listing: str
+
+    @property
+    def nothing(self) -> bool:
+        """Whether a run would have nothing to do."""
+        return self.new == self.changed == self.removed == 0
+
+
+Place = str | os.PathLike[str]
+"""A path, or a URI such as s3://bucket/folder."""
+
+
+def preprocess(
+    inputs: Place | Sequence[Place],
+    output: Place,
+    *,
+    preset: str | None = None,
+    beam_flags: Sequence[str] = (),
+    verbose: bool = False,
+    **settings: Any,
+) -> Update:
+    """Turn folders, files or URIs of audio into a dataset, or bring one up to date with them: `audio-vae preprocess`.
+
+    settings: any option of the command by its name, such as sample_rate=16000 or workers=2; they go over those of the
+    preset. beam_flags: Beam's own options, such as "--runner=FlinkRunner". verbose: show Beam's log. What failed is
+    said on standard error. SettingError names the setting that can't be right; WorkError and TooManyFailures leave what
+    is committed as it is.
+
+    >>> import numpy as np, os, soundfile, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> os.mkdir(os.path.join(folder, "sounds"))
+    >>> for number in range(3):
+    ...     noise = np.random.default_rng(number).uniform(-0.1, 0.1, 16000)
+    ...     soundfile.write(os.path.join(folder, "sounds", f"{number}.wav"), noise, 16000)
+    >>> inputs, output = os.path.join(folder, "sounds"), os.path.join(folder, "dataset")
+    >>> update = preprocess(inputs, output, preset="tiny", workers=1, split="none")
+    >>> update.committed, update.changes.new, update.dataset.num_examples, update.dataset.record.shape
+    (True, 3, 3, (256, 64, 1))
+    >>> preprocess(inputs, output).committed  # nothing is new
+    False
+    """
+    places = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
+    values = settings if preset is None else {"preset": preset, **settings}
+    more: dict[str, Any] = {"beam_flags": tuple(beam_flags), "verbose": verbose}
+    return bring_up_to_date(Request.of([os.fspath(place) for place in places], os.fspath(output), values, **more))
+
+
+def bring_up_to_date(request: Request) -> Update:
+    """Build and commit what is new in the inputs into the dataset; what failed is said on standard error."""
+    job = _check(request)
+    with lock(request.output):
+        base = open_base(request.output)
+        run, changes = _plan(request, base, alone=not _is_dataflow(job))
         if run is None:
             assert base is not None
             return Update(base, changes, committed=False)
-        dataset = _run(run, options, job)
+        dataset = _run(run, request, job)
     _report_failures(dataset)
     return Update(dataset, changes, committed=True)
 
 
-def _job(options: argparse.Namespace, beam_flags: list[str]) -> Any:
-    """Beam's options, None when none were given. SettingError when they don't fit the run."""
-    job = None
-    if beam_flags:
-        from pipelines.beam import launch, preflight
+def hand_over(request: Request) -> HandOver | Update:
+    """Hand what is new over to Dataflow as a job that commits by itself; an Update when there is nothing to do."""
+    job = _check(request, waits=False)
+    if job is None or not _is_dataflow(job):
+        raise SettingError("--no-wait must come with --runner DataflowRunner; other runs need this process to the end")
+    from pipelines.beam import dataflow
 
-        flags = preflight.settled(beam_flags, [*options.inputs, options.output])
-        job = launch.preprocess_options(options, flags)
-    if _is_dataflow(job):
+    store.require_writable(request.output)
+    base = open_base(request.output)
+    run, changes = _plan(request, base, alone=False)
+    if run is None:
+        assert base is not None
+        dataflow.submit_nothing(job)
+        return Update(base, changes, committed=False)
+    return HandOver(run, dataflow.submit(run, job, request.run.decode_timeout_seconds))
+
+
+def what_is_new(request: Request) -> News:
+    """What a run would find; nothing is decoded or written, and there may be no audio yet."""
+    _set_up(request)
+    base = open_base(request.output)
+    listing, changes = list_changes(request, request.config(base.config if base else None), base, may_be_empty=True)
+    return News(changes.new, changes.changed, changes.removed, changes.unchanged, listing.digest)
+
+
+def dry_run(request: Request) -> DryRun:
+    """What a run would do and about how long it would take; headers are read, nothing is written."""
+    from pipelines.plan.dry_run import describe_plan
+
+    _set_up(request)
+    base = open_base(request.output)
+    config = request.config(base.config if base else None)
+    listing, changes = list_changes(request, config, base)
+    return describe_plan(changes, listing, config, request.run.shard_mb, request.run.workers)
+
+
+def list_changes(
+    request: Request, config: DatasetConfig, base: Dataset | None, *, may_be_empty: bool = False
+) -> tuple[Listing, Changes]:
+    """List the inputs, and compare them with the dataset that is there. SettingError when there is no audio."""
+    listing = list_sources(request.inputs)
+    if len(listing.table) == 0 and not may_be_empty:
+        raise SettingError(f"INPUT {' '.join(request.inputs)}: must hold at least one audio file")
+    if request.expected_listing not in (None, listing.digest):
+        raise WorkError(f"INPUT {' '.join(request.inputs)}: has changed while this run began")
+    if request.run.checksum:
+        listing = dataclasses.replace(listing, table=add_checksums(listing.table))
+    return listing, compare(listing, base, request.run.policy, config)
+
+
+def _set_up(request: Request) -> None:
+    set_up_logging(request.verbose)
+    request.require_places()
+
+
+def _check(request: Request, *, waits: bool = True) -> PipelineOptions | None:
+    """Beam's options, None when none were given. SettingError when they, or the places, don't fit the run."""
+    _set_up(request)
+    if not request.beam_flags:
+        return None
+    from pipelines.beam import launch, preflight
+
+    places = [*request.inputs, request.output]
+    job = launch.preprocess_options(request, preflight.settled(list(request.beam_flags), places))
+    if launch.is_dataflow(job):
         from pipelines.beam import dataflow
 
-        dataflow.prepare(job, options)
-    elif options.no_wait:
-        raise SettingError("--no-wait must come with --runner DataflowRunner; other runs need this process to the end")
+        dataflow.prepare(job, request.inputs, request.output, waits=waits)
     return job
 
 
-def _is_dataflow(job: Any) -> bool:
+def _is_dataflow(job: PipelineOptions | None) -> bool:
     if job is None:
         return False
     from pipelines.beam import launch
@@ -74,43 +199,34 @@ def _is_dataflow(job: Any) -> bool:
     return launch.is_dataflow(job)
 
 
-def what_is_new(options: argparse.Namespace) -> dict[str, Any]:
-    """Counts of files that are new, changed or removed, and a digest of the listing; nothing is decoded or written."""
-    check_options(options)
-    base = open_base(options.output)
-    listing, changes = Request.of(options, base).compared(base, may_be_empty=True)
-    counts = {"new": changes.new, "changed": changes.changed, "removed": changes.removed}
-    return counts | {"unchanged": changes.unchanged, "listing": listing.digest}
-
-
 def _plan(request: Request, base: Dataset | None, alone: bool) -> tuple[PlannedRun | None, Changes]:
     """The next run, None when there is nothing to do. The rows of all sources are let go: the job needs the memory.
 
     alone: whether no other run can be active, so that what is not committed can go.
     """
-    listing, changes = request.compared(base)
+    config = request.config(base.config if base else None)
+    listing, changes = list_changes(request, config, base)
     cleared = clear_leftovers(request.output, base) if alone else []
     run: PlannedRun | None = None
     if base is None or not changes.nothing:
-        estimator = Estimator(changes.build, request.config)
-        cut = tasks(changes, request.config, estimator, request.options.shard_mb)
+        cut = tasks(changes, config, Estimator(changes.build, config), request.run.shard_mb)
         taken = [uri.rsplit("/", 1)[1] for uri in cleared]
-        limit = request.max_failures
+        limit = request.run.max_failures
         with _cleared_unless_done(request.output) if alone else contextlib.nullcontext():
-            run = plan_run(request.output, base, request.config, listing, changes, cut, limit, taken)
+            run = plan_run(request.output, base, config, listing, changes, cut, limit, taken)
     return run, changes.without_rows()
 
 
-def _run(run: PlannedRun, options: argparse.Namespace, job: Any) -> Dataset:
+def _run(run: PlannedRun, request: Request, job: PipelineOptions | None) -> Dataset:
     """Build and commit."""
     pa.default_memory_pool().release_unused()
-    if _is_dataflow(job):
+    if job is not None and _is_dataflow(job):
         from pipelines.beam import dataflow
 
-        dataflow.wait(dataflow.submit(run, job, options.decode_timeout_seconds))
+        dataflow.wait(run, dataflow.submit(run, job, request.run.decode_timeout_seconds))
         return _committed(run)
     with _cleared_unless_done(run.dataset_uri, run.name):
-        _execute(run, options, job)
+        _execute(run, request, job)
         return _committed(run)
 
 
@@ -145,24 +261,24 @@ def _remove_traces(output: str, own: str | None) -> None:
         store.remove_folder(store.join(output, SCHEMA_FILE))
 
 
-def _execute(run: PlannedRun, options: argparse.Namespace, job: Any) -> None:
+def _execute(run: PlannedRun, request: Request, job: PipelineOptions | None) -> None:
     from pipelines.beam import build_without_beam
     from pipelines.beam.progress import show_progress
 
-    timeout = options.decode_timeout_seconds
+    timeout = request.run.decode_timeout_seconds
     if run.num_tasks <= build_without_beam.FEW_SHARDS and job is None:
         with show_progress(run.num_sources, run.num_tasks) as folder:
-            build_without_beam.run_directly(run, options.workers, timeout, folder)
+            build_without_beam.run_directly(run, request.run.workers, timeout, folder)
         return
     from pipelines.beam import launch
     from pipelines.beam.build_on_beam import BuildOptions, build_pipeline
 
-    job = job or launch.preprocess_options(options, [])
+    job = job or launch.preprocess_options(request, [])
     with contextlib.ExitStack() as stack:
         progress_folder = None
         if launch.is_local(job):
             progress_folder = stack.enter_context(show_progress(run.num_sources, run.num_tasks))
-        if not options.verbose:
+        if not request.verbose:
             launch.quieten()
         launch.run_job(job, lambda pipeline: build_pipeline(pipeline, run, BuildOptions(timeout, progress_folder)))
 

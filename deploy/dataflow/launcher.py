@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from pipelines.request import add_arguments
+from pipelines.commands.preprocess import parser
 from vae_model.cli import main
 
 
 def command(flags: list[str]) -> list[str]:
     """The command line for a template's flags, each `--name=value`; `--input` has one or more URIs between commas."""
-    parser = argparse.ArgumentParser(add_help=False)
-    add_arguments(parser)
+    actions = parser()._option_string_actions
     inputs: list[str] = []
     words: list[str] = []
     for flag in flags:
         name, _, value = flag.partition("=")
-        action = parser._option_string_actions.get(name)
+        action = actions.get(name)
         if name == "--input":
             inputs += [uri.strip() for uri in value.split(",") if uri.strip()]
         elif action is None:
-            words.append(flag)  # --output, and what is Beam's
+            words.append(flag)  # what is Beam's
         elif action.nargs != 0 and value:
             words.append(flag)
         elif value.lower() == "true":

@@ -57,11 +57,14 @@ class Child:
         """What it has ended with, once `end` has been called; the number of a signal is below 0."""
         return self._process.returncode
 
-    def send(self, request: Any) -> None:
-        """Hand a request over. Ended when nobody is there to take it."""
+    def send(self, request: Any, *lines: bytes) -> None:
+        """Hand a request over, and lines after it as they are. Ended when nobody is there to take it."""
         assert self._process.stdin is not None
         try:
-            write_line(self._process.stdin, request)
+            self._process.stdin.writelines(
+                line.rstrip(b"\n") + b"\n" for line in (json.dumps(request).encode(), *lines)
+            )
+            self._process.stdin.flush()
         except BrokenPipeError as error:
             raise Ended from error
 

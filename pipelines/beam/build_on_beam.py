@@ -17,8 +17,9 @@ from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput
 from pipelines.building.shards import ShardSummary
 from pipelines.building.supervision import SupervisedBuilder
 from pipelines.runs import committing, plan_files
-from pipelines.runs.committing import Range, merged_range
+from pipelines.runs.committing import merged_range
 from pipelines.runs.folder import PlannedRun
+from pipelines.runs.plan_files import Range
 
 NAMESPACE = "audio-vae"
 FAILURES = "failures"

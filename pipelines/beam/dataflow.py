@@ -7,11 +7,10 @@ accepted: from then on no other of its name is active, and what others left can 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +29,9 @@ from pipelines.store.paths import local_path
 
 
 @dataclass(frozen=True)
-class Submitted:
+class Job:
     """A job that Dataflow has taken. job_id: None when a Flex Template's launcher hands the job over by itself."""
 
-    run: PlannedRun | None
     result: Any
     job_id: str | None
     job_name: str
@@ -69,12 +67,10 @@ def job_name_of(dataset_uri: str) -> str:
     return "-".join(filter(None, ["audio-vae", folder.strip("-"), hashlib.sha256(uri.encode()).hexdigest()[:8]]))
 
 
-def prepare(job: PipelineOptions, options: argparse.Namespace) -> None:
+def prepare(job: PipelineOptions, inputs: Sequence[str], output: str, *, waits: bool = True) -> None:
     """Check what a run's job needs before any work is done, and fill in its name and threads.
 
-    options: of the command, with `inputs` and `output`.
-
-    SettingError names the option or the path that does not do.
+    waits: whether this process waits for the job's end. SettingError names the option or the path that does not do.
     """
     try:
         from apache_beam.runners.dataflow.internal import apiclient as _  # noqa: F401
@@ -86,15 +82,15 @@ def prepare(job: PipelineOptions, options: argparse.Namespace) -> None:
             raise SettingError(f"--{name} must be given with --runner DataflowRunner")
     if not (google.temp_location or google.staging_location):
         raise SettingError("--temp_location must be given with --runner DataflowRunner: a gs:// folder for its files")
-    for name, uri in [*(("INPUT", uri) for uri in options.inputs), ("--output", options.output)]:
+    for name, uri in [*(("INPUT", uri) for uri in inputs), ("--output", output)]:
         if local_path(uri) is not None:
             raise SettingError(f"{name} {uri}: must be a URI such as gs://BUCKET/…: Dataflow does not see local files")
     if not google.job_name:
-        google.job_name = job_name_of(options.output)
+        google.job_name = job_name_of(output)
     debug = job.view_as(DebugOptions)
     if debug.number_of_worker_harness_threads is None:
         debug.number_of_worker_harness_threads = 1  # Dataflow starts a Python process for each core already
-    if google.template_location and not getattr(options, "no_wait", False):
+    if google.template_location and waits:
         raise SettingError("--template_location must come with --no-wait: the job begins when this process has ended")
     if not google.no_auth:
         _require_credentials()
@@ -114,11 +110,11 @@ def _require_credentials() -> None:
         ) from error
 
 
-def submit(run: PlannedRun, job: PipelineOptions, decode_timeout_seconds: float) -> Submitted:
+def submit(run: PlannedRun, job: PipelineOptions, decode_timeout_seconds: float) -> Job:
     """Hand a planned run over to Dataflow. When it is refused, the run's folder is removed and no other is touched."""
     options = BuildOptions(decode_timeout_seconds, None)
     try:
-        submitted = _submit(job, lambda pipeline: build_pipeline(pipeline, run, options), run)
+        submitted = _submit(job, lambda pipeline: build_pipeline(pipeline, run, options))
     except BaseException:
         _clear(run)
         raise
@@ -132,7 +128,7 @@ def submit_nothing(job: PipelineOptions) -> None:
         _submit(job, lambda pipeline: pipeline | "NothingNew" >> beam.Create(["nothing new"]))
 
 
-def _submit(job: PipelineOptions, build: Callable[[beam.Pipeline], object], run: PlannedRun | None = None) -> Submitted:
+def _submit(job: PipelineOptions, build: Callable[[beam.Pipeline], object]) -> Job:
     google = job.view_as(GoogleCloudOptions)
     try:
         result = launch.submit(job, build)
@@ -141,7 +137,7 @@ def _submit(job: PipelineOptions, build: Callable[[beam.Pipeline], object], run:
     job_id = result.job_id() if getattr(result, "has_job", False) else None
     if job_id is None and not google.template_location:
         raise WorkError("the job was built and not handed over, as --dry_run asks; nothing was written")
-    submitted = Submitted(run, result, job_id, google.job_name, google.project, google.region)
+    submitted = Job(result, job_id, google.job_name, google.project, google.region)
     if submitted.url:
         print(f"job {submitted.job_name}: {submitted.url}", file=sys.stderr)
     return submitted
@@ -162,20 +158,19 @@ def _refusal(error: WorkError, google: GoogleCloudOptions) -> WorkError:
     return error
 
 
-def wait(submitted: Submitted) -> None:
-    """Wait for the job's end; Ctrl-C cancels it. The error that it ended with, or JobGoesOn when that is not known."""
+def wait(run: PlannedRun, submitted: Job) -> None:
+    """Wait for the end of a run's job; Ctrl-C cancels it. The error that it ended with, or JobGoesOn if unknown."""
     try:
         launch.wait(submitted.result)
     except BaseException as error:
         if isinstance(error, Exception) and not _has_ended(submitted):
             name = f"job {submitted.job_name} ({submitted.job_id})"
             raise JobGoesOn(f"{name} cannot be watched any more and may go on: {error}") from error
-        assert submitted.run is not None
-        _clear(submitted.run)
+        _clear(run)
         raise
 
 
-def _has_ended(submitted: Submitted) -> bool:
+def _has_ended(submitted: Job) -> bool:
     try:
         return bool(PipelineState.is_terminal(submitted.result.state))
     except Exception:  # whatever hides the state, the job may be active

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import secrets
 import tempfile
@@ -29,7 +28,7 @@ from apache_beam.pvalue import AsIter, TaggedOutput
 from pipelines import store
 from pipelines.audio.sources import list_sources
 from pipelines.building.supervision import SupervisedBuilder, end_children
-from pipelines.building.task import task_from_dict, task_to_dict
+from pipelines.building.task import split_and_number, task_to_line
 from pipelines.config import DatasetConfig
 from pipelines.dataset.folder import MANIFEST, read_records
 from pipelines.dataset.records import Record, RecordSpec
@@ -98,7 +97,7 @@ def plan(run: EncodingRun, inputs: Sequence[str], shard_mb: float) -> EncodingRu
     count = 0
     with store.open_atomic(run.tasks_uri) as file:
         for task in tasks(changes, run.config, Estimator(changes.build, run.config), shard_mb):
-            file.write(json.dumps({"number": count, "task": task_to_dict(task)}).encode() + b"\n")
+            file.write(task_to_line(task))
             count += 1
     _write(run.part_uri(_UNLISTABLE), changes.failed.select(SOURCE_COLUMNS))
     return dataclasses.replace(run, num_sources=len(changes.build), num_tasks=count)
@@ -131,16 +130,16 @@ class ReadShard(beam.DoFn):
         self.builder = SupervisedBuilder(self.run.config, self.run.decode_timeout_seconds, self.progress_folder)
 
     def process(self, element: tuple[int, int]) -> Iterator[Any]:
-        line = plan_files.read_task(self.run.tasks_uri, *element)
-        number, task = line["number"], task_from_dict(line["task"])
+        task = plan_files.read_line(self.run.tasks_uri, *element)
         with tempfile.TemporaryDirectory(prefix="audio-vae-") as folder:
             built = self.builder.build(task, folder, folder)
+            _, number = split_and_number(built.summary.shard)  # there is one split
             part = (number, OF_SOURCES)
             rows = pa.Table.from_pylist(built.rows, schema=MANIFEST).select(SOURCE_COLUMNS)
             _write(self.run.part_uri(part), rows)
             yield TaggedOutput(ROWS, part)
             if built.summary.num_examples:
-                records = read_records(os.path.join(folder, task.shard), RecordSpec.of(self.run.config))
+                records = read_records(os.path.join(folder, built.summary.shard), RecordSpec.of(self.run.config))
                 for batch in range(-(-built.summary.num_examples // self.run.batch_size)):
                     yield RecordBatch((number, batch), list(islice(records, self.run.batch_size)))
 

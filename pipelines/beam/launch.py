@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
@@ -18,26 +18,28 @@ from apache_beam.runners.worker import sdk_worker
 from pipelines import errors
 from pipelines.beam.flink import flink_job_ended_when_interrupted, same_interrupt_after
 from pipelines.errors import AudioVaeError, SettingError, TooManyFailures, WorkError
-from pipelines.request import add_arguments
+from pipelines.flags import add_settings
+from pipelines.request import PRESET_KEY, SETTINGS, Request
 
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 """Named, because Beam's DirectRunner chooses between three runners by graph and network."""
 
 
 class PreprocessOptions(PipelineOptions):
-    """The command's options among Beam's, so that a job's page shows them."""
+    """What is asked of `preprocess` among Beam's options, so that a job's page shows it."""
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        add_arguments(parser)
+        parser.add_argument(f"--{PRESET_KEY}")
+        add_settings(parser, SETTINGS, {})
 
 
-def split_beam_flags(argv: list[str], parser: argparse.ArgumentParser) -> tuple[list[str], list[str]]:
-    """Separate Beam's flags and their values from our arguments, so that no value is taken for an INPUT."""
-    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
-    for options in PipelineOptions.__subclasses__():
-        if options is not PreprocessOptions:
-            options._add_argparse_args(known)
+def split_beam_flags(argv: Sequence[str], own: Collection[str] = ()) -> tuple[list[str], list[str]]:
+    """Separate Beam's flags and their values from our arguments, so that no value is taken for an INPUT.
+
+    own: the flags that are ours, whatever Beam has.
+    """
+    known = _beams_parser()
     ours: list[str] = []
     beams: list[str] = []
     rest = list(argv)
@@ -45,7 +47,7 @@ def split_beam_flags(argv: list[str], parser: argparse.ArgumentParser) -> tuple[
         word = rest.pop(0)
         name = word.split("=", 1)[0]
         action = known._option_string_actions.get(name)
-        if action is None or name in parser._option_string_actions:
+        if action is None or name in own:
             ours.append(word)
             continue
         beams.append(word)
@@ -54,10 +56,22 @@ def split_beam_flags(argv: list[str], parser: argparse.ArgumentParser) -> tuple[
     return ours, beams
 
 
-def preprocess_options(options: argparse.Namespace, beam_flags: list[str]) -> PipelineOptions:
-    """`job_options` with the options of `preprocess` among them."""
-    given = {name: value for name, value in vars(options).items() if name not in ("inputs", "output")}
-    return job_options(PreprocessOptions(beam_flags, **given), beam_flags, options.workers)
+def beam_flag_names() -> list[str]:
+    """All flags that Beam knows."""
+    return list(_beams_parser()._option_string_actions)
+
+
+def _beams_parser() -> argparse.ArgumentParser:
+    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    for options in PipelineOptions.__subclasses__():
+        if options is not PreprocessOptions:
+            options._add_argparse_args(known)
+    return known
+
+
+def preprocess_options(request: Request, beam_flags: list[str]) -> PipelineOptions:
+    """`job_options` with what is asked of `preprocess` among them."""
+    return job_options(PreprocessOptions(beam_flags, **request.given), beam_flags, request.run.workers)
 
 
 def job_options(job: PipelineOptions, beam_flags: list[str], workers: int | None) -> PipelineOptions:

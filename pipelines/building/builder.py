@@ -1,4 +1,8 @@
-"""The child process that builds shards: requests on standard input, one JSON line for each on standard output."""
+"""The child process that builds shards.
+
+A request on standard input is two lines: a JSON object with its places, and the task as it stands in the plan. The
+reply on standard output is one JSON line.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,13 @@ from typing import Any
 from pipelines.audio.child import open_answers, write_line
 from pipelines.building.counters import PROGRESS_FILE, Progress
 from pipelines.building.shards import NOBODY, build_shard, copy_shard
-from pipelines.building.task import task_from_dict
+from pipelines.building.task import ShardTask, task_from_line
 from pipelines.config import DatasetConfig
 from pipelines.errors import AudioVaeError
 
 
-def _requests(folder: str) -> Iterator[dict[str, Any]]:
-    """The lines of standard input. A thread reads them, so that the end of the parent ends this process at once."""
+def _requests(folder: str) -> Iterator[tuple[dict[str, Any], ShardTask]]:
+    """The requests on standard input. A thread reads them, so that the end of the parent ends this process at once."""
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def read() -> None:
@@ -32,7 +36,7 @@ def _requests(folder: str) -> Iterator[dict[str, Any]]:
 
     threading.Thread(target=read, daemon=True).start()
     while True:
-        yield json.loads(lines.get())
+        yield json.loads(lines.get()), task_from_line(lines.get())
 
 
 def _leave(folder: str, status: int) -> None:
@@ -54,12 +58,11 @@ def main() -> None:
     progress = Progress(os.path.join(folder, PROGRESS_FILE))
     config = DatasetConfig.from_dict(json.loads(config_json))
     write_line(replies, {})
-    for request in requests:
-        write_line(replies, _build(config, progress, request))
+    for request, task in requests:
+        write_line(replies, _build(config, progress, request, task))
 
 
-def _build(config: DatasetConfig, progress: Progress, request: dict[str, Any]) -> dict[str, Any]:
-    task = task_from_dict(request["task"])
+def _build(config: DatasetConfig, progress: Progress, request: dict[str, Any], task: ShardTask) -> dict[str, Any]:
     before = progress.read()
     done = {"ticks": before["ticks"], "seconds": 0.0, "index": NOBODY, "last": 0.0, "sources": 0}
 

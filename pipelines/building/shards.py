@@ -80,7 +80,7 @@ def build_shard(
             if index == group_end:
                 group_end = _group_end(task, index)
                 watch(NOBODY, 0.0)
-                pipeline.fetch(row[:2] for row in task.sources[index:group_end])
+                pipeline.fetch((each.source, each.root) for each in task.sources[index:group_end])
                 pipeline.preload(_short_sources(task, index, group_end, failed or {}, watch))
             if failed and index in failed:
                 row = failure(*failed[index])
@@ -96,8 +96,8 @@ def build_shard(
 def _group_end(task: ShardTask, start: int) -> int:
     """Where the sources end that are loaded ahead together; those on other stores are held in memory meanwhile."""
     held = 0
-    for index, (_, root, size, _) in enumerate(task.sources[start : start + _PRELOADED], start):
-        held += 0 if local_path(root) is not None else min(size, store.WHOLE_BYTES)
+    for index, source in enumerate(task.sources[start : start + _PRELOADED], start):
+        held += 0 if local_path(source.root) is not None else min(source.size, store.WHOLE_BYTES)
         if held > _HELD_BYTES and index > start:
             return index
     return min(start + _PRELOADED, len(task.sources))
@@ -107,10 +107,10 @@ def _short_sources(
     task: ShardTask, start: int, end: int, failed: Mapping[int, tuple[str, str]], watch: Watch
 ) -> Iterator[tuple[str, str]]:
     """The small files among these of a task, each with a sign of life before it is loaded."""
-    for index, (source, root, size, _) in enumerate(task.sources[start:end], start):
-        if size <= _SHORT_BYTES and index not in failed:
+    for index, source in enumerate(task.sources[start:end], start):
+        if source.size <= _SHORT_BYTES and index not in failed:
             watch(index, 0.0)
-            yield source, root
+            yield source.source, source.root
 
 
 def copy_shard(task: ShardTask, dataset_uri: str, run_uri: str, dtype: str) -> BuiltShard:

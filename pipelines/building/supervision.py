@@ -16,7 +16,7 @@ from typing import Any
 from pipelines.audio.child import START_SECONDS, Child, Ended
 from pipelines.building.counters import PROGRESS_FILE, Progress
 from pipelines.building.shards import NOBODY, BuiltShard, ShardSummary
-from pipelines.building.task import ShardTask, task_to_dict
+from pipelines.building.task import task_from_line
 from pipelines.config import DatasetConfig
 from pipelines.errors import WorkError
 
@@ -64,12 +64,15 @@ class SupervisedBuilder:
         self._child: Child | None = None
         self._generation = _children.generation
 
-    def build(self, task: ShardTask, dataset_uri: str, run_uri: str) -> BuiltShard:
-        """Build or copy a shard. WorkError when it can't be written; a source that can't be decoded becomes a row."""
+    def build(self, task: bytes, dataset_uri: str, run_uri: str) -> BuiltShard:
+        """Build or copy a shard; a source that can't be decoded becomes a row. WorkError when it can't be written.
+
+        task: its line of the plan, that the child opens.
+        """
         failed: dict[int, tuple[str, str]] = {}
         killed_at: set[int] = set()
         while True:
-            reply = self._ask({"task": task_to_dict(task), "dataset": dataset_uri, "run": run_uri, "failed": failed})
+            reply = self._ask({"dataset": dataset_uri, "run": run_uri, "failed": failed}, task)
             if reply is not None:
                 if "error" in reply:
                     raise WorkError(reply["error"])
@@ -79,7 +82,7 @@ class SupervisedBuilder:
                 killed_at.add(index)  # memory may have been short for another's sake: the source gets a second chance
                 continue
             if index < 0 or index in failed:
-                raise WorkError(f"{run_uri}/{task.shard}: cannot be built: {reason}")
+                raise WorkError(f"{run_uri}/{task_from_line(task).shard}: cannot be built: {reason}")
             failed[index] = ("decode", reason)
 
     def close(self) -> None:
@@ -109,12 +112,12 @@ class SupervisedBuilder:
         self._wait_reply(child, starting=True)
         return child
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any] | None:
+    def _ask(self, request: dict[str, Any], task: bytes) -> dict[str, Any] | None:
         """Send a task and wait for its result; None when the child hung or ended."""
         if self._child is None:
             self._child = self._start()
         try:
-            self._child.send(request)
+            self._child.send(request, task)
         except Ended:
             return None
         return self._wait_reply(self._child)

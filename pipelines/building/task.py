@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
+
+
+class Source(NamedTuple):
+    """A file to decode. source: path below its root. size: bytes. stamp: changes when the file does."""
+
+    source: str
+    root: str
+    size: int
+    stamp: str
 
 
 @dataclass(frozen=True)
 class ShardTask:
     """The work of one shard: sources to decode in order, or the survivors of an old shard to copy.
 
-    sources: (source, root, size, stamp) each. copy_of: path of the old shard in the dataset. keep: its
-    sources that stay.
+    copy_of: path of the old shard in the dataset. keep: its sources that stay.
     """
 
     shard: str
     split: str
-    sources: list[tuple[str, str, int, str]] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
     copy_of: str | None = None
     keep: list[str] = field(default_factory=list)
 
 
-def task_to_dict(task: ShardTask) -> dict[str, Any]:
-    """A task as JSON values, one line of the plan."""
-    return dict(vars(task))
+def task_to_line(task: ShardTask) -> bytes:
+    """A task as JSON, one line of the plan. Whoever passes it on leaves it closed; the builder opens it."""
+    return json.dumps(vars(task)).encode() + b"\n"
 
 
-def task_from_dict(values: dict[str, Any]) -> ShardTask:
-    """The inverse of `task_to_dict`."""
-    sources = [(source, root, size, stamp) for source, root, size, stamp in values["sources"]]
+def task_from_line(line: bytes) -> ShardTask:
+    """The inverse of `task_to_line`."""
+    values = json.loads(line)
+    sources = [Source(*source) for source in values["sources"]]
     return ShardTask(values["shard"], values["split"], sources, values["copy_of"], values["keep"])
+
+
+_SUFFIX = ".tfrecord"
+
+
+def shard_name(split: str, number: int) -> str:
+    """The name of a run's shard of a split, counted from 0."""
+    return f"{split}-{number:05d}{_SUFFIX}"
+
+
+def split_and_number(shard: str) -> tuple[str, int]:
+    """The inverse of `shard_name`."""
+    split, number = shard.removesuffix(_SUFFIX).rsplit("-", 1)
+    return split, int(number)

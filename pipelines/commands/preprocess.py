@@ -1,4 +1,4 @@
-"""`audio-vae preprocess`: options → plan → Beam → commit."""
+"""`audio-vae preprocess`: flags → request → what came of it."""
 
 from __future__ import annotations
 
@@ -6,124 +6,132 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from pipelines import store
+from pipelines.config import PRESETS, RECORD
+from pipelines.console.durations import duration_text
 from pipelines.console.terminal import terminable
-from pipelines.dataset.folder import Dataset
-from pipelines.request import Request, add_arguments, check_options
-from pipelines.runs.folder import open_base
-from pipelines.update import Update, _job, _plan, bring_up_to_date
+from pipelines.flags import add_flag, add_settings, given, parse, preset_named
+from pipelines.request import DEFAULT, PRESET_KEY, RUN, SETTINGS, Request, RunOptions
+
+if TYPE_CHECKING:
+    from pipelines.plan.dry_run import DryRun
+    from pipelines.update import HandOver, Update
 
 
-def parse_options(argv: list[str], prog: str = "audio-vae preprocess") -> tuple[argparse.Namespace, list[str]]:
-    """Our options, and Beam's as they were given."""
-    parser = argparse.ArgumentParser(
+def parser(prog: str = "audio-vae preprocess", preset: str = DEFAULT) -> argparse.ArgumentParser:
+    """The command's arguments but Beam's; the help shows the values of the preset. A setting not given is None."""
+    result = argparse.ArgumentParser(
         prog=prog,
-        description="Turn folders of audio into a dataset, or bring a dataset up to date with them.",
+        usage=f"{prog} INPUT... --output DATASET [options]",
+        description="Turn folders of audio into a dataset, or bring a dataset up to date with them. Settings come from "
+        "the preset, or from the dataset that is there, then from the options below; the defaults shown are those of "
+        f"preset {preset}.",
         epilog="Beam's own options (--runner, --flink_master, …) pass through unchanged.",
         allow_abbrev=False,
     )
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="folder, file, or URI of a bucket")
-    parser.add_argument("--output", required=True, metavar="DATASET", help="dataset folder, new or existing")
-    add_arguments(parser)
-    ours, beams = argv, list[str]()
-    if any(word.startswith("--") and word.split("=")[0] not in parser._option_string_actions for word in argv):
-        from pipelines.beam.launch import split_beam_flags
+    result.add_argument("inputs", nargs="+", metavar="INPUT", help="folder, file, or URI of a bucket")
+    result.add_argument("--output", required=True, metavar="DATASET", help="dataset folder, new or existing")
+    groups = {title: result.add_argument_group(title) for title in (RECORD, RUN)}
+    groups[RECORD].add_argument(
+        f"--{PRESET_KEY}", choices=sorted(PRESETS), help=f"named settings to start from (default: {DEFAULT})"
+    )
+    add_settings(result, (*PRESETS[preset].parts, RunOptions()), groups, underscores=True)
+    run = groups[RUN]
+    run.add_argument("--dry-run", dest="dry_run_plan", action="store_true", help="print the plan, do nothing")
+    run.add_argument("--dry_run_plan", action="store_true", help=argparse.SUPPRESS)  # --dry_run is Beam's
+    text = "on Dataflow: hand the job over and end; it commits by itself"
+    add_flag(run, "--no-wait", underscores=True, action="store_true", help=text)
+    run.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    run.add_argument("--verbose", action="store_true", help="show Beam's log too")
+    set_by_watch: dict[str, Any] = {"help": argparse.SUPPRESS}
+    add_flag(run, "--expected-listing", underscores=True, **set_by_watch)
+    return result
 
-        ours, beams = split_beam_flags(argv, parser)
-    options = parser.parse_args(ours)
-    options.output = options.output.rstrip("/") or options.output
-    return options, beams
+
+def parse_options(argv: Sequence[str], prog: str = "audio-vae preprocess") -> tuple[argparse.Namespace, list[str]]:
+    """Our options, and Beam's as they were given. What is neither ends the program with the nearest that there is."""
+    own = parser(prog, preset_named(argv, PRESETS, DEFAULT))
+    flags = own._option_string_actions
+    ours, beams, also_known = list(argv), list[str](), list[str]()
+    if any(word.startswith("--") and word.split("=")[0] not in flags for word in argv):
+        from pipelines.beam.launch import beam_flag_names, split_beam_flags
+
+        ours, beams = split_beam_flags(argv, flags)
+        also_known = beam_flag_names()
+    return parse(own, ours, also_known), beams
+
+
+def request_of(options: argparse.Namespace, beam_flags: Sequence[str]) -> Request:
+    """What the options of `parse_options` ask for. SettingError when one can't be right."""
+    preset = {} if options.preset is None else {PRESET_KEY: options.preset}
+    more: dict[str, Any] = {"beam_flags": tuple(beam_flags), "verbose": options.verbose}
+    more["expected_listing"] = options.expected_listing
+    return Request.of(options.inputs, options.output, preset | given(options, SETTINGS), **more)
 
 
 def main(argv: list[str]) -> int:
     """Run the command; 0 also when there was nothing to do."""
     options, beam_flags = parse_options(argv)
+    request = request_of(options, beam_flags)
+    from pipelines import update
+
     with terminable():
         if options.dry_run_plan:
-            check_options(options)
-            base = open_base(options.output)
-            return _print_plan(Request.of(options, base), base)
-        if options.no_wait:
-            return _hand_over(options, beam_flags)
-        update = bring_up_to_date(options, beam_flags)
-    if update.committed:
-        _print_summary(options.json, update)
+            _print_plan(update.dry_run(request), options.json)
+            return 0
+        done = update.hand_over(request) if options.no_wait else update.bring_up_to_date(request)
+    if isinstance(done, update.HandOver):
+        _print_hand_over(done, options.json)
+    elif done.committed:
+        _print_summary(done, options.json)
     else:
-        _say_nothing_new(options.json, update)
+        _print_nothing_new(done, options.json)
     return 0
 
 
-def _hand_over(options: argparse.Namespace, beam_flags: list[str]) -> int:
-    """Hand what is new over to Dataflow as a job that commits by itself, and say which."""
-    from pipelines.beam import dataflow
-
-    check_options(options)
-    job = _job(options, beam_flags)
-    store.require_writable(options.output)
-    base = open_base(options.output)
-    run, changes = _plan(Request.of(options, base), base, alone=False)
-    if run is None:
-        assert base is not None
-        dataflow.submit_nothing(job)
-        _say_nothing_new(options.json, Update(base, changes, committed=False))
-        return 0
-    submitted = dataflow.submit(run, job, options.decode_timeout_seconds)
-    values = {"status": "submitted", "dataset": run.dataset_uri, "run": run.name, "job": submitted.to_dict()}
-    text = f"{run.dataset_uri}: job {submitted.job_name} goes on with {run.num_sources:,} sources and commits by itself"
-    _emit(options.json, values, lambda: print(text, file=sys.stderr))
-    return 0
-
-
-def _emit(as_json: bool, values: dict[str, Any], say: Callable[[], None]) -> None:
+def _print(values: dict[str, Any], text: str, as_json: bool) -> None:
+    """One JSON object on standard output, or a line on standard error."""
     if as_json:
         print(json.dumps(values))
     else:
-        say()
+        print(text, file=sys.stderr)
 
 
-def _say_nothing_new(as_json: bool, update: Update) -> None:
-    dataset, changes = update.dataset, update.changes
+def _print_hand_over(done: HandOver, as_json: bool) -> None:
+    run, job = done.run, done.job
+    values = {"status": "submitted", "dataset": run.dataset_uri, "run": run.name, "job": job.to_dict()}
+    text = f"{run.dataset_uri}: job {job.job_name} goes on with {run.num_sources:,} sources and commits by itself"
+    _print(values, text, as_json)
+
+
+def _print_nothing_new(done: Update, as_json: bool) -> None:
+    dataset = done.dataset
     values = {"status": "unchanged", "dataset": dataset.uri, "sources": dataclasses.asdict(dataset.sources)}
-
-    def say() -> None:
-        print(f"{dataset.uri} is up to date: nothing new among {changes.unchanged:,} sources", file=sys.stderr)
-
-    _emit(as_json, values, say)
+    _print(values, f"{dataset.uri} is up to date: nothing new among {done.changes.unchanged:,} sources", as_json)
 
 
-def _print_summary(as_json: bool, update: Update) -> None:
+def _print_summary(done: Update, as_json: bool) -> None:
     """What the run did."""
-    dataset, changes = update.dataset, update.changes
+    dataset, changes = done.dataset, done.changes
     run = dataset.runs[-1]
     values = {"status": "committed", "dataset": dataset.uri, "run": run.name, "num_examples": dataset.num_examples}
     values |= {"sources": dataclasses.asdict(dataset.sources), "this_run": dataclasses.asdict(run.sources)}
     values |= {"global_range": {"min_db": dataset.min_db, "max_db": dataset.max_db}}
-
-    def say() -> None:
-        own = run.sources
-        text = f"{dataset.uri}: {own.written:,} sources written, {own.failed:,} failed, {own.removed:,} removed"
-        text += f", {own.ignored:,} other files ignored" if own.ignored else ""
-        text += f", {changes.elsewhere:,} kept from other inputs" if changes.elsewhere else ""
-        text += f"; {dataset.num_examples:,} records, {dataset.min_db:.2f} to {dataset.max_db:.2f} dB"
-        print(text, file=sys.stderr)
-
-    _emit(as_json, values, say)
+    own = run.sources
+    text = f"{dataset.uri}: {own.written:,} sources written, {own.failed:,} failed, {own.removed:,} removed"
+    text += f", {own.ignored:,} other files ignored" if own.ignored else ""
+    text += f", {changes.elsewhere:,} kept from other inputs" if changes.elsewhere else ""
+    text += f"; {dataset.num_examples:,} records, {dataset.min_db:.2f} to {dataset.max_db:.2f} dB"
+    _print(values, text, as_json)
 
 
-def _print_plan(request: Request, base: Dataset | None) -> int:
-    from pipelines.console.durations import duration_text
-    from pipelines.plan.dry_run import describe_plan
-
-    listing, changes = request.compared(base)
-    values = describe_plan(changes, listing, request.config, request.options.shard_mb, request.options.workers)
-
-    def say() -> None:
-        for name, value in values.items():
-            shown = duration_text(value) if name == "estimated_seconds" else f"{value:,}"
-            print(f"{name.replace('_', ' '):<20}{shown}")
-
-    _emit(request.options.json, values, say)
-    return 0
+def _print_plan(plan: DryRun, as_json: bool) -> None:
+    values = dataclasses.asdict(plan)
+    if as_json:
+        print(json.dumps(values))
+        return
+    for name, value in values.items():
+        shown = duration_text(value) if name == "estimated_seconds" else f"{value:,}"
+        print(f"{name.replace('_', ' '):<20}{shown}")

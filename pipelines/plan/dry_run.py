@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -26,29 +26,48 @@ _START_SECONDS = 4.0  # Beam and the builder processes, measured on two cores
 _TYPICAL_RATE_HZ = 44100
 
 
+@dataclass(frozen=True)
+class DryRun:
+    """Counts of files and shards, hours, bytes to write, and the time that it may take."""
+
+    files: int
+    unchanged: int
+    new: int
+    changed: int
+    removed: int
+    failed_before: int
+    ignored: int
+    unreadable_headers: int
+    hours: float
+    shards: int
+    records: int
+    bytes_to_write: int
+    estimated_seconds: float
+
+
 def describe_plan(
     changes: Changes, listing: Listing, config: DatasetConfig, shard_mb: float, workers: int | None
-) -> dict[str, Any]:
-    """Counts of files and shards, hours, bytes to write, and the time that it may take."""
+) -> DryRun:
+    """What a run would do."""
     seconds, unreadable = _header_seconds(changes.build)
     segments = sum(_num_segments(length, config) for length in seconds)
     num_shards = sum(1 for _ in tasks(changes, config, Estimator(changes.build, config), shard_mb))
     busy = segments * _seconds_per_segment(config) / (workers or os.cpu_count() or 1)
-    return {
-        "files": len(listing.table),
-        "unchanged": changes.unchanged,
-        "new": changes.new,
-        "changed": changes.changed,
-        "removed": changes.removed,
-        "failed_before": changes.failed_before,
-        "ignored": listing.ignored,
-        "unreadable_headers": unreadable,
-        "hours": round(math.fsum(seconds) / 3600, 4),
-        "shards": num_shards,
-        "records": segments,
-        "bytes_to_write": segments * _record_bytes(config),
-        "estimated_seconds": round(_START_SECONDS + busy, 1) if not changes.nothing else 0.0,
-    }
+    return DryRun(
+        files=len(listing.table),
+        unchanged=changes.unchanged,
+        new=changes.new,
+        changed=changes.changed,
+        removed=changes.removed,
+        failed_before=changes.failed_before,
+        ignored=listing.ignored,
+        unreadable_headers=unreadable,
+        hours=round(math.fsum(seconds) / 3600, 4),
+        shards=num_shards,
+        records=segments,
+        bytes_to_write=segments * _record_bytes(config),
+        estimated_seconds=round(_START_SECONDS + busy, 1) if not changes.nothing else 0.0,
+    )
 
 
 def _header_seconds(build: pa.Table) -> tuple[list[float], int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from pipelines.errors import SettingError
 
@@ -25,16 +26,24 @@ class MaxFailures:
     percent: bool = False
 
     @classmethod
-    def parse(cls, text: str) -> MaxFailures:
-        """`10` or `2.5%`."""
-        try:
-            value = float(text.removesuffix("%"))
-        except ValueError:
-            value = -1.0
+    def read(cls, written: Any) -> MaxFailures:
+        """Of `10`, `2.5%`, a number, or None for any number. ValueError when it is none of these."""
+        if written is None or isinstance(written, MaxFailures):
+            return written or cls()
+        text = str(written)
+        value = float(text.removesuffix("%"))
         percent = text.endswith("%")
         if not (value >= 0 and math.isfinite(value) and (percent or value == int(value))):
-            raise SettingError(f"--max-failures={text} must be a count like 10 or a percentage like 2.5%")
+            raise ValueError(text)
         return cls(value, percent)
+
+    @classmethod
+    def parse(cls, text: str) -> MaxFailures:
+        """`read` of the flag --max-failures."""
+        try:
+            return cls.read(text)
+        except ValueError:
+            raise SettingError(f"--max-failures={text} must be a count like 10 or a percentage like 2.5%") from None
 
     def exceeded(self, failed: int, tried: int) -> bool:
         """Whether `failed` of `tried` sources are too many."""
@@ -43,4 +52,6 @@ class MaxFailures:
         return failed > (self.value * tried / 100 if self.percent else self.value)
 
     def __str__(self) -> str:
+        if self.value is None:
+            return "any number"
         return f"{self.value:g}%" if self.percent else f"{self.value:g}"

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.audio.sources import iterate
-from pipelines.building.task import ShardTask
+from pipelines.building.task import ShardTask, Source, shard_name
 from pipelines.config import TRAIN, DatasetConfig, split_of
 from pipelines.plan.changes import Changes
 from pipelines.plan.estimating import Estimator
@@ -25,28 +25,28 @@ def tasks(changes: Changes, config: DatasetConfig, estimator: Estimator, shard_m
 
     def name(split: str) -> str:
         numbers[split] = numbers.get(split, -1) + 1
-        return f"{split}-{numbers[split]:05d}.tfrecord"
+        return shard_name(split, numbers[split])
 
     for (split, run, shard), sources in _survivors(changes.carried):
         yield ShardTask(name(split), split, copy_of=f"runs/{run}/{shard}", keep=sources)
     by_split = _by_split(changes.build, config)
     target = _shard_bytes(changes.build, estimator, shard_mb)
     for split, rows in by_split:
-        pending: list[tuple[str, str, int, str]] = []
+        pending: list[Source] = []
         size = 0.0
-        for row in _rows(rows):
-            more = estimator.output_bytes(row[0], row[2])
+        for source in _sources(rows):
+            more = estimator.output_bytes(source.source, source.size)
             if pending and (size + more > target or len(pending) == _MOST_SOURCES):
                 yield ShardTask(name(split), split, pending)
                 pending, size = [], 0.0
-            pending.append(row)
+            pending.append(source)
             size += more
         if pending:
             yield ShardTask(name(split), split, pending)
 
 
 def _shard_bytes(build: pa.Table, estimator: Estimator, shard_mb: float) -> float:
-    total = math.fsum(estimator.output_bytes(row[0], row[2]) for row in _rows(build))
+    total = math.fsum(estimator.output_bytes(each.source, each.size) for each in _sources(build))
     return min(shard_mb * 1e6, max(_LEAST_SHARD_BYTES, total / _SHARDS_WANTED))
 
 
@@ -64,6 +64,6 @@ def _by_split(build: pa.Table, config: DatasetConfig) -> list[tuple[str, pa.Tabl
     return [(name, build.filter(pc.equal(splits, name))) for name in names]
 
 
-def _rows(table: pa.Table) -> Iterator[tuple[str, str, int, str]]:
-    for batch in table.select(["source", "root", "size", "stamp"]).to_batches(max_chunksize=1 << 14):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+def _sources(table: pa.Table) -> Iterator[Source]:
+    for batch in table.select(list(Source._fields)).to_batches(max_chunksize=1 << 14):
+        yield from map(Source._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))

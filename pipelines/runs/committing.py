@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import store
+from pipelines.building.task import split_and_number
 from pipelines.config import TRAIN
 from pipelines.dataset.folder import MANIFEST, Dataset, Run, Shard, Sources, Split, open_dataset
 from pipelines.dataset.names import ENTRY, MANIFEST_FILE, RUNS, SCHEMA_FILE
 from pipelines.dataset.records import schema_pbtxt
 from pipelines.dataset.tables import read_parquet, read_tables
 from pipelines.errors import TooManyFailures, WorkError
-from pipelines.plan.policy import MaxFailures
-from pipelines.runs.fate import PLAN_FILE, settling
+from pipelines.runs.fate import settling
 from pipelines.runs.folder import CARRIED_FILE, FAILED_FILE, PlannedRun
-from pipelines.runs.plan_files import rows_uri
+from pipelines.runs.plan_files import Plan, Range, read_plan, rows_uri
 
 if TYPE_CHECKING:
     from pipelines.building.shards import ShardSummary
 
 
 _ROWS_AT_ONCE = 1 << 14
-Range = tuple[float | None, float | None]
-"""Lowest minimum and highest maximum in dB; None where there is no value."""
 
 
 def merged_range(ranges: Iterable[Range]) -> Range:
@@ -57,12 +54,12 @@ def _commit(run: PlannedRun, summaries: Iterable[ShardSummary], run_range: Range
         raise WorkError(f"{run.uri}: was cleared away meanwhile; run again")
     if (base.digest if base else None) != run.base_digest:
         raise _overtaken(run)
-    plan = json.loads(store.read_bytes(store.join(run.plan_uri, PLAN_FILE)))
+    plan = read_plan(run)
     ordered = sorted(summaries, key=lambda summary: _shard_order(summary.shard))
     _check_failures(run, plan, ordered)
     num_rows = _write_manifest(run, ordered)
     dataset = _next_dataset(run, plan, ordered, run_range)
-    if num_rows["written"] + plan["kept_sources"] - num_rows["carried"] != dataset.sources.written:
+    if num_rows["written"] + plan.kept_sources - num_rows["carried"] != dataset.sources.written:
         raise WorkError(f"{run.uri}: its manifest and its shards do not agree; run again")
     if base is None:
         _write_schema(dataset)
@@ -85,20 +82,20 @@ def _overtaken(run: PlannedRun) -> store.Conflict:
 
 
 def _shard_order(name: str) -> tuple[bool, str, int]:
-    split, number = name.removesuffix(".tfrecord").rsplit("-", 1)
-    return split != TRAIN, split, int(number)
+    split, number = split_and_number(name)
+    return split != TRAIN, split, number
 
 
-def _check_failures(run: PlannedRun, plan: dict[str, Any], summaries: list[ShardSummary]) -> None:
-    failed = sum(summary.failed for summary in summaries) + plan["listing_failures"]
-    tried = run.num_sources + plan["listing_failures"]
-    limit = MaxFailures(**plan["max_failures"])
+def _check_failures(run: PlannedRun, plan: Plan, summaries: list[ShardSummary]) -> None:
+    failed = sum(summary.failed for summary in summaries) + plan.listing_failures
+    tried = run.num_sources + plan.listing_failures
+    limit = plan.max_failures
     if limit.exceeded(failed, tried):
         raise TooManyFailures(
             f"{failed} of {tried} sources failed, --max-failures={limit} allows fewer; nothing was committed. "
             f"The first: {_first_failure(run, summaries)}"
         )
-    if plan["kept_sources"] + sum(summary.written for summary in summaries) == 0:
+    if plan.kept_sources + sum(summary.written for summary in summaries) == 0:
         if failed == 0:
             raise WorkError(f"DATASET {run.dataset_uri}: no source would be left; remove the folder instead")
         raise WorkError(f"none of {tried} sources could be used. The first: {_first_failure(run, summaries)}")
@@ -133,9 +130,9 @@ def _write_manifest(run: PlannedRun, summaries: list[ShardSummary]) -> dict[str,
     return counts
 
 
-def _next_dataset(run: PlannedRun, plan: dict[str, Any], summaries: list[ShardSummary], run_range: Range) -> Dataset:
-    shards = {name: [Shard(**shard) for shard in kept] for name, kept in plan["kept"].items()}
-    seconds: dict[str, float] = dict(plan["kept_seconds"])
+def _next_dataset(run: PlannedRun, plan: Plan, summaries: list[ShardSummary], run_range: Range) -> Dataset:
+    shards = {name: list(kept) for name, kept in plan.kept.items()}
+    seconds: dict[str, float] = dict(plan.kept_seconds)
     for summary in summaries:
         if summary.num_examples:
             path = f"{RUNS}/{run.name}/{summary.shard}"
@@ -147,17 +144,16 @@ def _next_dataset(run: PlannedRun, plan: dict[str, Any], summaries: list[ShardSu
         name: Split(sum(s.num_examples for s in shards[name]), round(seconds[name], 6), tuple(shards[name]))
         for name in names
     }
-    lows, highs = ([v for v in pair if v is not None] for pair in zip(plan["kept_range"], run_range, strict=True))
+    lows, highs = ([v for v in pair if v is not None] for pair in zip(plan.kept_range, run_range, strict=True))
     written = sum(summary.written for summary in summaries)
-    failed_now = sum(summary.failed for summary in summaries) + plan["listing_failures"]
+    failed_now = sum(summary.failed for summary in summaries) + plan.listing_failures
     failed = len(read_parquet(store.join(run.plan_uri, FAILED_FILE), ["source"])) + sum(
         summary.failed for summary in summaries
     )
-    own = Sources(written + failed_now, written, failed_now, plan["removed"], plan["ignored"])
-    total = plan["kept_sources"] + written
-    removed = plan["removed_before"] + plan["removed"]
+    own = Sources(written + failed_now, written, failed_now, plan.removed, plan.ignored)
+    total = plan.kept_sources + written
+    removed = plan.removed_before + plan.removed
     alive = {shard.run for named in shards.values() for shard in named}
-    earlier = [_run_from_dict(values) for values in plan["runs"]]
     this = Run(run.name, run.inputs, own, sum(summary.num_examples for summary in summaries))
     return Dataset(
         uri=run.dataset_uri,
@@ -165,13 +161,9 @@ def _next_dataset(run: PlannedRun, plan: dict[str, Any], summaries: list[ShardSu
         min_db=min(lows),
         max_db=max(highs),
         splits=splits,
-        sources=Sources(total + failed, total, failed, removed, plan["ignored"]),
-        runs=(*(earlier_run for earlier_run in earlier if earlier_run.name in alive), this),
+        sources=Sources(total + failed, total, failed, removed, plan.ignored),
+        runs=(*(earlier for earlier in plan.runs if earlier.name in alive), this),
     )
-
-
-def _run_from_dict(values: dict[str, Any]) -> Run:
-    return Run(values["name"], tuple(values["inputs"]), Sources(**values["sources"]), values["num_examples"])
 
 
 def _clear_run(run: PlannedRun, shards: set[str]) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,9 +18,9 @@ import pyarrow.parquet as pq
 
 from pipelines import store
 from pipelines.audio.sources import Listing
-from pipelines.building.task import ShardTask, task_from_dict, task_to_dict
+from pipelines.building.task import ShardTask, task_to_line
 from pipelines.config import DatasetConfig
-from pipelines.dataset.folder import MANIFEST, Dataset
+from pipelines.dataset.folder import MANIFEST, Dataset, Run, Shard, Sources
 from pipelines.dataset.names import RUNS
 from pipelines.errors import WorkError
 from pipelines.plan.changes import KEPT, Changes, kept_shards
@@ -30,6 +31,55 @@ from pipelines.runs.folder import CARRIED_FILE, FAILED_FILE, PlannedRun, _new_fo
 if TYPE_CHECKING:
     from pipelines.building.shards import BuiltShard
     from pipelines.building.supervision import SupervisedBuilder
+
+
+Range = tuple[float | None, float | None]
+"""Lowest minimum and highest maximum in dB; None where there is no value."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `plan.json` holds: all that the commit must know besides the shards that are built.
+
+    kept: shards of each split that stay as they are. kept_seconds, kept_sources, kept_range: of the sources whose
+    records stay, also those that are copied into new shards. listing_failures: sources that failed while they were
+    listed. removed, removed_before: sources that leave now, and that have left before. ignored: other files. runs:
+    those that the dataset names.
+    """
+
+    kept: dict[str, tuple[Shard, ...]]
+    kept_seconds: dict[str, float]
+    kept_sources: int
+    kept_range: Range
+    listing_failures: int
+    removed: int
+    removed_before: int
+    ignored: int
+    runs: tuple[Run, ...]
+    max_failures: MaxFailures
+
+    def to_json(self) -> bytes:
+        """The file's content."""
+        return json.dumps(dataclasses.asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Plan:
+        """The inverse of `to_json`."""
+        values = json.loads(content)
+        low, high = values.pop("kept_range")
+        runs = values.pop("runs")
+        return cls(
+            kept={split: tuple(Shard(**shard) for shard in shards) for split, shards in values.pop("kept").items()},
+            kept_range=(low, high),
+            runs=tuple(Run(r["name"], tuple(r["inputs"]), Sources(**r["sources"]), r["num_examples"]) for r in runs),
+            max_failures=MaxFailures(**values.pop("max_failures")),
+            **values,
+        )
+
+
+def read_plan(run: PlannedRun) -> Plan:
+    """The plan that `plan_run` wrote."""
+    return Plan.from_json(store.read_bytes(store.join(run.plan_uri, PLAN_FILE)))
 
 
 def plan_run(
@@ -50,27 +100,26 @@ def plan_run(
     num_tasks, new_names = 0, {}
     with store.open_atomic(run.tasks_uri) as file:
         for task in tasks:
-            file.write(json.dumps(task_to_dict(task)).encode() + b"\n")
+            file.write(task_to_line(task))
             num_tasks += 1
             if task.copy_of is not None:
                 new_names[task.copy_of] = task.shard
     _write_table(store.join(run.plan_uri, CARRIED_FILE), _renamed(changes.carried, new_names))
     _write_table(store.join(run.plan_uri, FAILED_FILE), changes.failed.select(MANIFEST.names))
     stays = pa.concat_tables([changes.kept, changes.carried.select(KEPT)])
-    range_ = pc.min_max(stays["min_db"]).as_py()["min"], pc.min_max(stays["max_db"]).as_py()["max"]
-    values = {
-        "kept": {split: list(map(dataclasses.asdict, s)) for split, s in kept_shards(base, changes).items()},
-        "kept_seconds": _seconds_by_split(stays),
-        "kept_sources": len(stays),
-        "kept_range": range_,
-        "listing_failures": len(changes.failed) - changes.failed_before,
-        "removed": changes.removed,
-        "removed_before": base.sources.removed if base else 0,
-        "ignored": listing.ignored,
-        "runs": [dataclasses.asdict(r) for r in (base.runs if base else ())],
-        "max_failures": dataclasses.asdict(max_failures),
-    }
-    store.write_bytes(store.join(run.plan_uri, PLAN_FILE), json.dumps(values).encode())
+    plan = Plan(
+        kept={split: tuple(shards) for split, shards in kept_shards(base, changes).items()},
+        kept_seconds=_seconds_by_split(stays),
+        kept_sources=len(stays),
+        kept_range=(pc.min_max(stays["min_db"]).as_py()["min"], pc.min_max(stays["max_db"]).as_py()["max"]),
+        listing_failures=len(changes.failed) - changes.failed_before,
+        removed=changes.removed,
+        removed_before=base.sources.removed if base else 0,
+        ignored=listing.ignored,
+        runs=base.runs if base else (),
+        max_failures=max_failures,
+    )
+    store.write_bytes(store.join(run.plan_uri, PLAN_FILE), plan.to_json())
     return dataclasses.replace(run, num_tasks=num_tasks)
 
 
@@ -111,13 +160,12 @@ def task_ranges(tasks_uri: str) -> Iterator[tuple[int, int]]:
         raise _cleared_away(tasks_uri) from error
 
 
-def read_task(tasks_uri: str, offset: int, length: int) -> dict[str, Any]:
+def read_line(tasks_uri: str, offset: int, length: int) -> bytes:
     """One line of the tasks file."""
     try:
-        values: dict[str, Any] = json.loads(store.read_range(tasks_uri, offset, length))
+        return store.read_range(tasks_uri, offset, length)
     except FileNotFoundError as error:
         raise _cleared_away(tasks_uri) from error
-    return values
 
 
 def _cleared_away(tasks_uri: str) -> WorkError:
@@ -126,7 +174,7 @@ def _cleared_away(tasks_uri: str) -> WorkError:
 
 def build_task(run: PlannedRun, place: tuple[int, int], builder: SupervisedBuilder) -> BuiltShard:
     """Do the task at (offset, length) of the tasks file, and leave its manifest rows for the commit."""
-    built = builder.build(task_from_dict(read_task(run.tasks_uri, *place)), run.dataset_uri, run.uri)
+    built = builder.build(read_line(run.tasks_uri, *place), run.dataset_uri, run.uri)
     write_rows(run, built)
     return built
 

@@ -19,8 +19,8 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from pipelines.audio.sources import LISTING, Listing
 from pipelines.beam import dataflow, launch
 from pipelines.beam.build_on_beam import BuildOptions, build_pipeline
-from pipelines.building.task import ShardTask
-from pipelines.commands.preprocess import parse_options
+from pipelines.building.task import ShardTask, Source
+from pipelines.commands.preprocess import parse_options, request_of
 from pipelines.config import DatasetConfig
 from pipelines.errors import SettingError
 from pipelines.plan.changes import KEPT, Changes, empty_manifest
@@ -48,9 +48,9 @@ def build(run: PlannedRun, *flags: str) -> Any:
     """The job that Beam would hand over: what `DataflowRunner` returns for a dry run."""
     required = [f"{name}={value}" for name, value in REQUIRED.items()]
     words = ["gs://my-bucket/in", "--output=gs://my-bucket/set", "--runner=DataflowRunner", *required, *flags]
-    options, beam_flags = parse_options([*words, "--dry_run=True", "--no_auth", "--no_save_main_session"])
-    job = launch.preprocess_options(options, beam_flags)
-    dataflow.prepare(job, options)
+    request = request_of(*parse_options([*words, "--dry_run=True", "--no_auth", "--no_save_main_session"]))
+    job = launch.preprocess_options(request, list(request.beam_flags))
+    dataflow.prepare(job, request.inputs, request.output)
     return launch.submit(job, lambda pipeline: build_pipeline(pipeline, run, BuildOptions(60.0, None))).job
 
 
@@ -114,7 +114,8 @@ def test_the_stager_packs_a_source_distribution_that_installs_offline(tmp_path: 
 
 def shard_tasks(sources: int, a_shard: int = 2000) -> Iterator[ShardTask]:
     """Shards of sources with names of 27 characters."""
-    names = ((f"{n // 1000:06d}/recording_{n:09d}.wav", "gs://my-bucket/in", 64_044, "1") for n in range(sources))
+    folder, size = "gs://my-bucket/in", 64_044
+    names = (Source(f"{n // 1000:06d}/recording_{n:09d}.wav", folder, size, "1") for n in range(sources))
     for number in range(sources // a_shard):
         yield ShardTask(f"train-{number:05d}.tfrecord", "train", list(itertools.islice(names, a_shard)))
 
@@ -145,8 +146,9 @@ def test_the_graph_of_a_million_sources_is_as_small_as_that_of_a_few(tmp_path: P
 
 def prepare(inputs: str, output: str, required: dict[str, str]) -> None:
     flags = [f"{name}={value}" for name, value in required.items()]
-    options, beam_flags = parse_options([inputs, "--output", output, "--runner=DataflowRunner", *flags])
-    dataflow.prepare(launch.preprocess_options(options, beam_flags), options)
+    request = request_of(*parse_options([inputs, "--output", output, "--runner=DataflowRunner", *flags]))
+    job = launch.preprocess_options(request, list(request.beam_flags))
+    dataflow.prepare(job, request.inputs, request.output)
 
 
 @pytest.mark.parametrize("name", REQUIRED)

@@ -12,8 +12,10 @@ import yaml
 from google.cloud import dataflow
 from google.protobuf import json_format
 
-from pipelines.commands.preprocess import parse_options
+from pipelines.commands.preprocess import parse_options, request_of
 from pipelines.config import DTYPES, PAD_MODES, PRESETS, SEGMENTS
+from pipelines.plan.policy import MaxFailures
+from pipelines.request import RunOptions
 from tests.helpers.places import ROOT
 
 DEPLOY = ROOT / "deploy" / "dataflow"
@@ -82,9 +84,10 @@ def test_the_launcher_turns_the_request_into_the_command() -> None:
     assert command == "preprocess"
     options, beam_flags = parse_options(words)
     assert options.inputs == ["gs://a-bucket/x", "gs://b-bucket/y"]
-    assert (options.output, options.preset, options.max_failures) == ("gs://my-bucket/dataset", "default", "5%")
-    assert options.split == (("validation", 0.1), ("test", 0.1))
-    assert (options.checksum, options.keep_removed, options.label_pattern) == (True, False, None)
+    request = request_of(options, beam_flags)
+    assert (request.output, request.preset) == ("gs://my-bucket/dataset", "default")
+    assert request.settings == {"split": (("validation", 0.1), ("test", 0.1))}
+    assert request.run == RunOptions(max_failures=MaxFailures(5, percent=True), checksum=True)
     assert options.no_wait
     assert beam_flags == beam
 
@@ -110,7 +113,7 @@ def test_what_the_command_takes_the_template_takes(name: str, values: list[str])
         assert problems({"input": "gs://a/b", "output": "gs://a/c", name: value}) == []
         words = launcher_command(["--input=gs://a/b", "--output=gs://a/c", f"--{name}={value}"])
         options, _ = parse_options(words[1:])
-        assert getattr(options, name) is not None
+        assert (getattr(options, name) is not None) == (value != "false")
 
 
 def test_every_parameter_is_an_option_of_the_command() -> None:

@@ -12,10 +12,11 @@ import yaml
 
 from pipelines.config import AudioConfig, DatasetConfig
 from pipelines.errors import SettingError
-from pipelines.settings import read_settings, settable, settings_text, with_values
+from pipelines.flags import parse
+from pipelines.settings import settable, with_values
+from pipelines.settings_file import read_settings, settings_text
 from tests.helpers.console import audio_vae
 from vae_model.commands import train
-from vae_model.commands.arguments import parse
 from vae_model.model_folder.config import PRESETS, ModelConfig, Preset, TrainConfig
 
 

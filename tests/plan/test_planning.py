@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipelines.audio.sources import list_sources
 from pipelines.building.shards import BuiltShard, build_shard, copy_shard
-from pipelines.building.task import ShardTask, task_from_dict
+from pipelines.building.task import ShardTask, task_from_line
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig, split_of
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.plan.changes import Changes, compare
@@ -61,7 +61,7 @@ class Recorder:
         return changes
 
     def _build(self, run: folder.PlannedRun, place: tuple[int, int]) -> BuiltShard:
-        task = task_from_dict(plan_files.read_task(run.tasks_uri, *place))
+        task = task_from_line(plan_files.read_line(run.tasks_uri, *place))
         if task.copy_of is not None:
             built = copy_shard(task, self.dataset, run.uri, CONFIG.dtype)
         else:

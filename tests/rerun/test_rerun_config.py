@@ -8,6 +8,8 @@ import pytest
 
 from pipelines.console.durations import seconds_of
 from pipelines.errors import SettingError
+from pipelines.plan.policy import MaxFailures
+from pipelines.request import RunOptions
 from tests.helpers.console import run_in_process
 from vae_model.model_folder.config import PRESETS
 from vae_model.rerun.config import read_config
@@ -24,7 +26,7 @@ def test_paths_start_at_the_file_and_uris_stay(tmp_path: Path) -> None:
     read = read_config(config(tmp_path, "workspace: work\ninputs: [sounds, 's3://bucket/more', /abs]\nmodels: ../m\n"))
     assert read.places.inputs == (str(tmp_path / "sounds"), "s3://bucket/more", "/abs")
     assert read.workspace == str(tmp_path / "work")
-    assert read.dataset == str(tmp_path / "work" / "dataset") == read.options.output
+    assert read.dataset == str(tmp_path / "work" / "dataset") == read.request.output
     assert read.models == str(tmp_path.parent / "m")
 
 
@@ -37,10 +39,12 @@ def test_sections_are_the_settings_of_the_commands(tmp_path: Path) -> None:
         "beam: [--runner=FlinkRunner]\n"
     )
     read = read_config(config(tmp_path, text))
-    options = read.options
-    assert (options.preset, options.split, options.workers) == ("tiny", (("test", 0.2),), 3)
-    assert options.split_pattern == [("test", "_0"), ("validation", "_1")]
-    assert (options.checksum, options.keep_removed, options.max_failures) == (True, False, "2%")
+    request = read.request
+    assert (request.inputs, request.output) == ((str(tmp_path / "sounds"),), str(tmp_path / "work" / "dataset"))
+    assert request.preset == "tiny"
+    patterns = (("test", "_0"), ("validation", "_1"))
+    assert request.settings == {"split": (("test", 0.2),), "split_pattern": patterns}
+    assert request.run == RunOptions(workers=3, max_failures=MaxFailures(2, percent=True), checksum=True)
     assert read.first.train.epochs == 7
     assert read.first.model.conv_strides == (4, 2, (4, 2))
     assert read.first.model.conv_filters == PRESETS["tiny"].model.conv_filters
@@ -66,7 +70,22 @@ def test_sections_are_the_settings_of_the_commands(tmp_path: Path) -> None:
             PLACES + "preprocess: {sample_rates: 1}\n",
             "preprocess: sample_rates must be a setting: did you mean sample_r",
         ),
-        (PLACES + "preprocess: {sample_rate: fast}\n", "preprocess: argument --sample_rate/--sample-rate: invalid int"),
+        (PLACES + "preprocess: {sample_rate: fast}\n", "preprocess: sample_rate='fast' must be an integer"),
+        (PLACES + "preprocess: {hop_length: 256.5}\n", "preprocess: hop_length=256.5 must be an integer"),
+        (PLACES + "train: {epochs: 3.5}\n", "train: epochs=3.5 must be an integer"),
+        (PLACES + "preprocess: {hop_length: 0}\n", "preprocess: hop_length=0 must be a positive number of samples"),
+        (PLACES + "preprocess: {workers: -3}\n", "preprocess: workers=-3 must be a positive number"),
+        (PLACES + "preprocess: {shard_mb: many}\n", "preprocess: shard_mb='many' must be a number"),
+        (PLACES + "preprocess: {label_pattern: '('}\n", "preprocess: label_pattern='(' must be a regular expression"),
+        (PLACES + "preprocess: {split: 'test'}\n", "preprocess: split='test' must be like validation=0.1,test=0.1"),
+        (PLACES + "preprocess: {split: {test: 2}}\n", "preprocess: split test=2.0 must be a fraction between 0 and 1"),
+        (PLACES + "preprocess: {max_failures: few}\n", "preprocess: max_failures='few' must be a count like 10 or a"),
+        (PLACES + "preprocess: {dtype: int8}\n", "preprocess: dtype='int8' must be one of float16, float32, uint8"),
+        (PLACES + "preprocess: {preset: tinny}\n", "preprocess: preset='tinny' must be one of default"),
+        (
+            PLACES + "preprocess: {preset: tiny, segment_hop_seconds: 2}\n",
+            "preprocess: segment_hop_seconds=2.0 must be at most segment_seconds=1.02",
+        ),
         (PLACES + "preprocess: {output: else}\n", "preprocess: output must be a setting"),
         (PLACES + "preprocess: {checksum: 3}\n", "preprocess: checksum=3 must be true or false"),
         (PLACES + "preprocess: [1]\n", "preprocess=[1] must hold settings"),

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
-from pipelines.settings import read_settings, settable
+from pipelines.settings import settable
+from pipelines.settings_file import read_settings
 from tests.helpers.dataset_writer import noises, write_dataset
 from tests.helpers.places import ROOT
 from vae_model.commands import train

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import secrets
-from collections.abc import Sequence
 
 from pipelines.errors import require
 from vae_model.model_folder.config import PHASES
@@ -33,13 +31,3 @@ def add_phase(parser: argparse.ArgumentParser, *more: str) -> None:
         default=PHASES[0],
         help=f"how the phases are found, docs/sound.md (default: {PHASES[0]})",
     )
-
-
-def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
-    """Parse a command line; an unknown option ends the program with the nearest known one."""
-    arguments, unknown = parser.parse_known_args(argv)
-    for argument in unknown:
-        flags = [flag for action in parser._actions for flag in action.option_strings]
-        near = difflib.get_close_matches(argument.split("=")[0], flags, n=1)
-        parser.error(f"{argument} must be an argument of this command" + (f": did you mean {near[0]}?" if near else ""))
-    return arguments

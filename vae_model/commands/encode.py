@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
     if any(word.startswith("--") and word.split("=")[0] not in own._option_string_actions for word in argv):
         from pipelines.beam.launch import split_beam_flags
 
-        ours, beam_flags = split_beam_flags(argv, own)
+        ours, beam_flags = split_beam_flags(argv, own._option_string_actions)
     arguments = own.parse_args(ours)
     for name in ("batch_size", "workers", "shard_mb", "decode_timeout_seconds"):
         value = getattr(arguments, name)
@@ -98,7 +98,7 @@ def _run(arguments: argparse.Namespace, bundle: Bundle, beam_flags: list[str]) -
     if launch.is_dataflow(job):
         from pipelines.beam import dataflow
 
-        dataflow.prepare(job, arguments)
+        dataflow.prepare(job, arguments.inputs, arguments.output)
     with contextlib.ExitStack() as stack:
         work = stack.enter_context(encode_on_beam.work_folder(arguments.output))
         run = encode_on_beam.EncodingRun(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pipelines.console.terminal import terminable
-from pipelines.store.holding import hold_workspace
-from vae_model.rerun import state
-from vae_model.rerun.config import RerunConfig, read_config
-from vae_model.rerun.running import PENDING, UNCHANGED, _check_state_is_there, _run, _say, summary
-from vae_model.rerun.stages import STAGES, Job
+from vae_model.rerun import running
+from vae_model.rerun.config import read_config
+from vae_model.rerun.stages import STAGES
+
+if TYPE_CHECKING:
+    from pipelines.update import News
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,31 +37,23 @@ def main(argv: list[str]) -> int:
     """Run the command. Errors are the caller's to print; with --json they are in the object too."""
     arguments = parser().parse_args(argv)
     config = read_config(arguments.config)
-    config.options.expected_listing = arguments.expected_listing
     if arguments.pending:
-        _say_what_is_new(config, as_json=arguments.json)
+        _print_news(running.pending(config), config.dataset, arguments.json)
         return 0
-    wanted = [arguments.stage] if arguments.stage else list(STAGES)
-    values: dict[str, Any] = {}
-    with terminable(), hold_workspace(config.workspace):
-        version = state.version(config.workspace)
-        job = Job(config, state.load(config.workspace), version, _say)
-        _check_state_is_there(job)
-        try:
-            for name in wanted:
-                _run(job, name, values, check=arguments.stage is not None)
-        finally:
-            if arguments.json:
-                print(json.dumps(summary(job, values)), flush=True)
+    stages = [arguments.stage] if arguments.stage else None
+    ended = _print_result if arguments.json else lambda result: None
+    with terminable():
+        running.run(config, stages, expected_listing=arguments.expected_listing, ended=ended)
     return 0
 
 
-def _say_what_is_new(config: RerunConfig, *, as_json: bool) -> None:
-    from pipelines.update import what_is_new
+def _print_result(result: running.RerunResult) -> None:
+    print(json.dumps(result.to_dict()), flush=True)
 
-    found = what_is_new(config.options)
-    counts = {name: found[name] for name in ("new", "changed", "removed")}
+
+def _print_news(news: News, dataset: str, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"status": PENDING if any(counts.values()) else UNCHANGED, **found}), flush=True)
+        status = running.UNCHANGED if news.nothing else running.PENDING
+        print(json.dumps({"status": status, **dataclasses.asdict(news)}), flush=True)
     else:
-        _say(f"{config.dataset}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()) + " sources")
+        running.say(f"{dataset}: {news.new:,} new, {news.changed:,} changed, {news.removed:,} removed sources")

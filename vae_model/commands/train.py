@@ -10,8 +10,9 @@ from typing import Any
 
 from pipelines.console.terminal import terminable
 from pipelines.dataset.folder import open_dataset
-from pipelines.settings import add_settings, read_settings, settable, with_values
-from vae_model.commands.arguments import parse
+from pipelines.flags import add_settings, given, parse, preset_named
+from pipelines.settings import with_values
+from pipelines.settings_file import read_settings
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import (
     DEFAULT,
@@ -62,7 +63,7 @@ def parser(preset: str = DEFAULT) -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parse(parser(_preset_named(argv)), argv)
+    arguments = parse(parser(preset_named(argv, PRESETS, DEFAULT)), argv)
     file = read_settings(arguments.config) if arguments.config else {}
     preset = settings_of(arguments, file)
     open_dataset(arguments.dataset)  # these first: a mistake shows before TensorFlow's seconds of loading
@@ -91,17 +92,7 @@ def settings_of(arguments: argparse.Namespace, file: Mapping[str, Any], base: Pr
     configs = file_settings(
         file, arguments.config or "", base or (PRESETS[arguments.preset] if arguments.preset else None)
     )
-    known = [name for config in configs for name in settable(config)]
-    given = {name: value for name in known if (value := getattr(arguments, name)) is not None}
-    return Preset(*with_values(configs, given))
-
-
-def _preset_named(argv: list[str]) -> str:
-    """The preset on a command line, whose values its help is to show; the default one where none is, or a wrong one."""
-    first = argparse.ArgumentParser(add_help=False)
-    first.add_argument("--preset", nargs="?")
-    named = first.parse_known_args(argv)[0].preset
-    return named if named in PRESETS else DEFAULT
+    return Preset(*with_values(configs, given(arguments, configs)))
 
 
 def _report(result: dict[str, Any], as_json: bool) -> None:

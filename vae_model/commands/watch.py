@@ -45,11 +45,10 @@ def main(argv: list[str]) -> int:
         inputs = list(read_config(arguments.config).places.inputs)
         command, every = ["rerun", arguments.config], _AT_LEAST_EVERY_SECONDS
     else:
-        from pipelines.commands.preprocess import parse_options
-        from pipelines.request import check_options
+        from pipelines.commands.preprocess import parse_options, request_of
 
-        options, _ = parse_options(rest, "audio-vae watch")
-        check_options(options)
+        options, beam_flags = parse_options(rest, "audio-vae watch")
+        request_of(options, beam_flags).require_places()
         if options.dry_run_plan or options.no_wait:
             raise SettingError("--dry-run and --no-wait must not be given to watch: it waits for what it does")
         inputs, command, every = options.inputs, ["preprocess", *rest], None

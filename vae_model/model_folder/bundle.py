@@ -12,7 +12,7 @@ from pipelines import store
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.dataset.folder import Dataset
 from pipelines.errors import SettingError
-from pipelines.settings import settings_text
+from pipelines.settings_file import settings_text
 from pipelines.store.files import read_json, replacing, write_json
 from vae_model.model_folder.config import ModelConfig, TrainConfig, model_config, to_dict, train_config
 from vae_model.model_folder.folder import BUNDLE_FILE, CONFIG_FILE, file_in

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
 import json
@@ -10,12 +9,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from pipelines import store
 from pipelines.console.durations import seconds_of
 from pipelines.errors import SettingError, require
-from pipelines.settings import read_settings, settable, setting, suggestion, with_values
+from pipelines.request import Request
+from pipelines.settings import settable, setting, suggestion, with_values
+from pipelines.settings_file import read_settings
 from pipelines.store.paths import local_path
 from vae_model.model_folder.config import FREE, Preset, file_settings, to_dict
 
@@ -24,7 +25,6 @@ METRICS = ("rmse_db", "rmse_above_floor_db", "log_spectral_distance_db", "loss")
 STARTS = ("promoted", "scratch")
 _PLACES, _RETRAIN, _PROMOTE = "the places", "retrain", "promote"
 _PREPROCESS, _TRAIN = "preprocess", "train"
-_NO_OPTION = ("inputs", "output", "json", "verbose", "dry_run_plan", "no_wait", "expected_listing", "help")
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Promote:
 
 @dataclass(frozen=True)
 class RerunConfig:
-    """All of a file. options: those of `audio-vae preprocess`, as it parses them. first: of a training from scratch."""
+    """All of a file. request: what is asked of `preprocess`, but Beam's options. first: of a training from scratch."""
 
     path: str
     places: Places
-    options: argparse.Namespace
+    request: Request
     first: Preset
     retrain: Retrain
     promote: Promote
@@ -99,7 +99,7 @@ class RerunConfig:
     @property
     def dataset(self) -> str:
         """The dataset folder."""
-        return self.places.dataset or store.join(self.workspace, "dataset")
+        return self.request.output
 
     @property
     def models(self) -> str:
@@ -137,10 +137,9 @@ def read_config(path: str) -> RerunConfig:
         for kind, name in ((Retrain, _RETRAIN), (Promote, _PROMOTE))
     )
     first = Preset(*file_settings(sections[_TRAIN], f"{path}: {_TRAIN}"))
-    config = RerunConfig(path, places, argparse.Namespace(), first, retrain, promote)
-    options = _preprocess_options(path, sections[_PREPROCESS])
-    options.inputs, options.output = list(places.inputs), config.dataset
-    return dataclasses.replace(config, options=options)
+    dataset = places.dataset or store.join(places.workspace, "dataset")
+    request = Request.of(places.inputs, dataset, sections[_PREPROCESS], f"{path}: {_PREPROCESS}")
+    return RerunConfig(path, places, request, first, retrain, promote)
 
 
 def _places(path: str, values: Mapping[str, Any]) -> Places:
@@ -161,30 +160,3 @@ def _places(path: str, values: Mapping[str, Any]) -> Places:
         dataset=found(places.dataset),
         models=found(places.models),
     )
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as a setting of the file."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SettingError(f"{self.prog}: {message}")
-
-
-def _preprocess_options(path: str, values: Mapping[str, Any]) -> argparse.Namespace:
-    """The options of `audio-vae preprocess` from settings by their names, as if they had been flags."""
-    from pipelines.request import add_arguments
-
-    parser = _Parser(prog=f"{path}: {_PREPROCESS}", allow_abbrev=False)
-    add_arguments(parser)
-    actions = {action.dest: action for action in parser._actions if action.dest not in _NO_OPTION}
-    flags = []
-    for name, value in values.items():
-        if name not in actions:
-            raise SettingError(f"{path}: {_PREPROCESS}: {name} must be a setting{suggestion(str(name), actions)}")
-        if actions[name].nargs == 0:  # a switch
-            if not isinstance(value, bool):
-                raise SettingError(f"{path}: {_PREPROCESS}: {name}={value!r} must be true or false")
-            flags += [f"--{name}"] if value else []
-        else:
-            flags += [f"--{name}={each}" for each in (value if isinstance(value, list) else [value])]
-    return parser.parse_args(flags)

@@ -2,23 +2,94 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from pipelines import store
 from pipelines.dataset.folder import is_dataset, open_dataset
 from pipelines.errors import AudioVaeError, Interrupted, WorkError
+from pipelines.store.holding import hold_workspace
 from vae_model.rerun import ownership, state
 from vae_model.rerun.config import RerunConfig
 from vae_model.rerun.drift import lines
 from vae_model.rerun.stages import DONE, SKIPPED, STAGES, Job, Outcome
 from vae_model.rerun.state import StageEntry
 
+if TYPE_CHECKING:
+    from pipelines.update import News
+
 FAILED, INTERRUPTED, UNCHANGED, PENDING = "failed", "interrupted", "unchanged", "pending"
 
 
-def _run(job: Job, name: str, values: dict[str, Any], *, check: bool) -> None:
+@dataclass(frozen=True)
+class RerunResult:
+    """What came of a rerun. status: done, unchanged, failed or interrupted. error: why it failed. at: UTC.
+
+    promoted: name of the model in use, model: its folder; None when there is none. stages: of each that was come to its
+    status, reason and seconds, and its own figures.
+    """
+
+    at: str
+    status: str
+    error: str | None
+    workspace: str
+    dataset: str
+    promoted: str | None
+    model: str | None
+    stages: dict[str, dict[str, Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values: the object of `--json`."""
+        return dataclasses.asdict(self)
+
+
+def say(line: str) -> None:
+    """A line on standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def run(
+    config: RerunConfig,
+    stages: Sequence[str] | None = None,
+    *,
+    expected_listing: str | None = None,
+    ended: Callable[[RerunResult], object] = lambda result: None,
+) -> RerunResult:
+    """Do all that is left to do, or the stages named, each of which needs the one before it done on the same dataset.
+
+    config: of `read_config`. expected_listing: digest that the listing of the audio must have. ended: called with the
+    result also when a stage fails or is interrupted, whose error then goes on. What happens is said on standard error.
+    """
+    if expected_listing is not None:
+        config = dataclasses.replace(
+            config, request=dataclasses.replace(config.request, expected_listing=expected_listing)
+        )
+    done: dict[str, dict[str, Any]] = {}
+    with hold_workspace(config.workspace):
+        version = state.version(config.workspace)
+        job = Job(config, state.load(config.workspace), version, say)
+        _check_state_is_there(job)
+        try:
+            for name in STAGES if stages is None else stages:
+                _do_stage(job, name, done, check=stages is not None)
+        finally:
+            result = _result(job, done)
+            ended(result)
+    return result
+
+
+def pending(config: RerunConfig) -> News:
+    """How much audio is new; nothing is done."""
+    from pipelines.update import what_is_new
+
+    return what_is_new(config.request)
+
+
+def _do_stage(job: Job, name: str, values: dict[str, dict[str, Any]], *, check: bool) -> None:
     """Do a stage, and put what came of it into `values` by its name; also when it fails, and then the error goes on."""
     started = time.monotonic()
     outcome = Outcome(FAILED, "")
@@ -40,9 +111,9 @@ def _run(job: Job, name: str, values: dict[str, Any], *, check: bool) -> None:
         seconds = round(time.monotonic() - started, 3)
         values[name] = {"status": outcome.status, "reason": outcome.reason, "seconds": seconds, **outcome.result}
         if outcome.status in (DONE, SKIPPED):
-            _say(f"{name:<10} {outcome.status:<8} {outcome.reason}")
+            say(f"{name:<10} {outcome.status:<8} {outcome.reason}")
             for line in lines(outcome.result.get("drift") or {}):
-                _say(f"{'':<20}{line}")
+                say(f"{'':<20}{line}")
 
 
 def _check_order(job: Job, name: str) -> None:
@@ -87,22 +158,18 @@ def _check_state_is_there(job: Job) -> None:
         raise WorkError(f"{uri} must be there, as {job.config.models} holds models: restore it, or move them away")
 
 
-def summary(job: Job, stages: dict[str, Any]) -> dict[str, Any]:
-    """The object of --json: an overall status, where things are, and each stage that was come to."""
+def _result(job: Job, stages: dict[str, dict[str, Any]]) -> RerunResult:
+    """An overall status, where things are, and each stage that was come to."""
     statuses = [stage["status"] for stage in stages.values()]
     status = next((bad for bad in (FAILED, INTERRUPTED) if bad in statuses), None)
     promoted = job.state.promoted
-    return {
-        "at": state.now(),
-        "status": status or (DONE if DONE in statuses else UNCHANGED),
-        "error": next((stage["reason"] for stage in stages.values() if stage["status"] == status), None),
-        "workspace": job.config.workspace,
-        "dataset": job.config.dataset,
-        "promoted": promoted,
-        "model": None if promoted is None else job.folder(promoted),
-        "stages": stages,
-    }
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    return RerunResult(
+        at=state.now(),
+        status=status or (DONE if DONE in statuses else UNCHANGED),
+        error=next((stage["reason"] for stage in stages.values() if stage["status"] == status), None),
+        workspace=job.config.workspace,
+        dataset=job.config.dataset,
+        promoted=promoted,
+        model=None if promoted is None else job.folder(promoted),
+        stages=stages,
+    )

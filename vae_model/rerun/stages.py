@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import datetime
@@ -99,7 +98,7 @@ def preprocess(job: Job) -> Outcome:
             return Outcome(SKIPPED, f"model {going_on.name} is to be trained to its end on the dataset as it is")
     from pipelines.update import bring_up_to_date
 
-    update = bring_up_to_date(job.config.options, _beam_flags(job.config))
+    update = bring_up_to_date(dataclasses.replace(job.config.request, beam_flags=_beam_flags(job.config)))
     dataset, changes = update.dataset, update.changes
     result: dict[str, Any] = {"dataset": dataset.uri, "num_examples": dataset.num_examples}
     result |= {"sources": dataclasses.asdict(dataset.sources)}
@@ -111,17 +110,16 @@ def preprocess(job: Job) -> Outcome:
     return Outcome(DONE, f"{counts}, {run.sources.failed:,} failed", result)
 
 
-def _beam_flags(config: RerunConfig) -> list[str]:
+def _beam_flags(config: RerunConfig) -> tuple[str, ...]:
     """Beam's options of the file. SettingError for one that Beam does not know."""
-    given = list(config.places.beam)
-    if not given:
-        return []
+    if not config.places.beam:
+        return ()
     from pipelines.beam.launch import split_beam_flags
 
-    others, flags = split_beam_flags(given, argparse.ArgumentParser(add_help=False))
+    others, flags = split_beam_flags(config.places.beam)
     if others:
         raise SettingError(f"{config.path}: beam: {others[0]} must be an option of Beam's")
-    return flags
+    return tuple(flags)
 
 
 def train(job: Job) -> Outcome:
