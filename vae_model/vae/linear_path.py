@@ -1,4 +1,24 @@
-"""Where a linear path begins: at the best linear VAE of the data, which is probabilistic PCA."""
+"""Where a linear path begins: at the best linear VAE of the data, which is probabilistic PCA.
+
+Why. Most of what can be known of a spectrogram from a few numbers is linear in its cells, and gradient descent takes
+epochs to find it, less well than linear algebra does at once. So a model with a linear path is the sum of a linear VAE,
+set here and never trained, and convolutions whose last weights begin at 0: before the first step it is as good as PCA,
+and all that training does is to do better.
+
+What the best linear VAE is. The loss is reconstruction_weight * MSE + KL, which is the ELBO of a Gaussian decoder with
+variance s = n_cells / (2 reconstruction_weight) a cell. Its optimum for a linear encoder and decoder is probabilistic
+PCA (Lucas et al., arXiv:1911.02469). With eigenvalues l_i and eigenvectors u_i of the cells' covariance, for l_i > s:
+
+    decoder_i = sqrt(l_i - s) u_i      encoder_i = sqrt(l_i - s) / l_i u_i      posterior variance_i = s / l_i
+
+A direction that varies less than the decoder's noise is not worth its KL: its latent stays at the prior, rightly. The
+means of the others vary by (l_i - s) / l_i, and with s / l_i around each of them the latents of all sounds together
+have variance 1: new sounds drawn from N(0, I) are like those of the data from the beginning.
+
+Constants. Four power iterations leave the error of the randomised decomposition (Halko et al., arXiv:0909.4061) far
+under the noise; its seed is fixed, so that a training's beginning is a function of its data. Singular values under
+1e-4 of the largest are float32's rounding of rows that span no more.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +48,8 @@ class LinearVAE:
 def fit_linear_vae(examples: NDArray[np.float32], dim: int, noise_variance: float) -> LinearVAE:
     """The linear VAE of least loss on examples (count, ...), for a decoder of this noise variance a cell.
 
-    With eigenvalues l_i and eigenvectors u_i of the covariance, and noise s: decoder_i = sqrt(l_i - s) u_i,
-    encoder_i = sqrt(l_i - s) / l_i u_i, posterior variance s / l_i, for l_i > s; the other dimensions stay at the
-    prior. Tipping and Bishop, Probabilistic principal component analysis (1999), equations 15 and 9; that it is the
-    ELBO's optimum: Lucas et al., arXiv:1911.02469, section 4. noise_variance 0 gives PCA with latents of variance 1.
+    Tipping and Bishop, Probabilistic principal component analysis (1999), equations 15 and 9; that it is the ELBO's
+    optimum: Lucas et al., section 4. noise_variance 0 gives PCA with latents of variance 1.
     """
     flat = np.asarray(examples, np.float32).reshape(len(examples), -1)
     mean = flat.mean(axis=0)
@@ -72,7 +90,7 @@ def noise_variance(config: ModelConfig) -> float:
 def _principal(centred: NDArray[np.float32], dim: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The `dim` largest eigenvalues of the covariance of centred rows, and their vectors (n_cells, dim).
 
-    Halko et al., arXiv:0909.4061. Where the rows span less, zeros are at the end.
+    Where the rows span less, zeros are at the end.
     """
     values, vectors = np.zeros(dim, np.float32), np.zeros((centred.shape[1], dim), np.float32)
     rank = min(dim, *centred.shape)
