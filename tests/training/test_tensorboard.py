@@ -145,6 +145,7 @@ def test_a_resumed_run_goes_on_with_the_curves(dataset: str, tmp_path: Path) -> 
     assert_curves_are_the_history(folder, 3)
 
 
+@pytest.mark.slow
 def test_pictures_while_it_trains_change_nothing_of_the_training(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def test_autoencoder_without_validation_is_repeatable_and_can_generate(
     assert waveform.shape == (1000, 1)
 
 
+@pytest.mark.slow
 def test_a_run_is_repeated_by_its_config(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = [*COMMON, "--epochs", 2, "--seed", 3, "--learning-rate", 1e-5]
     first = run(capsys, dataset, "--output", tmp_path / "a", *options)
@@ -148,6 +149,7 @@ def test_loss_that_is_no_number_ends_the_run(dataset: str, tmp_path: Path) -> No
         train.main([dataset, "--output", str(tmp_path / "m"), *options])
 
 
+@pytest.mark.slow
 def test_interrupted_run_is_saved_and_goes_on(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "m"
     command = [sys.executable, "-m", "vae_model.cli", "train", dataset, "--output", str(folder), *COMMON]
