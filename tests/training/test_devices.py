@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.errors import SettingError
-from tests.helpers.dataset_writer import noises, write_dataset
+from tests.helpers.dataset_writer import ONE_LAYER, noises, write_dataset
 from tests.helpers.places import ROOT
 from vae_model.commands import train
 from vae_model.sound.generator import SoundGenerator
@@ -24,7 +24,7 @@ from vae_model.vae.autoencoder import load_model
 
 CONFIG = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))
 TIMES = ("seconds", "examples_per_second")
-OPTIONS = ["--preset", "tiny", "--latent-space-dim", "8", "--epochs", "2"]
+OPTIONS = [*ONE_LAYER, "--epochs", "2"]
 ENVIRONMENT = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.errors import SettingError, WorkError
-from tests.helpers.dataset_writer import noises, write_dataset
+from tests.helpers.dataset_writer import ONE_LAYER, noises, write_dataset
 from tests.helpers.places import ROOT
 from vae_model.commands import train
 from vae_model.model_folder.bundle import Bundle
@@ -26,7 +26,7 @@ from vae_model.vae.autoencoder import Autoencoder, load_model
 from vae_model.vae.variational import VAE
 
 CONFIG = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))
-COMMON = ["--preset", "tiny", "--latent-space-dim", "8"]
+COMMON = ONE_LAYER
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_autoencoder_without_validation_is_repeatable_and_can_generate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_dataset(tmp_path / "data", {"train": noises(20)}, CONFIG)
-    options = ["--preset", "tiny", "--model", "autoencoder", "--epochs", 2, "--seed", 5]
+    options = [*ONE_LAYER, "--model", "autoencoder", "--epochs", 2, "--seed", 5]
     first, second = (run(capsys, data, "--output", tmp_path / name, *options) for name in "ab")
     assert set(first["metrics"]) == {"loss", "reconstruction_loss"}
     assert first["metrics"]["loss"] == pytest.approx(second["metrics"]["loss"], rel=1e-4)
