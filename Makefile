@@ -7,25 +7,35 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 AIRFLOW := .cache/airflow
 DEMO_OUT ?= demo-out
 
-.PHONY: demo test test-airflow test-flink test-long lint format types check bench requirements clean
+QUICK := not slow and not airflow and not flink
+PYTEST = $(BIN)/python -m pytest --durations=25
+
+.PHONY: demo test test-slow test-all test-airflow test-flink test-long lint format types check bench requirements clean
 
 demo: $(INSTALLED)
 	$(BIN)/audio-vae demo --output $(DEMO_OUT) $(if $(AUDIO),--audio "$(AUDIO)")
 
+# A few minutes: every module of both packages, and what a user does with them.
 test: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -n 2
+	$(PYTEST) -n 2 --dist worksteal -m "$(QUICK)"
+
+# The rest: trains for long, starts clusters of processes, kills at many moments.
+test-slow: $(INSTALLED_DEV)
+	$(PYTEST) -n 2 --dist worksteal -m slow
+
+test-all: test test-slow
 
 test-long: $(INSTALLED_DEV)
-	AUDIO_VAE_LONG=1 $(BIN)/python -m pytest -n 2 tests/runs/test_crash_safety.py tests/audio/test_damaged_audio.py tests/beam/test_determinism.py tests/plan/test_planning.py
+	AUDIO_VAE_LONG=1 $(PYTEST) -n 2 tests/runs/test_crash_safety.py tests/audio/test_damaged_audio.py tests/beam/test_determinism.py tests/plan/test_planning.py
 
 # The DAG of deploy/airflow, run by Airflow in an environment of its own.
 test-airflow: $(INSTALLED_DEV) $(AIRFLOW)/.installed
-	$(BIN)/python -m pytest -m airflow tests/airflow
+	$(PYTEST) -m airflow tests/airflow
 
 # A real Flink cluster on this machine; Java 11 or 17 and Maven must be there. It is fetched once, into .cache/flink.
 test-flink: $(INSTALLED_DEV)
 	PYTHONPATH=. $(BIN)/python tests/helpers/flink_fetch.py .cache/flink
-	$(BIN)/python -m pytest -m flink tests/beam/test_flink.py
+	$(PYTEST) -m flink tests/beam/test_flink.py
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

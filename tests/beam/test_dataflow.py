@@ -224,6 +224,7 @@ pipelines.errors.TooManyFailures: 3 of 3 sources failed, --max-failures=1 allows
 """
 
 
+@pytest.mark.slow
 def test_a_job_that_was_waited_for_and_failed_tells_its_error_and_leaves_nothing(cloud: Cloud) -> None:
     cloud.dataflow.outcome, cloud.dataflow.messages = "JOB_STATE_FAILED", [WORKER_ERROR]
     try:

@@ -89,6 +89,7 @@ def test_an_image_that_holds_the_package_is_taken_as_it_is() -> None:
     assert set(artifacts) <= {"submission_environment_dependencies.txt"}
 
 
+@pytest.mark.slow
 def test_the_stager_packs_a_source_distribution_that_installs_offline(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()

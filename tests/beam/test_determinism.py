@@ -11,6 +11,7 @@ import pytest
 from tests.helpers.beam_servers import job_service
 from tests.helpers.console import audio_vae
 from tests.helpers.dataset_state import SMALL, contents, orphans, problems, write_small
+from tests.helpers.slow import slow
 
 LONG = bool(os.environ.get("AUDIO_VAE_LONG"))
 OPTIONS = [*SMALL, "--shard-mb", "0.012", "--split", "validation=0.3"]
@@ -23,7 +24,7 @@ ON_BEAM: list[tuple[object, ...]] = [
     for workers in (1, 2, 4)
     if LONG or (workers == 2 and mode != "in_memory")
 ]
-WAYS = [*WITHOUT_FLAGS, *(pytest.param(options, marks=pytest.mark.slow) for options in ON_BEAM)]
+WAYS = [*WITHOUT_FLAGS, *(slow(options) for options in ON_BEAM)]
 
 
 @pytest.fixture(scope="module")

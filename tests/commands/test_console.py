@@ -42,3 +42,34 @@ def test_the_script_and_the_module_are_one_command() -> None:
         pytest.skip("the package is not installed here")
     done = subprocess.run([script, "nothing"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", audio_vae("nothing").stderr)
+
+
+@pytest.mark.slow
+def test_the_commands_one_after_the_other_as_a_user_runs_them(tone_folder: Path, tmp_path: Path) -> None:
+    """Each in a process of its own, all of them end with status 0, and none says anything of an error."""
+
+    def run(*words: object) -> str:
+        done = audio_vae(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    one, two = (tone_folder / f"tone_{number:02}.wav" for number in (0, 7))
+    run("preprocess", tone_folder, "--output", "dataset", "--preset", "tiny", "--split", "test=0.3")
+    assert "12" in run("info", "dataset")
+    run("verify", "dataset")
+    run("prune", "dataset")
+    run("browse", "dataset", "--output", "dataset.html")
+    run("train", "dataset", "--output", "model", "--preset", "tiny", "--epochs", 1)
+    run("evaluate", "model", "dataset")
+    run("report", "model", "dataset", "--output", "report.html")
+    run("reconstruct", "model", one, "--output", "heard")
+    run("generate", "model", "--count", 2, "--output", "new")
+    run("interpolate", "model", one, two, "--steps", 3, "--output", "way")
+    run("encode", "model", tone_folder, "--output", "latents.parquet")
+    run("decode", "model", "latents.parquet", "--output", "decoded")
+    run("export", "model", "--output", "served")
+    counts = {"heard": 1, "new": 2, "way": 3, "decoded": 12}
+    assert {name: len(list((tmp_path / name).glob("*.wav"))) for name in counts} == counts
+    assert all((tmp_path / name).stat().st_size > 10_000 for name in ("dataset.html", "report.html"))
+    assert (tmp_path / "served" / "saved_model.pb").exists()

@@ -64,6 +64,7 @@ def test_a_training_that_collapses_warns_once_and_says_what_to_change(
     assert all(float(row["kl_largest"]) >= 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_healthy_training_warns_of_nothing(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train.main([dataset, "--output", str(tmp_path), *TINY])
     assert warnings_of(capsys.readouterr().err) == []

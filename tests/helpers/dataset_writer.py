@@ -15,6 +15,10 @@ from pipelines.dataset.folder import Dataset, Run, Shard, Sources, Split
 from pipelines.dataset.records import Record, frame, serialize
 
 RUN = "1-20200101T000000Z"
+TINY = ["--preset", "tiny", "--latent-space-dim", "8"]
+"""Of `audio-vae train`: the quickest of the presets, for spectrograms of 32 x 16."""
+ONE_LAYER = [*TINY, "--conv-filters", "4", "--conv-kernels", "3", "--conv-strides", "2"]
+"""With one convolution alone: where it does not matter what is learned, TensorFlow has less to trace."""
 
 
 def write_dataset(

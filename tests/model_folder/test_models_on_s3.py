@@ -45,6 +45,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_dataset(folder, {"train": noises(44), "validation": noises(16)}, CONFIG)
 
 
+@pytest.mark.slow
 def test_killed_training_goes_on_from_the_bucket_and_sounds_like_the_local_model(
     dataset: str, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,6 +143,7 @@ def test_too_large_an_upload_is_refused(server: tuple[str, subprocess.Popen[str]
         urllib.request.urlopen(request, timeout=30)
 
 
+@pytest.mark.slow
 def test_an_upload_comes_back_as_sound(server: tuple[str, subprocess.Popen[str]], sound: Path, tmp_path: Path) -> None:
     url, _ = server
     with visiting() as visit:
@@ -168,6 +169,7 @@ def test_an_upload_comes_back_as_sound(server: tuple[str, subprocess.Popen[str]]
         assert (visit.errors, visit.elsewhere) == ([], [])
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_sound_is_said_to_be_none(server: tuple[str, subprocess.Popen[str]], tmp_path: Path) -> None:
     (tmp_path / "broken.wav").write_text("no sound")
     with visiting() as visit:

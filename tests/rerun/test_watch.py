@@ -129,6 +129,7 @@ def test_ended_in_the_middle_of_a_run_it_leaves_nothing_half_done(tmp_path: Path
     assert problems(dataset) == [] if (dataset / "dataset.json").exists() else not dataset.exists()
 
 
+@pytest.mark.slow
 def test_a_rerun_when_audio_came(tmp_path: Path) -> None:
     write_sounds(tmp_path / "sounds", 0, 20)
     config = write_config(tmp_path, train={"epochs": 1})

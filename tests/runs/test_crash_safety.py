@@ -21,6 +21,7 @@ from tests.helpers.console import audio_vae
 from tests.helpers.dataset_state import SMALL, contents, orphans, problems, snapshot, write_small
 from tests.helpers.moments import Moments
 from tests.helpers.places import ROOT
+from tests.helpers.slow import slow
 
 LONG = bool(os.environ.get("AUDIO_VAE_LONG"))
 KILLS = 50 if LONG else 8
@@ -101,6 +102,7 @@ def command(paths: dict[str, Path], dataset: Path) -> list[object]:
     return ["preprocess", paths["in"], "--output", dataset, "--workers", 2, *OPTIONS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("which", "flags"), [("first", BEAM), ("second", ()), *([("second", BEAM)] if LONG else [])])
 def test_kill_9_at_any_moment(which: str, flags: tuple[str, ...], story: Story, tmp_path: Path) -> None:
     """In the suite each killed run finds what the last one left; in the long version each is followed by a rerun."""
@@ -143,9 +145,9 @@ def test_kill_9_at_any_moment(which: str, flags: tuple[str, ...], story: Story, 
     ("number", "whom", "share", "flags"),
     [
         (signal.SIGTERM, "leader", 0.02, ()),
-        (signal.SIGINT, "group", 0.4, ()),
-        (signal.SIGINT, "group", 0.5, BEAM),
-        (signal.SIGTERM, "leader", 0.93, BEAM),
+        slow(signal.SIGINT, "group", 0.4, ()),
+        slow(signal.SIGINT, "group", 0.5, BEAM),
+        slow(signal.SIGTERM, "leader", 0.93, BEAM),
         *([(signal.SIGINT, "group", share / 20, flags) for share in range(20) for flags in ((), BEAM)] if LONG else []),
     ],
 )

@@ -91,6 +91,7 @@ def test_the_life_of_a_dataset_on_s3_is_that_of_a_local_one(s3: Bucket, tmp_path
     assert orphans(s3.keys(), "ds", json.loads(s3.get("ds/dataset.json"))) == set()
 
 
+@pytest.mark.slow
 def test_two_runs_that_commit_at_the_same_moment(
     s3: Bucket, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,7 @@ from pipelines.errors import Unreachable
 from pipelines.runs.fate import settling
 from tests.helpers.dataset_state import SMALL, write_small
 from tests.helpers.object_stores import Bucket, comparable
+from tests.helpers.slow import slow
 from vae_model import cli
 
 
@@ -83,6 +84,7 @@ def rows(dataset: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_source_that_never_comes_fails_and_is_tried_by_the_next_run(
     s3: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,7 +98,14 @@ def test_a_source_that_never_comes_fails_and_is_tried_by_the_next_run(
     assert {row["status"] for row in rows(dataset)} == {"written"}
 
 
-@pytest.mark.parametrize("pattern", [r"PUT /\S+\.tfrecord", r"PUT /\S+/manifest.parquet", r"PUT /\S+/dataset.json"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"PUT /\S+\.tfrecord",
+        slow(r"PUT /\S+/manifest.parquet"),
+        r"PUT /\S+/dataset.json",
+    ],
+)
 def test_a_dataset_is_as_it_was_when_its_files_cannot_be_written(
     pattern: str, s3: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.dataset.folder import open_dataset
 from pipelines.errors import SettingError
-from tests.helpers.dataset_writer import noises, write_dataset
+from tests.helpers.dataset_writer import ONE_LAYER, noises, write_dataset
 from vae_model.commands import train
 from vae_model.model_folder.bundle import Bundle
 from vae_model.vae.variational import VAE
@@ -26,7 +26,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     top = tmp_path_factory.mktemp("old")
     sounds = [0.1 * sound for sound in noises(16)]
     dataset = write_dataset(top / "dataset", {"train": sounds}, CONFIG)
-    flags = ["--preset", "tiny", "--latent-space-dim", "8", "--reconstruction-weight", "5000", "--epochs", "1"]
+    flags = [*ONE_LAYER, "--reconstruction-weight", "5000", "--epochs", "1"]
     assert train.main([dataset, "--output", str(top / "model"), *flags, "--json"]) == 0
     return top / "model"
 

@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.errors import SettingError
-from tests.helpers.dataset_writer import noises, write_dataset
+from tests.helpers.dataset_writer import ONE_LAYER, noises, write_dataset
 from tests.helpers.places import ROOT
 from vae_model.commands import train
 from vae_model.sound.generator import SoundGenerator
@@ -24,7 +24,7 @@ from vae_model.vae.autoencoder import load_model
 
 CONFIG = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))
 TIMES = ("seconds", "examples_per_second")
-OPTIONS = ["--preset", "tiny", "--latent-space-dim", "8", "--epochs", "2"]
+OPTIONS = [*ONE_LAYER, "--epochs", "2"]
 ENVIRONMENT = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
 
 
@@ -89,6 +89,7 @@ def test_two_devices_come_to_the_loss_of_one() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_command_trains_on_two_devices(dataset: str, tmp_path: Path) -> None:
     code = TWO_DEVICES + "from vae_model.cli import main\nsys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "train", dataset, "--output", str(tmp_path / "m"), *OPTIONS]
@@ -133,6 +134,7 @@ def workers(*arguments: str) -> list[subprocess.CompletedProcess[str]]:
     return done
 
 
+@pytest.mark.slow
 def test_two_machines_train_one_model_and_the_first_writes_it(dataset: str, tmp_path: Path) -> None:
     folder = tmp_path / "m"
     for more in (("--epochs", "2"), ("--epochs", "3", "--resume")):
@@ -156,6 +158,7 @@ def test_multi_worker_without_its_cluster_is_named(
         run(dataset, "--output", tmp_path / "m", *OPTIONS)
 
 
+@pytest.mark.slow
 def test_several_steps_an_execution_are_the_same_steps(dataset: str, tmp_path: Path) -> None:
     for name, more in (("one", ()), ("four", ("--steps-per-execution", 4))):
         run(dataset, "--output", tmp_path / name, *OPTIONS, *more)
@@ -165,6 +168,7 @@ def test_several_steps_an_execution_are_the_same_steps(dataset: str, tmp_path: P
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_mixed_precision_comes_near_and_its_model_needs_none(dataset: str, tmp_path: Path) -> None:
     for name, more in (("float", ()), ("mixed", ("--mixed-precision", "on"))):
         run(dataset, "--output", tmp_path / name, *OPTIONS, *more)
@@ -180,6 +184,7 @@ def test_mixed_precision_comes_near_and_its_model_needs_none(dataset: str, tmp_p
         run(dataset, "--output", tmp_path / "mixed", "--resume", "--epochs", 4, "--mixed-precision", "off")
 
 
+@pytest.mark.slow
 def test_xla_comes_near(dataset: str, tmp_path: Path) -> None:
     for name in ("on", "off"):
         run(dataset, "--output", tmp_path / name, *OPTIONS, "--epochs", 1, "--jit", name, "--model", "autoencoder")

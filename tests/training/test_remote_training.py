@@ -127,6 +127,7 @@ def run(dataset: str, resume: bool, at: int, action: Callable[[], None]) -> None
     train_model(dataset, URI, preset.model, preset.train, resume=resume, callbacks=[At(at, action)])
 
 
+@pytest.mark.slow
 def test_model_on_a_store_is_the_local_one(
     dataset: str, undisturbed: Path, fs: type[WatchedFileSystem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,6 +164,7 @@ def test_run_on_a_store_that_is_interrupted_goes_on_elsewhere(
     assert fs.written[before:] == ["config.yaml"], "nothing to do"
 
 
+@pytest.mark.slow
 def test_run_on_a_store_that_is_killed_goes_on_from_its_last_checkpoint(
     dataset: str, undisturbed: Path, fs: type[WatchedFileSystem], tmp_path: Path
 ) -> None:
@@ -192,6 +194,7 @@ def test_place_that_refuses_writes_is_named_before_training(
     assert temporary(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_checkpoint_that_cannot_be_uploaded_is_said_and_the_next_one_is(
     dataset: str, undisturbed: Path, fs: type[WatchedFileSystem], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -204,6 +207,7 @@ def test_checkpoint_that_cannot_be_uploaded_is_said_and_the_next_one_is(
     assert temporary(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_failed_upload_leaves_the_old_model_whole_and_keeps_the_new_one(
     dataset: str, undisturbed: Path, fs: type[WatchedFileSystem], tmp_path: Path
 ) -> None:
@@ -223,6 +227,7 @@ def test_failed_upload_leaves_the_old_model_whole_and_keeps_the_new_one(
     assert Bundle.load(URI).metrics["epochs"] == 3
 
 
+@pytest.mark.slow
 def test_model_of_fewer_epochs_than_the_checkpoint_is_made_anew(
     dataset: str, undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from pipelines.errors import SettingError
 from tests.helpers.dataset_writer import noises, write_dataset
 from tests.helpers.resuming import CONFIG, OPTIONS, assert_same_run, rows, state_of, stopped
 from tests.helpers.servers import over_http
+from tests.helpers.slow import slow
 from vae_model.commands import train
 from vae_model.model_folder.bundle import Bundle
 from vae_model.training.checkpoints import noise_streams
@@ -38,10 +39,10 @@ def undisturbed(dataset: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("hook", "at", "number", "options", "step"),
     [
         ("on_train_batch_end", 9, signal.SIGTERM, (), 3),
-        ("on_train_batch_end", 12, signal.SIGINT, ("--cache-mb", "0"), 6),
-        ("on_test_batch_end", 3, signal.SIGTERM, (), 6),
-        ("on_train_batch_end", 10, signal.SIGKILL, ("--checkpoint-seconds", "1e-9"), 3),
-        ("on_epoch_end", 2, signal.SIGKILL, (), 0),
+        slow("on_train_batch_end", 12, signal.SIGINT, ("--cache-mb", "0"), 6),
+        slow("on_test_batch_end", 3, signal.SIGTERM, (), 6),
+        slow("on_train_batch_end", 10, signal.SIGKILL, ("--checkpoint-seconds", "1e-9"), 3),
+        slow("on_epoch_end", 2, signal.SIGKILL, (), 0),
     ],
     ids=["within an epoch", "after its last step", "validating", "killed", "killed between checkpoints"],
 )
@@ -63,6 +64,7 @@ def test_stopped_and_resumed_is_as_undisturbed(
     assert_same_run(folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_signal_in_the_first_epoch_is_saved_too(dataset: str, undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     assert stopped(dataset, folder, "on_train_batch_end", 2, signal.SIGTERM) == 1
@@ -104,6 +106,7 @@ def served(dataset: str) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["0", "64"])
 def test_remote_dataset_trains_alike_and_leaves_no_copies(
     served: str, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str

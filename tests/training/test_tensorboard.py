@@ -18,7 +18,7 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.dataset.folder import open_dataset
-from tests.helpers.dataset_writer import noises, write_dataset
+from tests.helpers.dataset_writer import ONE_LAYER, noises, write_dataset
 from vae_model.commands import train
 from vae_model.report.figure import side_by_side
 from vae_model.report.media import palette
@@ -40,7 +40,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def fit(dataset: str, folder: Path, *options: object) -> Path:
-    flags = ["--preset", "tiny", "--latent-space-dim", "8", *map(str, options)]
+    flags = [*ONE_LAYER, *map(str, options)]
     assert train.main([dataset, "--output", str(folder), *flags]) == 0
     return folder
 
@@ -145,6 +145,7 @@ def test_a_resumed_run_goes_on_with_the_curves(dataset: str, tmp_path: Path) -> 
     assert_curves_are_the_history(folder, 3)
 
 
+@pytest.mark.slow
 def test_pictures_while_it_trains_change_nothing_of_the_training(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.errors import SettingError, WorkError
-from tests.helpers.dataset_writer import noises, write_dataset
+from tests.helpers.dataset_writer import ONE_LAYER, noises, write_dataset
 from tests.helpers.places import ROOT
 from vae_model.commands import train
 from vae_model.model_folder.bundle import Bundle
@@ -26,7 +26,7 @@ from vae_model.vae.autoencoder import Autoencoder, load_model
 from vae_model.vae.variational import VAE
 
 CONFIG = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))
-COMMON = ["--preset", "tiny", "--latent-space-dim", "8"]
+COMMON = ONE_LAYER
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_autoencoder_without_validation_is_repeatable_and_can_generate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_dataset(tmp_path / "data", {"train": noises(20)}, CONFIG)
-    options = ["--preset", "tiny", "--model", "autoencoder", "--epochs", 2, "--seed", 5]
+    options = [*ONE_LAYER, "--model", "autoencoder", "--epochs", 2, "--seed", 5]
     first, second = (run(capsys, data, "--output", tmp_path / name, *options) for name in "ab")
     assert set(first["metrics"]) == {"loss", "reconstruction_loss"}
     assert first["metrics"]["loss"] == pytest.approx(second["metrics"]["loss"], rel=1e-4)
@@ -114,6 +114,7 @@ def test_autoencoder_without_validation_is_repeatable_and_can_generate(
     assert waveform.shape == (1000, 1)
 
 
+@pytest.mark.slow
 def test_a_run_is_repeated_by_its_config(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = [*COMMON, "--epochs", 2, "--seed", 3, "--learning-rate", 1e-5]
     first = run(capsys, dataset, "--output", tmp_path / "a", *options)
@@ -148,6 +149,7 @@ def test_loss_that_is_no_number_ends_the_run(dataset: str, tmp_path: Path) -> No
         train.main([dataset, "--output", str(tmp_path / "m"), *options])
 
 
+@pytest.mark.slow
 def test_interrupted_run_is_saved_and_goes_on(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "m"
     command = [sys.executable, "-m", "vae_model.cli", "train", dataset, "--output", str(folder), *COMMON]

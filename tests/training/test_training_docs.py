@@ -19,6 +19,7 @@ from vae_model.model_folder.config import FREE, ModelConfig, TrainConfig
 TEXT = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     config = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))

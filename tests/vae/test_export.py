@@ -19,6 +19,7 @@ from pipelines.audio.spectrogram import LogSpectrogramExtractor
 from pipelines.config import PAD_MODES, AudioConfig, SpectrogramConfig
 from pipelines.errors import SettingError
 from tests.helpers.places import FSDD
+from tests.helpers.slow import slow
 from tests.helpers.sounds import tone
 from vae_model.commands import export
 from vae_model.model_folder.bundle import Bundle
@@ -55,7 +56,7 @@ for case in sys.argv[1:]:
     np.savez(f"{case}/got.npz", **outputs)
 """
 
-CASES = [
+CASES = [  # the first two also in the quick tests
     # kind, per_record, channels, pad_mode, samples of the waveforms
     ("vae", False, 1, "constant", 4000),
     ("vae", True, 2, "reflect", 1500),
@@ -106,21 +107,30 @@ def batch_of(sounds: list[np.ndarray], num_samples: int, channels: int = 1) -> n
     return batch if channels == 1 else np.stack([batch * 0.7**i for i in range(channels)], axis=-1)
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders 0, 1, … of CASES: `model`, the SavedModel `saved`, `given.npz` that it was fed, `got.npz` that it gave.
+FIRST, OTHERS = range(2), range(2, len(CASES))
 
-    The outputs, `signature/output`, come from a process that can import neither this package nor Keras.
+
+def name_of(number: int) -> str:
+    """A case's kind and padding."""
+    return f"{CASES[number][0]}-{CASES[number][3]}"
+
+
+@pytest.fixture(scope="module")
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders 0, 1, … of some CASES: `model`, the SavedModel `saved`, `given.npz` that it was fed, and `got.npz`.
+
+    The outputs that it gave, `signature/output`, come from a process that can import neither this package nor Keras.
     """
     root = tmp_path_factory.mktemp("exported")
-    for number, (kind, per_record, channels, pad_mode, num_samples) in enumerate(CASES):
+    for number in request.param:
+        kind, per_record, channels, pad_mode, num_samples = CASES[number]
         case = root / str(number)
         case.mkdir()
         model_folder(case / "model", per_record, channels, pad_mode, **KINDS[kind])
         assert export.main([str(case / "model"), "--output", str(case / "saved")]) == 0
         z = np.random.default_rng(1).normal(0, 1, (5, DIM)).astype(np.float32)
         np.savez(case / "given.npz", waveform=batch_of(real_sounds(4), num_samples, channels), z=z)
-    cases = [str(root / str(number)) for number in range(len(CASES))]
+    cases = [str(root / str(number)) for number in request.param]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [sys.executable, "-c", USE, *cases], cwd=root, env=environment, capture_output=True, text=True, timeout=300
@@ -161,7 +171,14 @@ def test_padding_is_the_pipelines(mode: str, count: int) -> None:
     np.testing.assert_allclose(padded(tf.constant(waveform), config).numpy(), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{case[0]}-{case[3]}" for case in CASES])
+@pytest.mark.parametrize(
+    ("exported", "number"),
+    [
+        *(pytest.param(FIRST, number, id=name_of(number)) for number in FIRST),
+        *(slow(OTHERS, number, id=name_of(number)) for number in OTHERS),
+    ],
+    indirect=["exported"],
+)
 def test_an_exported_model_is_the_model(number: int, exported: Path) -> None:
     kind, _, channels, pad_mode, num_samples = CASES[number]
     case = exported / str(number)
@@ -222,13 +239,14 @@ def waveform_model(folder: Path) -> WaveformModel:
         (np.full((1, 10), np.nan), "finite"),
     ],
 )
+@pytest.mark.parametrize("exported", [FIRST], indirect=True, ids=[""])
 def test_a_waveform_that_is_no_segment_is_refused(waveform: np.ndarray, rule: str, exported: Path) -> None:
     encode = tf.saved_model.load(str(exported / "0" / "saved")).signatures["encode"]
     with pytest.raises(tf.errors.InvalidArgumentError, match=rule):
         encode(waveform=tf.constant(waveform, tf.float32))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind if kind == "vae" else slow(kind) for kind in KINDS])
 def test_onnx_files_give_what_the_model_gives(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")

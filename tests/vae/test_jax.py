@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.places import ROOT
+from tests.helpers.slow import slow
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 
@@ -28,6 +29,7 @@ STEP = """
 import sys
 import keras, numpy as np
 from vae_model.vae.autoencoder import load_model
+from tests.helpers.slow import slow
 from vae_model.vae import wrap
 folder, wanted = sys.argv[1:]
 assert keras.backend.backend() == wanted
@@ -40,7 +42,7 @@ np.savez(folder + "/" + wanted, before=before, after=autoencoder.decode(np.ones(
 """
 
 
-@pytest.mark.parametrize("kind", ["autoencoder", "vae"])
+@pytest.mark.parametrize("kind", [slow("autoencoder"), "vae"])
 def test_a_step_on_jax_is_a_step_on_tensorflow(kind: str, tmp_path: Path) -> None:
     from vae_model.vae.variational import VAE, Autoencoder
 
