@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import yaml
 
 from pipelines import store
-from pipelines.errors import SettingError, WorkError
+from pipelines.errors import SettingError, WorkError, shortened
 
 T = TypeVar("T")
 _FIXED = "fixed"
@@ -67,8 +67,8 @@ def coerced(name: str, value: Any, hint: Any) -> Any:
     """
     try:
         return _coerced(value, hint)
-    except ValueError:
-        raise SettingError(f"{name}={value!r} must be {rule(hint)}") from None
+    except (ValueError, OverflowError):
+        raise SettingError(f"{name}={shortened(value)} must be {rule(hint)}") from None
 
 
 def rule(hint: Any) -> str:
