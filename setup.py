@@ -57,6 +57,7 @@ setup(
         "apache-beam>=2.70,<3",
         "fsspec>=2024.6",
         "google-crc32c>=1.6",
+        "h5py>=3.12",
         "jinja2>=3.1",
         "keras>=3.10",
         "librosa>=0.11,<1",

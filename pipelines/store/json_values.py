@@ -52,7 +52,7 @@ class Value:
                     raise SettingError(f"{self.file}: {start}{name} must be there")
             for name in self.value:
                 if name not in known:
-                    raise SettingError(f"{self.file}: {start}{shortened(name)} must be one of {', '.join(known)}")
+                    raise SettingError(f"{self.file}: {start}{shortened(name)[1:-1]} must be one of {', '.join(known)}")
         return {name: Value(self.file, value, f"{start}{name[:60]}") for name, value in self.value.items()}
 
     def list(self) -> list[Value]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pipelines.errors import SettingError, require
-from pipelines.settings import fixed, setting, with_values
+from pipelines.errors import SettingError, require, shortened
+from pipelines.settings import coerced, fixed, hints, setting, with_values
 
 VARIATIONAL = "vae"
 KINDS = (VARIATIONAL, "autoencoder")
@@ -36,6 +37,9 @@ _FREE_FITTING = ("epochs", "patience", "learning_rate", "media_epochs", "checkpo
 _FREE_SPEED = ("cache_mb", "shard_cache_mb", "jit", "steps_per_execution", "strategy")
 FREE = (*_FREE_FITTING, *_FREE_SPEED)
 """Settings of a training that may change when it is resumed."""
+MOST_LAYERS = 64
+_MOST_NUMBERS = 2**29
+"""Float32 numbers of 2 GiB."""
 Stride = int | tuple[int, int]
 _Settings = TypeVar("_Settings", "ModelConfig", "TrainConfig")
 
@@ -43,7 +47,7 @@ _Settings = TypeVar("_Settings", "ModelConfig", "TrainConfig")
 def _positive(value: Any, *types: type) -> bool:
     """Whether a value is a finite number above 0 of one of the types; a bool is none."""
     number: Any = value if isinstance(value, types) and not isinstance(value, bool) else 0
-    return math.isfinite(number) and bool(number > 0)
+    return bool(0 < number <= sys.float_info.max)  # which no NaN is, and an integer may be beyond every float
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class ModelConfig:
         is_shape = isinstance(shape, tuple) and len(shape) == 3 and all(_positive(size, int) for size in shape)
         require(is_shape, "input_shape", shape, "three positive sizes (n_bins, n_frames, n_channels)")
         layers = len(self.conv_filters)
-        require(layers > 0, "conv_filters", self.conv_filters, "at least one layer")
+        require(0 < layers <= MOST_LAYERS, "conv_filters", self.conv_filters, f"one layer to {MOST_LAYERS}")
         for name in ("conv_filters", "conv_kernels"):
             values = getattr(self, name)
             require(all(_positive(value, int) for value in values), name, values, "positive integers")
@@ -111,6 +115,7 @@ class ModelConfig:
             sizes = stride if isinstance(stride, tuple) else (stride, stride)
             is_stride = len(sizes) == 2 and all(_positive(size, int) for size in sizes)
             require(is_stride, "conv_strides", stride, "a positive integer or a pair of them")
+        require(self._decoded_size <= _MOST_NUMBERS, "conv_strides", self.conv_strides, "an output of at most 2 GiB")
         require(_positive(self.latent_space_dim, int), "latent_space_dim", self.latent_space_dim, "a positive integer")
         weight = self.reconstruction_weight
         require(_positive(weight, int, float), "reconstruction_weight", weight, "a positive number")
@@ -124,7 +129,8 @@ class ModelConfig:
         ):
             require(getattr(self, name) in values, name, getattr(self, name), f"one of {', '.join(values)}")
         blocks, bits, limits = self.residual_blocks, self.free_bits, self.log_variance_range
-        require(blocks == 0 or _positive(blocks, int), "residual_blocks", blocks, "0 or a positive integer")
+        few = blocks == 0 or (_positive(blocks, int) and blocks <= MOST_LAYERS)
+        require(few, "residual_blocks", blocks, f"0 or a positive integer up to {MOST_LAYERS}")
         require(bits == 0 or _positive(bits, int, float), "free_bits", bits, "0 or a positive number")
         ordered = not limits or (len(limits) == 2 and -math.inf < limits[0] < limits[1] < math.inf)
         require(ordered, "log_variance_range", limits, "empty, or two finite numbers, the lower one first")
@@ -138,6 +144,17 @@ class ModelConfig:
     def decodes_sample(self) -> bool:
         """Whether a reconstruction is of a latent that is drawn, not of the mean."""
         return self.is_vae and self.decode == "sampled"
+
+    @property
+    def _decoded_size(self) -> int:
+        """Numbers in the decoder's output before it is cropped to the input's shape."""
+        total = self.input_shape[2]
+        for size, axis in zip(self.input_shape[:2], zip(*self.stride_pairs, strict=True), strict=True):
+            rest = size
+            for stride in axis:
+                rest = -(-rest // stride)
+            total *= rest * math.prod(axis)
+        return total
 
     @property
     def stride_pairs(self) -> list[tuple[int, int]]:
@@ -285,12 +302,9 @@ def _build(cls: type[_Settings], values: dict[str, Any]) -> _Settings:
     names = {f.name for f in dataclasses.fields(cls)}
     for key in values:
         if key not in names:
-            raise SettingError(f"{cls.__name__} setting {key!r} must be one of {', '.join(sorted(names))}")
-    return cls(**{key: _tuples(value) for key, value in values.items()})
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, (list, tuple)) else value
+            raise SettingError(f"{cls.__name__} setting {shortened(key)} must be one of {', '.join(sorted(names))}")
+    kinds = hints(cls)
+    return cls(**{key: coerced(key, value, kinds[key]) for key, value in values.items()})
 
 
 DEFAULT = "default"

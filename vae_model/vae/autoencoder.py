@@ -20,6 +20,7 @@ from vae_model.vae.gaussians import Gaussians
 from vae_model.vae.layers import PACKAGE, LatentDistribution, build_decoder, conv_stack, fixed_linear, output_layer
 from vae_model.vae.linear_path import assign, fit_linear_vae, noise_variance
 from vae_model.vae.losses import PerSampleLoss, reconstruction_loss
+from vae_model.vae.model_file import check_model_file
 
 _BATCH = 64
 
@@ -290,8 +291,7 @@ def load_model(path: Path, compiled: bool = True, name: str | None = None) -> Au
     name = name or str(path)
     if not path.is_file():
         raise SettingError(f"{name} must be a trained model: no such file")
-    if not zipfile.is_zipfile(path):
-        raise WorkError(f"{name} is damaged, or no .keras file")
+    check_model_file(path, name, _registered_models(), _optimizers(), compiled)
     try:
         model = keras.saving.load_model(path, compile=compiled, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
@@ -299,3 +299,14 @@ def load_model(path: Path, compiled: bool = True, name: str | None = None) -> Au
     if not isinstance(model, AutoencoderModel):
         raise SettingError(f"{name} must be a model of audio-vae, not a {type(model).__name__}")
     return model
+
+
+def _registered_models() -> set[str]:
+    """The registered names of the models of this package."""
+    kinds = [AutoencoderModel, *AutoencoderModel.__subclasses__()]
+    return {str(keras.saving.get_registered_name(kind)) for kind in kinds}
+
+
+def _optimizers() -> set[str]:
+    found = vars(keras.optimizers).items()
+    return {name for name, kind in found if isinstance(kind, type) and issubclass(kind, keras.optimizers.Optimizer)}

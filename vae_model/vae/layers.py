@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from vae_model.model_folder.config import ModelConfig
+from vae_model.vae.sizes import conv_output_shape
 
 PACKAGE = "audio_vae"
 """Keras's registration package: the saved file names these classes by it, so safe mode finds them."""
@@ -27,14 +28,6 @@ def conv_stack(config: ModelConfig, x: Any) -> Any:
         x = _normalised(config, x, f"encoder_bn_{number}")
         x = _residual_blocks(config, x, f"encoder_residual_{number}")
     return layers.Flatten(name="encoder_flatten")(x)
-
-
-def conv_output_shape(config: ModelConfig) -> tuple[int, int, int]:
-    """Shape (bins, frames, filters) of the last convolution: every stride divides its size, rounding up."""
-    bins, frames, _ = config.input_shape
-    for bins_stride, frames_stride in config.stride_pairs:
-        bins, frames = -(-bins // bins_stride), -(-frames // frames_stride)
-    return bins, frames, config.conv_filters[-1]
 
 
 def build_decoder(config: ModelConfig) -> keras.Model:
