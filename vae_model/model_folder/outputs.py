@@ -115,7 +115,7 @@ def output_file(name: str) -> Iterator[Path]:
         folder, _, file = name.rpartition("/")
         if not file:
             raise SettingError(f"--output {name} must be a file, it is a folder")
-        _require_writable(folder)
+        _require_writable(name)
         with temporary_output(folder) as output:
             yield output.path / file
         return

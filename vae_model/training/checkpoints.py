@@ -26,13 +26,8 @@ import numpy as np
 from pipelines import store
 from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset
-<<<<<<< HEAD
 from pipelines.errors import Interrupted, SettingError, WorkError
-from pipelines.store.files import read_json, write_json
-=======
-from pipelines.errors import SettingError, WorkError
 from pipelines.store import read_json, write_json
->>>>>>> 6bcb31b (The store cut by kind behind one door; literal deletion; one lock, which MODEL folders are held by too; no credentials in what is told and stored)
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import FREE, ModelConfig, TrainConfig
 from vae_model.model_folder.folder import BUNDLE_FILE, STATE_FILE, file_in

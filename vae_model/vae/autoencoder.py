@@ -13,13 +13,8 @@ import numpy as np
 from keras import layers, ops
 
 from pipelines.errors import SettingError, WorkError
-<<<<<<< HEAD
-from pipelines.store.files import replacing
-from vae_model.model_folder.config import ModelConfig, Stride, latent_names, model_config, to_dict
-=======
 from pipelines.store import replacing
-from vae_model.model_folder.config import ModelConfig, Stride, model_config, to_dict
->>>>>>> 6bcb31b (The store cut by kind behind one door; literal deletion; one lock, which MODEL folders are held by too; no credentials in what is told and stored)
+from vae_model.model_folder.config import ModelConfig, Stride, latent_names, model_config, to_dict
 from vae_model.model_folder.folder import MODEL_FILE
 from vae_model.vae.gaussians import Gaussians
 from vae_model.vae.layers import PACKAGE, LatentDistribution, build_decoder, conv_stack, fixed_linear, output_layer
