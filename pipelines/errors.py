@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from itertools import islice
 from typing import Any
 
 import soundfile
 
+_USER = re.compile(r"(?<=://)(?!\[|arn:)(?:[^\s/@:]*:(?!\d{1,5}(?:[/?#\s]|$))[^\s@]*|[^\s/@:]+)@(?:[^\s/@]*@)*")
+"""What stands before the host: a name, a name and a password, a key and a secret. No port, no name of Amazon's."""
+_WEB_QUERY = re.compile(r"(https?://[^\s?'\"<>]*)\?[^\s'\"<>]*?(?=[:;,.)]*(?:[\s'\"<>]|$))", re.IGNORECASE)
+_SECRET = re.compile(r"[?&][\w.~%-]*(?:token|sig|secret|passw|credential|key|auth)[\w.~%-]*=[^\s'\"&]*", re.IGNORECASE)
+_NO_QUERY = ("s3", "s3a", "gs", "gcs", "memory", "file")  # where a question mark is part of a name
+
+
+def shown(uri: str) -> str:
+    """A URI as it may be told and stored: without user, password, keys and query. Of a path, the path."""
+    scheme, separator, rest = uri.partition("://")
+    kind = scheme.rpartition("::")[2].lower()
+    if not separator or kind in ("memory", "file"):
+        return uri
+    uri = _USER.sub("", f"{scheme}://{rest}", count=1)
+    return uri if kind in _NO_QUERY else uri.partition("?")[0]
+
+
+def masked(text: str) -> str:
+    """A text with every URI in it `shown`."""
+    if "://" not in text:
+        return text
+    return _SECRET.sub("", _WEB_QUERY.sub(r"\1", _USER.sub("", text)))
+
 
 class AudioVaeError(Exception):
-    """An expected failure. Its message names the argument or file, the rule and the value."""
+    """An expected failure. Its message names the argument or file, the rule and the value, and tells no secret."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        return masked(super().__str__())
 
 
 class SettingError(AudioVaeError):
@@ -29,7 +56,7 @@ class StoreError(OSError, WorkError):
     """A store did not do what it was asked for. Made of an error number, the reason and the URI."""
 
     def __str__(self) -> str:
-        return f"{self.filename}: {self.strerror}"
+        return masked(f"{shown(str(self.filename))}: {self.strerror}")
 
 
 class NotThere(StoreError, FileNotFoundError):
@@ -75,7 +102,7 @@ class SourceError(WorkError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.stage} failed: {self.reason}"
+        return masked(f"{shown(self.source)}: {self.stage} failed: {self.reason}")
 
 
 CONTENT_ERRORS = (
@@ -131,5 +158,5 @@ def describe(error: BaseException) -> str:
     if isinstance(error, soundfile.LibsndfileError):
         return error.error_string.strip().rstrip(".")
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
+        return masked(error.strerror)
+    return masked(" ".join(f"{type(error).__name__}: {error}".split()).rstrip(":"))

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 from pipelines import store
 from pipelines.audio.formats import AUDIO_SUFFIXES, suffix_of
 from pipelines.errors import SettingError, WorkError, describe
-from pipelines.store import listing
 from pipelines.store.paths import local_path
 
 LISTING = pa.schema(
@@ -124,9 +123,9 @@ def iterate(column: pa.ChunkedArray) -> Iterator[str]:
 
 
 def canonical(uri: str) -> str:
-    """An input's name for later runs: absolute when local, and without a trailing `/`."""
+    """An input's name for later runs: absolute when local, and without a trailing `/`, passwords, keys and queries."""
     path = local_path(uri)
-    return os.path.abspath(path) if path is not None else uri.rstrip("/")
+    return os.path.abspath(path) if path is not None else store.shown(uri).rstrip("/")
 
 
 def covers(inputs: Iterable[str], earlier: str) -> bool:
@@ -201,8 +200,9 @@ def _local_file(source: str, path: str) -> _Entry:
 
 def _remote_entries(uri: str) -> tuple[str, Iterator[_Entry]]:
     """A file when its name has a sound's suffix and it is one, else a folder."""
-    if suffix_of(uri) in AUDIO_SUFFIXES and (file := _told(uri, lambda: listing.one_file(uri))):
-        return uri.rsplit("/", 1)[0], iter([_Entry(*file)])
+    folder, name = store.split(uri)
+    if suffix_of(name) in AUDIO_SUFFIXES and (file := _told(uri, lambda: store.one_file(uri))):
+        return folder, iter([_Entry(*file)])
     items = _remote_items(uri)
     first = next(items, None)
     if first is None and not store.exists(uri):
@@ -211,12 +211,12 @@ def _remote_entries(uri: str) -> tuple[str, Iterator[_Entry]]:
 
 
 def _remote_items(uri: str) -> Iterator[_Entry]:
-    items = listing.files(uri)
+    items = store.files(uri, lambda name: suffix_of(name) in AUDIO_SUFFIXES)
     while item := _told(uri, lambda: next(items, None)):
         yield _Entry(*item)
 
 
-def _told(uri: str, action: Callable[[], listing.Item | None]) -> listing.Item | None:
+def _told(uri: str, action: Callable[[], store.Item | None]) -> store.Item | None:
     try:
         return action()
     except FileNotFoundError as error:

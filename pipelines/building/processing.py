@@ -16,7 +16,7 @@ from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormalise
 from pipelines.config import DatasetConfig
 from pipelines.dataset.records import Record, frame, serialize
 from pipelines.errors import CONTENT_ERRORS, SourceError, describe, require, stage_of
-from pipelines.store import join
+from pipelines.store.paths import join
 
 Row = dict[str, Any]
 """What became of a source: status, num_segments, seconds, min_db, max_db, or error_stage and error."""

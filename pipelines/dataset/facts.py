@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines import store
 from pipelines.dataset.folder import Dataset
 
 _LEVEL_STEP_DB = 10
@@ -28,7 +29,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         for name, split in dataset.splits.items()
     }
     return {
-        "dataset": dataset.uri,
+        "dataset": store.shown(dataset.uri),
         "fingerprint": dataset.fingerprint,
         "config": dataset.config.to_dict(),
         "record": {"dtype": dataset.record.dtype, "shape": list(dataset.record.shape)},

@@ -248,7 +248,8 @@ def _from_dict(uri: str, values: dict[str, Any], config: DatasetConfig) -> Datas
         for name, split in values["splits"].items()
     }
     runs = tuple(
-        Run(run["name"], tuple(run["inputs"]), Sources(**run["sources"]), run["num_examples"]) for run in values["runs"]
+        Run(run["name"], tuple(map(store.shown, run["inputs"])), Sources(**run["sources"]), run["num_examples"])
+        for run in values["runs"]
     )
     bounds, sources = values["global_range"], Sources(**values["sources"])
     return Dataset(uri.rstrip("/"), config, bounds["min_db"], bounds["max_db"], splits, sources, runs)

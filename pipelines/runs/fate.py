@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import secrets
 from collections.abc import Iterator
 
 from pipelines import store
 from pipelines.dataset.names import PLAN
-from pipelines.store.holding import _is_open_at
+from pipelines.store.holding import flocked
 from pipelines.store.paths import local_path
 
 PLAN_FILE = "plan.json"
@@ -79,16 +77,5 @@ def _decided(fate: str, wish: bytes) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _plan_locked(run_uri: str) -> Iterator[bool]:
-    path = local_path(store.join(run_uri, PLAN)) or ""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except (FileNotFoundError, NotADirectoryError):
-        yield False
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield _is_open_at(descriptor, path)
-    finally:
-        os.close(descriptor)
+def _plan_locked(run_uri: str) -> contextlib.AbstractContextManager[bool]:
+    return flocked(local_path(store.join(run_uri, PLAN)) or "", wait=True, follows_links=False)

@@ -1,18 +1,17 @@
 """Files on this machine's disks and on any other store: the one door to where bytes lie."""
 
+from pipelines.errors import Conflict
 from pipelines.store.files import (
-    HEADER_BYTES,
-    START_BYTES,
-    WHOLE_BYTES,
-    Conflict,
     exists,
-    filesystem,
+    files,
     first_pieces,
     get_file,
-    join,
+    identity,
+    is_file,
     local_copy,
     make_folder,
     names,
+    one_file,
     open_atomic,
     open_read,
     put_file,
@@ -20,7 +19,6 @@ from pipelines.store.files import (
     read_json,
     read_range,
     remove_folder,
-    replace,
     replace_if_unchanged,
     replacing,
     require_plain_file,
@@ -29,20 +27,29 @@ from pipelines.store.files import (
     write_bytes,
     write_json,
 )
+from pipelines.store.local import replace
+from pipelines.store.paths import join, local_path, shown, split
+from pipelines.store.protocol import Item
+from pipelines.store.reading import HEADER_BYTES, START_BYTES, WHOLE_BYTES
 
 __all__ = [
     "HEADER_BYTES",
     "START_BYTES",
     "WHOLE_BYTES",
     "Conflict",
+    "Item",
     "exists",
-    "filesystem",
+    "files",
     "first_pieces",
     "get_file",
+    "identity",
+    "is_file",
     "join",
     "local_copy",
+    "local_path",
     "make_folder",
     "names",
+    "one_file",
     "open_atomic",
     "open_read",
     "put_file",
@@ -55,6 +62,8 @@ __all__ = [
     "replacing",
     "require_plain_file",
     "require_writable",
+    "shown",
+    "split",
     "version",
     "write_bytes",
     "write_json",

@@ -1,41 +1,39 @@
-"""Files of a dataset folder on any fsspec store: small atomic writes, reads, listings."""
+"""The door: small functions over URIs, each of which asks the kind of place that a URI names, and no one asks again."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
-import secrets
 import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from pipelines.errors import Conflict, SettingError, StoreError, WorkError
-from pipelines.store import listing, reading, remote, writing
+from pipelines.errors import SettingError, StoreError, WorkError, shown
+from pipelines.store.gcs import GoogleStorage
 from pipelines.store.json_values import json_document
-from pipelines.store.paths import local_path
-from pipelines.store.reading import HEADER_BYTES, START_BYTES, WHOLE_BYTES
+from pipelines.store.local import Local
+from pipelines.store.other import Other
+from pipelines.store.paths import local_path, scheme_of, split
+from pipelines.store.protocol import Item, Store
+from pipelines.store.reading import WHOLE_BYTES
+from pipelines.store.s3 import S3
+from pipelines.store.web import Web
 
-__all__ = ["HEADER_BYTES", "START_BYTES", "WHOLE_BYTES", "Conflict"]  # beside what is defined here
+_LOCAL, _S3, _GCS, _WEB, _OTHER = Local(), S3(), GoogleStorage(), Web(), Other()
+_KINDS: dict[str, Store] = {"file": _LOCAL, "s3": _S3, "s3a": _S3, "gs": _GCS, "gcs": _GCS, "http": _WEB, "https": _WEB}
 _REMOVALS = 5
 _COPIED_BYTES = 8 * 2**20
 
 
-def join(folder: str, *parts: str) -> str:
-    """A path or URI below a folder."""
-    return "/".join([folder.rstrip("/"), *parts])
-
-
-def filesystem(uri: str) -> tuple[Any, str]:
-    """The fsspec file system of a URI and the path in it; SettingError when there is none for its scheme."""
-    return remote.filesystem(uri)
+def _store_of(uri: str) -> Store:
+    return _KINDS.get(scheme_of(uri), _OTHER)
 
 
 @contextlib.contextmanager
@@ -44,13 +42,8 @@ def open_read(uri: str, first_bytes: int = WHOLE_BYTES, first_piece: bytes | Non
 
     Of one on another store, first_bytes are asked for at once; first_piece is what `first_pieces` has of it already.
     """
-    path = local_path(uri)
-    if path is not None:
-        with open(path, "rb") as file:
-            yield file
-    else:
-        with reading.open_remote(uri, first_bytes, first_piece) as file:
-            yield file
+    with _store_of(uri).open_read(uri, first_bytes, first_piece) as file:
+        yield file
 
 
 def require_plain_file(uri: str) -> None:
@@ -62,7 +55,13 @@ def require_plain_file(uri: str) -> None:
 
 def first_pieces(uris: Iterable[str], first_bytes: int) -> dict[str, bytes]:
     """The beginnings of files on other stores, asked for all at once, for `open_read`; some may be missing."""
-    return reading.first_pieces([uri for uri in uris if local_path(uri) is None], first_bytes)
+    groups: dict[str, list[str]] = {}
+    for uri in uris:
+        groups.setdefault(scheme_of(uri), []).append(uri)
+    found: dict[str, bytes] = {}
+    for group in groups.values():
+        found |= _store_of(group[0]).first_pieces(group, first_bytes)
+    return found
 
 
 def read_bytes(uri: str) -> bytes:
@@ -73,13 +72,7 @@ def read_bytes(uri: str) -> bytes:
 
 def read_range(uri: str, offset: int, length: int) -> bytes:
     """length bytes of a file from offset."""
-    if local_path(uri) is None:
-        fs, path = filesystem(uri)
-        data: bytes = remote.attempt(uri, lambda: fs.cat_file(path, start=offset, end=offset + length))
-        return data
-    with open_read(uri) as file:
-        file.seek(offset)
-        return file.read(length)
+    return _store_of(uri).fetch(uri, offset, offset + length)
 
 
 def get_file(uri: str, path: Path) -> None:
@@ -96,7 +89,7 @@ def local_copy(uri: str) -> Iterator[str]:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="audio-vae-") as folder:
-        copy = Path(folder, uri.rsplit("/", 1)[1])
+        copy = Path(folder, split(uri)[1])
         get_file(uri, copy)
         yield str(copy)
 
@@ -105,28 +98,10 @@ def local_copy(uri: str) -> Iterator[str]:
 def open_atomic(uri: str) -> Iterator[IO[bytes]]:
     """Open a file for writing that appears whole, under its name, when the block ends without an error.
 
-    Locally a temporary name is flushed to disk and renamed; to another store a local file is sent when it is complete.
     WorkError names the file when it can't be written, and nothing is left of it.
     """
-    path = local_path(uri)
-    with _named_when_unwritable(uri):
-        if path is None:
-            with tempfile.NamedTemporaryFile(prefix="audio-vae-") as complete:
-                yield complete  # type: ignore[misc]
-                complete.flush()
-                writing.put(complete.name, uri)
-            return
-        temporary = f"{path}.tmp-{os.getpid()}-{secrets.token_hex(4)}"  # pods on a shared folder have the same ids
-        try:
-            with open(temporary, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+    with _named_when_unwritable(uri), _store_of(uri).write(uri) as file:
+        yield file
 
 
 @contextlib.contextmanager
@@ -134,19 +109,9 @@ def _named_when_unwritable(uri: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, StoreError) and error.filename != uri:
+        if isinstance(error, StoreError) and error.filename != shown(uri):
             raise  # another file could not be read
-        raise WorkError(f"{uri}: cannot be written: {error.strerror or error}") from error
-
-
-def replace(temporary: str, path: str) -> None:
-    """Rename a local file that was flushed to disk, so that a power cut leaves the old one or the whole new one."""
-    os.replace(temporary, path)
-    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        raise WorkError(f"{shown(uri)}: cannot be written: {error.strerror or error}") from error
 
 
 def write_bytes(uri: str, data: bytes) -> None:
@@ -157,70 +122,64 @@ def write_bytes(uri: str, data: bytes) -> None:
 
 def put_file(path: Path, uri: str) -> None:
     """Copy a local file to a place where it appears whole, or not at all."""
-    if local_path(uri) is None:
-        with _named_when_unwritable(uri):
-            writing.put(str(path), uri)
-        return
-    with path.open("rb") as source, open_atomic(uri) as target:
-        shutil.copyfileobj(source, target, _COPIED_BYTES)
+    with _named_when_unwritable(uri):
+        _store_of(uri).put(str(path), uri)
 
 
 def version(uri: str) -> str | None:
     """Names the content that a file has now, None when there is no file; for `replace_if_unchanged`."""
-    if local_path(uri) is None:
-        return writing.version(uri)
-    try:
-        return hashlib.sha256(read_bytes(uri)).hexdigest()
-    except FileNotFoundError:
-        return None
+    return _store_of(uri).version(uri)
 
 
 def replace_if_unchanged(uri: str, data: bytes, expected: str | None) -> None:
     """Replace a file that still has the version `expected` (None: does not exist), atomically. Else Conflict.
 
     S3 and Google Cloud Storage compare and replace in one step, and so does memory://. Locally, and on stores that are
-    none of these, the file is compared and then replaced: there a lock is needed beside (locally `locking.lock`).
+    none of these, the file is compared and then replaced: there a lock is needed beside (locally `holding.lock`).
     """
-    if local_path(uri) is not None:
-        if version(uri) != expected:
-            raise Conflict(f"{uri}: was changed meanwhile")
-        write_bytes(uri, data)
-        return
     with _named_when_unwritable(uri):
-        writing.replace_if_unchanged(uri, data, expected)
+        _store_of(uri).replace_if_unchanged(uri, data, expected)
 
 
 def exists(uri: str) -> bool:
     """Whether a file or folder exists."""
-    path = local_path(uri)
-    if path is not None:
-        return os.path.lexists(path)
-    fs, path = filesystem(uri)
-    try:
-        return bool(remote.attempt(uri, lambda: fs.info(path)))
-    except FileNotFoundError:
-        return False
+    return _store_of(uri).exists(uri)
+
+
+def is_file(uri: str) -> bool:
+    """Whether there is a file, which is no folder."""
+    return _store_of(uri).is_file(uri)
 
 
 def names(folder: str) -> list[str]:
     """The names in a folder in order; none when there is no such folder."""
-    path = local_path(folder)
-    if path is not None:
-        return sorted(os.listdir(path)) if os.path.isdir(path) else []
-    return listing.names(folder)
+    return _store_of(folder).names(folder)
+
+
+def files(folder: str, is_wanted: Callable[[str], bool] = lambda name: True) -> Iterator[Item]:
+    """The files in a folder and below. FileNotFoundError, or another OSError, when it can't be listed.
+
+    is_wanted: of a name. Where sizes and stamps cost a request a file, others go without.
+    """
+    return _store_of(folder).files(folder, is_wanted)
+
+
+def one_file(uri: str) -> Item | None:
+    """The file of this URI under its own name, None when there is none."""
+    return _store_of(uri).one_file(uri)
+
+
+def identity(uri: str) -> str:
+    """The same for all ways to name a file."""
+    return _store_of(uri).identity(uri)
 
 
 def make_folder(uri: str) -> None:
     """Make a folder and those above it. Buckets have none, and are not made."""
-    path = local_path(uri)
     try:
-        if path is not None:
-            os.makedirs(path, exist_ok=True)
-        elif remote.scheme_of(uri) not in remote.BUCKETS:
-            fs, path = filesystem(uri)
-            remote.attempt(uri, lambda: fs.makedirs(path, exist_ok=True))
+        _store_of(uri).make_folder(uri)
     except OSError as error:
-        raise WorkError(f"{uri}: cannot be made: {error.strerror or error}") from error
+        raise WorkError(f"{shown(uri)}: cannot be made: {error.strerror or error}") from error
 
 
 def require_writable(uri: str) -> None:
@@ -228,29 +187,21 @@ def require_writable(uri: str) -> None:
 
     SettingError when its bucket does not exist or the store can't be written at all, WorkError without permission.
     """
-    if local_path(uri) is None:
-        writing.require_writable(uri)
+    _store_of(uri).require_writable(uri)
 
 
 def remove_folder(uri: str) -> None:
     """Remove a file, or a folder and all that is in it; none need exist. WorkError when something stays."""
-    path = local_path(uri)
     for number in range(_REMOVALS):  # a process that is being ended may write once more
         try:
-            if path is None:
-                writing.remove(uri)
-            elif os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path)
-            else:
-                os.unlink(path)
+            _store_of(uri).remove(uri)
         except FileNotFoundError:
-            if path is None or not os.path.lexists(path):
-                return
+            return
         except OSError as error:
-            if number == _REMOVALS - 1 or path is None:
-                raise WorkError(f"{uri}: cannot be removed: {error.strerror or error}") from error
+            if number == _REMOVALS - 1 or isinstance(error, StoreError):
+                raise WorkError(f"{shown(uri)}: cannot be removed: {error.strerror or error}") from error
             time.sleep(0.1)
-    raise WorkError(f"{uri}: cannot be removed: it is still there")
+    raise WorkError(f"{shown(uri)}: cannot be removed: it is still there")
 
 
 @contextmanager

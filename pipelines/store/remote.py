@@ -1,30 +1,27 @@
-"""Files on other stores than this machine's disk, by fsspec: how they are reached, what is tried again, errors.
+"""Requests to other stores than this machine's disk: what is tried again, and errors in plain words.
 
 Every request of this package goes through `attempt`. The libraries' own repetitions are turned off where they can be,
-so that TRIES is what happens; gcsfs repeats by itself (six times), and is asked once.
+so that TRIES is what happens.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from pipelines.errors import AudioVaeError, NotPermitted, NotThere, SettingError, StoreError, Unreachable
+from pipelines.errors import AudioVaeError, NotPermitted, NotThere, SettingError, StoreError, Unreachable, masked, shown
 
 TRIES = 5
 """How often a request is made before it fails."""
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 8.0
-_CONNECT_SECONDS = 10.0
-_SILENCE_SECONDS = 30.0  # a server that sends nothing for so long does not answer
-S3, GCS, HTTP = ("s3", "s3a"), ("gs", "gcs"), ("http", "https")
-BUCKETS = (*S3, *GCS)
-"""Stores that decide by themselves whether a condition of a write holds."""
-_EXTRAS = {**dict.fromkeys(S3, "s3"), **dict.fromkeys(GCS, "gcs"), **dict.fromkeys(HTTP, "http")}
+CONNECT_SECONDS = 10.0
+SILENCE_SECONDS = 30.0
+"""A server that sends nothing for so long does not answer."""
 _TRANSIENT = {
     *("HTTPClientError", "ConnectionError", "IncompleteReadError", "ResponseStreamingError"),  # botocore
     *("ClientError", "FSTimeoutError", "TimeoutError"),  # aiohttp, fsspec, asyncio
@@ -36,58 +33,27 @@ _NO_CREDENTIALS = {
 T = TypeVar("T")
 
 
-def scheme_of(uri: str) -> str:
-    """What stands before `://`."""
-    return uri.split("://", 1)[0]
-
-
-def filesystem(uri: str) -> tuple[Any, str]:
-    """The fsspec file system of a URI, this thread's own, and the path in it. SettingError when there is none."""
-    import fsspec
-
-    scheme = scheme_of(uri)
+@contextlib.contextmanager
+def told(uri: str, package: str | None) -> Iterator[None]:
+    """Whatever goes wrong when a store's file system is made, in one line; package: the extra that it needs."""
     try:
-        fs, path = fsspec.core.url_to_fs(uri, use_listings_cache=False, **_options(scheme))
+        yield
     except ImportError as error:
-        package = _EXTRAS.get(scheme)
         needed = f"needs more packages: pip install 'audio-vae[{package}]'" if package else f"cannot be used: {error}"
         raise SettingError(f"{uri}: {needed}") from error
     except ValueError as error:
         raise SettingError(f"{uri}: must be a path or URI of a known file system: {error}") from error
     except Exception as error:
         raise _plain(error, uri) from error
-    if scheme in S3:
-        fs.retries = 1
-    return fs, path
 
 
-def _options(scheme: str) -> dict[str, Any]:
-    """Time limits, and a single try a request, below what fsspec's configuration says."""
-    from fsspec.config import conf
-
-    if scheme in S3:
-        given = conf.get("s3", {}).get("config_kwargs", {})
-        limits = {"connect_timeout": _CONNECT_SECONDS, "read_timeout": _SILENCE_SECONDS}
-        return {"config_kwargs": limits | {"retries": {"total_max_attempts": 1}} | given}
-    if scheme in GCS:
-        logging.getLogger("gcsfs").setLevel(logging.CRITICAL + 1)  # it prints the tracebacks of errors that we tell
-        return {"requests_timeout": conf.get("gs", {}).get("requests_timeout", _SILENCE_SECONDS)}
-    if scheme in HTTP:
-        import aiohttp
-
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_SILENCE_SECONDS)
-        return {"client_kwargs": {"timeout": limit} | conf.get(scheme, {}).get("client_kwargs", {})}
-    return {}
-
-
-def attempt(uri: str, action: Callable[[], T]) -> T:
+def attempt(uri: str, action: Callable[[], T], tries: int | None = None) -> T:
     """Do something with a store, again after a growing pause while it fails for a reason that may pass.
 
-    Raises StoreError, an OSError, with the reason on one line: NotThere, NotPermitted, Unreachable when the tries ran
-    out, or plainly that; SettingError when there are no credentials.
+    tries: instead of TRIES. Raises StoreError, an OSError, with the reason on one line: NotThere, NotPermitted,
+    Unreachable when the tries ran out, or plainly that; SettingError when there are no credentials.
     """
-    tries = 1 if scheme_of(uri) in GCS else TRIES
-    for number in range(tries):
+    for number in range(tries or TRIES):
         if number:
             pause = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2 ** (number - 1))
             time.sleep(pause * random.uniform(0.5, 1.0))  # so that many workers do not come back at once
@@ -136,7 +102,8 @@ def _is_transient(error: BaseException) -> bool:
 
 def _plain(error: BaseException, uri: str) -> Exception:
     """An error of a library as one of ours, with a reason on one line."""
-    text = " ".join(str(error.strerror if isinstance(error, OSError) and error.strerror else error).split())
+    uri = shown(uri)
+    text = masked(" ".join(str(error.strerror if isinstance(error, OSError) and error.strerror else error).split()))
     status = status_of(error)
     if _families(error) & _NO_CREDENTIALS or "Anonymous caller" in text:
         return SettingError(f"{uri}: needs credentials, which were not found ({text or type(error).__name__})")

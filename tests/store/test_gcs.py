@@ -53,11 +53,10 @@ def upload(folder: Path, uri: str) -> str:
 
 
 def download(uri: str, folder: Path) -> Path:
-    fs, path = store.filesystem(uri)
-    for name in fs.find(path):
-        target = folder / name.removeprefix(f"{path}/")
+    for name, *_ in store.files(uri):
+        target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(fs.cat_file(name))
+        target.write_bytes(store.read_bytes(f"{uri}/{name}"))
     return folder
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -12,7 +11,6 @@ from pathlib import PurePosixPath
 from pipelines import store
 from pipelines.audio.sources import find_audio
 from pipelines.errors import SettingError, SourceError
-from pipelines.store.paths import local_path
 from vae_model.commands.arguments import add_phase
 from vae_model.model_folder.config import ORIGINAL_PHASE
 from vae_model.model_folder.folder import file_in
@@ -53,11 +51,11 @@ def main(argv: list[str]) -> int:
             try:
                 samples = write_wav(output.path / name, generator.reconstruct_file(source), sample_rate)
             except SourceError as error:
-                failed.append({"source": source, "error_stage": error.stage, "error": error.reason})
+                failed.append({"source": store.shown(source), "error_stage": error.stage, "error": error.reason})
                 print(f"audio-vae reconstruct: {' '.join(str(error).split())}", file=sys.stderr)
             else:
-                written.append({"source": source, "path": output.file(name), "num_samples": samples})
-                print(f"{source} -> {output.file(name)}", file=sys.stderr)
+                written.append({"source": store.shown(source), "path": output.file(name), "num_samples": samples})
+                print(f"{store.shown(source)} -> {output.file(name)}", file=sys.stderr)
     if arguments.json:
         values = {"sample_rate": sample_rate, "phase": arguments.phase, "written": written, "failed": failed}
         print(json.dumps(values))
@@ -76,7 +74,7 @@ def wav_names(sources: list[str], suffix: str = ".wav") -> Iterator[str]:
     """
     taken: set[str] = set()
     for source in sources:
-        stem, number = PurePosixPath(source).stem, 1
+        stem, number = PurePosixPath(store.split(source)[1]).stem, 1
         name = f"{stem}{suffix}"
         while name.casefold() in taken:
             number += 1
@@ -87,16 +85,7 @@ def wav_names(sources: list[str], suffix: str = ".wav") -> Iterator[str]:
 
 def _require_apart(sources: list[str], folder: str, names: list[str]) -> None:
     """SettingError when writing files of these names into the folder would destroy one of the inputs."""
-    inputs = {_identity(source): source for source in sources}
+    inputs = {store.identity(source): source for source in sources}
     for name in names:
-        if source := inputs.get(_identity(file_in(folder, name))):
+        if source := inputs.get(store.identity(file_in(folder, name))):
             raise SettingError(f"--output {folder} must be another folder than that of AUDIO {source}")
-
-
-def _identity(uri: str) -> str:
-    """The same for all ways to name a file."""
-    path = local_path(uri)
-    if path is not None:
-        return os.path.realpath(path)
-    fs, path = store.filesystem(uri)
-    return str(fs.unstrip_protocol(path))

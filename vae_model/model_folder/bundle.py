@@ -13,7 +13,7 @@ from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.dataset.folder import Dataset
 from pipelines.errors import SettingError
 from pipelines.settings_file import settings_text
-from pipelines.store.files import read_json, replacing, write_json
+from pipelines.store import read_json, replacing, write_json
 from vae_model.model_folder.config import ModelConfig, TrainConfig, model_config, to_dict, train_config
 from vae_model.model_folder.folder import BUNDLE_FILE, CONFIG_FILE, file_in
 from vae_model.model_folder.value_range import ValueRange
@@ -45,7 +45,7 @@ class Bundle:
     def of(cls, dataset: Dataset, model: ModelConfig, train: TrainConfig, value_range: ValueRange) -> Bundle:
         """The bundle of a model that is to be trained on `dataset`."""
         origin = {
-            "uri": dataset.uri,
+            "uri": store.shown(dataset.uri),
             "fingerprint": dataset.fingerprint,
             "num_examples": {name: split.num_examples for name, split in dataset.splits.items()},
             "label_pattern": dataset.config.label_pattern,

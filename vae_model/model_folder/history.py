@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import store
-from pipelines.store.files import replacing
+from pipelines.store import replacing
 from vae_model.model_folder.folder import file_in
 
 HISTORY_FILE = "history.csv"

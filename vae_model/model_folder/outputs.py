@@ -9,15 +9,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from pipelines import store
 from pipelines.errors import AudioVaeError, SettingError, WorkError
+from pipelines.store.holding import LEASE_FILE, hold_model
 from pipelines.store.paths import local_path
 from vae_model.model_folder.folder import fetch, file_in
 
-_READ_ONLY = ("http://", "https://")
 _Signature = tuple[int, int, int]
 
 
@@ -80,18 +80,20 @@ class Output:
 
 
 @contextmanager
-def opened_output(name: str, last: Sequence[str] = ()) -> Iterator[Output]:
+def opened_output(name: str, last: Sequence[str] = (), *, alone: bool = False) -> Iterator[Output]:
     """The folder of an `--output` at a path or URI; on a store, it is published when the block ends without an error.
 
-    last: as of Output. SettingError when it is a file of a store, or on one that can't be written.
+    last: as of Output. alone: hold the folder as a MODEL for this process, to the end. SettingError when it is a file,
+    or on a store that can't be written; WorkError when another process holds it.
     """
-    path = local_path(name)
-    if path is not None:
-        yield Output(name if "://" in name else str(Path(name)), Path(path))
-        return
     _require_no_file(name)
-    with temporary_output(name, last) as output:
-        yield output
+    path = local_path(name)
+    with hold_model(name) if alone else nullcontext():
+        if path is not None:
+            yield Output(name if "://" in name else str(Path(name)), Path(path))
+            return
+        with temporary_output(name, last) as output:
+            yield output
 
 
 @contextmanager
@@ -154,25 +156,21 @@ def make_folder(path: Path) -> None:
 def require_empty(name: str, otherwise: str = "") -> None:
     """SettingError when the folder of an `--output` holds something; `otherwise` is added to what it says."""
     _require_no_file(name)
-    if store.names(name):
+    if set(store.names(name)) - {LEASE_FILE}:
         raise SettingError(f"--output {name} must be a new or empty folder{otherwise}")
 
 
 def _require_no_file(name: str) -> None:
-    path = local_path(name)
-    if path is not None:
-        is_file = Path(path).exists() and not Path(path).is_dir()
-    else:
-        _require_writable(name)
-        fs, remote = store.filesystem(name)
-        is_file = fs.isfile(remote)
-    if is_file:
+    _require_writable(name)
+    if store.is_file(name):
         raise SettingError(f"--output {name} must be a folder, it is a file")
 
 
 def _require_writable(name: str) -> None:
-    if name.startswith(_READ_ONLY):
-        raise SettingError(f"--output {name} must be a place that can be written, such as a folder or s3://bucket/name")
+    try:
+        store.require_writable(name)
+    except SettingError as error:
+        raise SettingError(f"--output {error}") from error
 
 
 def _signature(path: Path) -> _Signature:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipelines import store
 from pipelines.config import AudioConfig, SpectrogramConfig
 from pipelines.dataset.folder import Dataset
 from vae_model.report import Fact
@@ -17,7 +18,7 @@ def counted(number: int, noun: str) -> str:
 
 def name_of(uri: str) -> str:
     """The last part of a path or URI."""
-    return uri.rstrip("/").rsplit("/", 1)[-1] if "://" in uri else Path(uri).resolve().name
+    return store.shown(uri).rstrip("/").rsplit("/", 1)[-1] if "://" in uri else Path(uri).resolve().name
 
 
 def data_facts(dataset: Dataset) -> list[Fact]:

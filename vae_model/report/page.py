@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipelines.store.files import replacing
+from pipelines.store import replacing
 from vae_model.report import media
 from vae_model.report.blocks import Bars, Charts, Comparisons, Facts, Figures, Rows, Sound
 from vae_model.report.sound_map import SoundMap

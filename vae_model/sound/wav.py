@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipelines.console.live_line import counting
 from pipelines.errors import WorkError
-from pipelines.store.files import replacing
+from pipelines.store import replacing
 from vae_model.model_folder.outputs import Output
 
 

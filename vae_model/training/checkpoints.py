@@ -27,7 +27,7 @@ from pipelines import store
 from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset
 from pipelines.errors import Interrupted, SettingError, WorkError
-from pipelines.store.files import read_json, write_json
+from pipelines.store import read_json, write_json
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import FREE, ModelConfig, TrainConfig
 from vae_model.model_folder.folder import BUNDLE_FILE, STATE_FILE, file_in

@@ -20,7 +20,7 @@ from tensorboard.plugins import projector
 from pipelines.config import TRAIN, VALIDATION
 from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import LABEL_PREFIX
-from pipelines.store.files import replacing
+from pipelines.store import replacing
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.report.figure import side_by_side

@@ -89,9 +89,9 @@ def train_model(
     model = dataclasses.replace(model, input_shape=dataset.record.shape)
     with contextlib.ExitStack() as stack:
         if is_chief(strategy):
+            output = stack.enter_context(opened_output(folder, LAST_FILES, alone=True))
             if not resume:
                 require_empty(folder, "; --resume goes on with the run in it")
-            output = stack.enter_context(opened_output(folder, LAST_FILES))
         else:  # the others save as well, as what they share is read by all together, but what they save goes
             quiet = True
             output = Output(folder, Path(stack.enter_context(tempfile.TemporaryDirectory())), is_copy=True)

@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers, ops
 
 from pipelines.errors import SettingError, WorkError
-from pipelines.store.files import replacing
+from pipelines.store import replacing
 from vae_model.model_folder.config import ModelConfig, Stride, latent_names, model_config, to_dict
 from vae_model.model_folder.folder import MODEL_FILE
 from vae_model.vae.gaussians import Gaussians
