@@ -11,6 +11,7 @@ from pipelines.errors import SettingError
 from pipelines.plan.policy import MaxFailures
 from pipelines.request import RunOptions
 from tests.helpers.console import run_in_process
+from vae_model.commands import rerun
 from vae_model.model_folder.config import PRESETS
 from vae_model.rerun.config import read_config
 
@@ -124,3 +125,12 @@ def test_lengths_of_time(text: str, seconds: float) -> None:
 def test_what_is_no_length_of_time(text: str) -> None:
     with pytest.raises(SettingError, match="interval="):
         seconds_of("interval", text)
+
+
+@pytest.mark.parametrize("mistake", ["hop_length: 0", "workers: -3", "label_pattern: '('", "hop_length: 256.5"])
+def test_a_mistake_in_preprocess_is_told_before_a_lock_is_taken(mistake: str, tmp_path: Path) -> None:
+    path = config(tmp_path, PLACES + f"preprocess: {{{mistake}}}\n")
+    with pytest.raises(SettingError) as caught:
+        rerun.main([path, "--json"])
+    assert str(caught.value).startswith(f"{path}: preprocess: {mistake.split(':')[0]}=")
+    assert [found.name for found in tmp_path.iterdir()] == ["rerun.yaml"]
