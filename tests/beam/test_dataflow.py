@@ -203,6 +203,7 @@ def test_a_second_run_is_refused_while_one_is_active_and_clears_up_after_one_tha
     assert cloud.run_folders("twice") == {second["run"]}
 
 
+@pytest.mark.slow
 def test_a_refusal_by_the_service_is_one_line_and_leaves_nothing(cloud: Cloud) -> None:
     cloud.dataflow.refusal = (403, "(1a2b): Permission 'dataflow.jobs.create' denied on project 'my-project'")
     try:

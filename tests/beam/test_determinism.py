@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.beam_servers import job_service
-from tests.helpers.console import audio_vae
+from tests.helpers.console import audio_vae, run_in_process
 from tests.helpers.dataset_state import SMALL, contents, orphans, problems, write_small
 from tests.helpers.slow import slow
 
@@ -47,7 +47,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def preprocess(folder: Path, dataset: Path, *options: object) -> None:
-    done = audio_vae("preprocess", folder, "--output", dataset, *OPTIONS, *options)
+    on_beam = any(str(option).startswith("--direct_") or option == "--runner" for option in options)
+    run = audio_vae if on_beam else run_in_process
+    done = run("preprocess", folder, "--output", dataset, *OPTIONS, *options)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
 

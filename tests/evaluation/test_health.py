@@ -44,6 +44,7 @@ def warnings_of(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("warning")]
 
 
+@pytest.mark.slow
 def test_a_training_that_collapses_warns_once_and_says_what_to_change(
     dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

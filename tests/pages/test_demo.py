@@ -62,15 +62,15 @@ def test_own_sounds_to_a_page(tmp_path: Path) -> None:
         assert step in done.stderr
 
 
-def test_two_recordings_that_would_all_be_held_out(tmp_path: Path) -> None:
+def test_two_recordings_that_would_all_be_held_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder, output = tmp_path / "my <recordings>", tmp_path / "out"
     folder.mkdir()
     names = [name for name in (f"take {n}.wav" for n in range(99)) if split_of(name, PRESETS["tiny"]) == "test"][:2]
     for name in names:
         mono = np.concatenate([synthesise(SoundName("bell", midi, 0)) for midi in (60, 64)])
         soundfile.write(folder / name, np.stack([mono, mono], axis=1), 22050)
-    done = _demo(f"--audio={folder}", f"--output={output}", "--epochs=1", "--workers=1", "--json")
-    summary = json.loads(done.stdout)
+    assert demo.main([f"--audio={folder}", f"--output={output}", "--epochs=1", "--workers=1", "--json"]) == 0
+    summary = json.loads(capfd.readouterr().out)
     assert summary["split"] == "train"
     assert summary["num_records"] == open_dataset(str(output / "dataset")).num_examples == 4
     assert summary["ratio"] == pytest.approx(summary["reconstruction_mse"] / summary["mean_spectrogram_mse"])

@@ -10,16 +10,17 @@ import pytest
 
 from pipelines.errors import WorkError
 from tests.helpers.console import audio_vae, run_in_process
-from tests.helpers.reruns import files, run, statuses, without, write_config, write_sounds
+from tests.helpers.reruns import THREE_LAYERS, files, run, statuses, without, write_config, write_sounds
 from vae_model.commands import rerun
 from vae_model.model_folder.bundle import Bundle
 from vae_model.vae.autoencoder import Autoencoder
 
 
+@pytest.mark.slow
 def test_a_model_grows_with_the_audio(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sounds, work = tmp_path / "sounds", tmp_path / "work"
     write_sounds(sounds, 0, 20)
-    config = write_config(tmp_path, report=True)
+    config = write_config(tmp_path, train=THREE_LAYERS, report=True)
 
     # The first time there is no model: one is trained from scratch and promoted.
     first = run(capsys, config)
@@ -79,7 +80,7 @@ def test_a_model_grows_with_the_audio(tmp_path: Path, capsys: pytest.CaptureFixt
 
     # A training that ruins the model: what it makes is not promoted, and not tried again.
     write_sounds(sounds, 34, 10)
-    config = write_config(tmp_path, retrain={"learning_rate": 5.0}, promote={"keep_models": 1})
+    config = write_config(tmp_path, train=THREE_LAYERS, retrain={"learning_rate": 5.0}, promote={"keep_models": 1})
     bad = run(capsys, config)
     assert bad["status"] == "done"
     assert bad["stages"]["promote"]["promoted"] is False

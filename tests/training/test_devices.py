@@ -81,6 +81,7 @@ assert losses[-1] < losses[0]
 )
 
 
+@pytest.mark.slow
 def test_two_devices_come_to_the_loss_of_one() -> None:
     """Each takes the same half of a batch, so that their batch statistics are those of the whole."""
     done = subprocess.run(

@@ -79,6 +79,7 @@ def test_signal_in_the_first_epoch_is_saved_too(dataset: str, undisturbed: Path,
     assert_same_run(folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(dataset: str, undisturbed: Path, tmp_path: Path) -> None:
     assert train.main([dataset, "--output", str(tmp_path / "m"), *OPTIONS, "--seed", "8", "--epochs", "1"]) == 0
     assert rows(tmp_path / "m")[0]["loss"] != rows(undisturbed)[0]["loss"]

@@ -134,6 +134,7 @@ def test_course_uses_each_record_s_own_range(dataset: str) -> None:
     assert (course.train.epochs, course.train.batch_size, course.train.learning_rate) == (150, 64, 5e-4)
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_that_gets_no_better(
     dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
