@@ -29,7 +29,6 @@ STEP = """
 import sys
 import keras, numpy as np
 from vae_model.vae.autoencoder import load_model
-from tests.helpers.slow import slow
 from vae_model.vae import wrap
 folder, wanted = sys.argv[1:]
 assert keras.backend.backend() == wanted
