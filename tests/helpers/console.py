@@ -34,9 +34,9 @@ def audio_vae_json(*arguments: object) -> dict[str, Any]:
 
 
 def run_in_process(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the console command within this process, as if in its own: for refusals, and all that is over in no time.
+    """Run the console command within this process, as if in its own, without the seconds until one has started.
 
-    What is not there: what other processes and native code write, and `--json` on Beam, which forks.
+    What its child processes and native code write is not in what is returned.
     """
     command = list(map(str, arguments))
     out, err = io.StringIO(), io.StringIO()
