@@ -43,7 +43,7 @@ def test_every_setting_is_a_flag_that_the_help_shows_once_with_its_default() -> 
         "(default: all cores)",
     ):
         assert shown in text
-    assert "(default: validation=0.1,test=0.1)" in help_text("tiny")
+    assert "(default: test=0.1,validation=0.1)" in help_text("tiny")
 
 
 def test_help_on_the_console_takes_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
