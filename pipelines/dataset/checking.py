@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pipelines import store
 from pipelines.dataset.folder import Dataset, Shard, open_dataset
 from pipelines.dataset.names import SCHEMA_FILE
-from pipelines.dataset.records import read_frames, schema_pbtxt
+from pipelines.dataset.records import parse, read_frames, schema_pbtxt
 from pipelines.errors import NotThere, StoreError, WorkError
 
 _TOLERANCE_DB = 1e-3
@@ -22,6 +22,7 @@ def check_bytes(shard: Shard, uri: str) -> list[str]:
     import google_crc32c
 
     try:
+        store.require_plain_file(uri)
         with store.open_read(uri) as file:
             length, crc = 0, 0
             while chunk := file.read(1 << 20):
@@ -40,6 +41,38 @@ def check_bytes(shard: Shard, uri: str) -> list[str]:
     problems = [] if crc == shard.crc32c else [f"has CRC32C {crc}, dataset.json says {shard.crc32c}"]
     if count != shard.num_examples:
         problems.append(f"has {count} records, dataset.json says {shard.num_examples}")
+    return problems
+
+
+def damage_in(dataset: Dataset) -> WorkError | None:
+    """The first shard or record of a dataset that is not as it must be, found by reading all of them."""
+    try:
+        for split in dataset.splits:
+            for _ in dataset.records(split):
+                pass
+    except WorkError as error:
+        return error
+    return None
+
+
+def check_values(uri: str, dataset: Dataset) -> list[str]:
+    """The records of a shard that `parse` refuses, each by its number, and those numbered wrongly in their source."""
+    problems: list[str] = []
+    segments: dict[str, list[int]] = {}
+    with store.open_read(uri) as file:
+        for number, serialized in enumerate(read_frames(file, uri), start=1):
+            try:
+                record = parse(serialized, dataset.record)
+            except WorkError as error:
+                problems.append(f"record {number}: {error}")
+            else:
+                segments.setdefault(record.source, []).append(record.segment)
+    if not problems:
+        problems = [
+            f"{source}: its segments must be numbered from 0 to {len(found) - 1}, one each"
+            for source, found in segments.items()
+            if sorted(found) != list(range(len(found)))
+        ]
     return problems
 
 
@@ -102,13 +135,8 @@ def check_dataset(dataset: Dataset) -> list[str]:
         )
     if (pc.sum(rows["num_segments"]).as_py() or 0) != dataset.num_examples:
         problems.append(f"the manifests have {pc.sum(rows['num_segments'])} records, the shards {dataset.num_examples}")
-    problems += [
-        f"split {name}: num_examples={split.num_examples} is not the sum over its shards"
-        for name, split in dataset.splits.items()
-        if split.num_examples != sum(shard.num_examples for shard in split.shards)
-    ]
     uri = store.join(dataset.uri, SCHEMA_FILE)
-    if not store.exists(uri) or store.read_bytes(uri).decode() != schema_pbtxt(dataset.record):
+    if not store.exists(uri) or store.read_bytes(uri) != schema_pbtxt(dataset.record).encode():
         problems.append(f"{SCHEMA_FILE} is missing or not the schema of this dataset's records")
     return problems
 
@@ -119,8 +147,7 @@ def _record_batches(path: str, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     from tensorflow_metadata.proto.v0 import schema_pb2
     from tfx_bsl.public import tfxio
 
-    text = store.read_bytes(store.join(dataset.uri, SCHEMA_FILE)).decode()
-    schema = text_format.Parse(text, schema_pb2.Schema())
+    schema = text_format.Parse(schema_pbtxt(dataset.record), schema_pb2.Schema())
     reader = tfxio.TFExampleRecord([path], schema=schema, telemetry_descriptors=["audio-vae", "verify"])
     yield from reader.RecordBatches(tfxio.RecordBatchesOptions(batch_size=64, num_epochs=1, shuffle=False))
 
@@ -131,11 +158,13 @@ def check_shard(path: str, dataset_uri: str) -> list[str]:
     shard = next(shard for shard in dataset.shards if shard.path == path)
     try:
         with store.local_copy(store.join(dataset.uri, path)) as local:
-            problems = check_bytes(shard, local)
+            problems = check_bytes(shard, local) or check_values(local, dataset)
             if not problems:
                 rows = dataset.run_manifest(shard.run)
                 mine = rows.filter(pc.equal(rows["shard"], shard.name)).to_pylist()
                 problems = check_records(_record_batches(local, dataset), mine, dataset)
     except StoreError as error:
         problems = ["is missing" if isinstance(error, NotThere) else f"cannot be read: {error.strerror}"]
+    except WorkError as error:
+        problems = [str(error)]
     return [f"{path}: {problem}" for problem in problems]

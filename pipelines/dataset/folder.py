@@ -209,11 +209,16 @@ class Dataset:
 
 
 def read_records(uri: str, spec: RecordSpec) -> Iterator[Record]:
-    """Read the records of one shard."""
+    """Read the records of one shard. WorkError names it, and the record that is not as it must be."""
     try:
+        store.require_plain_file(uri)
         with store.open_read(uri) as file:
-            for serialized in read_frames(file, uri):
-                yield parse(serialized, spec)
+            for number, serialized in enumerate(read_frames(file, uri), start=1):
+                try:
+                    record = parse(serialized, spec)
+                except WorkError as error:
+                    raise WorkError(f"{uri}: record {number}: {error}") from error
+                yield record
     except OSError as error:
         raise WorkError(f"{uri}: must be a readable shard: {error.strerror or error}") from error
 

@@ -6,6 +6,8 @@ message types of `tensorflow/core/example/*.proto` declared below.
 
 from __future__ import annotations
 
+import math
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,8 +19,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from pipelines import store
 from pipelines.config import DatasetConfig
-from pipelines.errors import WorkError
+from pipelines.errors import WorkError, shortened
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -37,6 +40,8 @@ MAX_DECIBELS = 1000.0
 _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
 _MAX_RECORD_BYTES = 1 << 31
+_MAX_SEGMENTS = 1 << 31
+_MAX_TEXT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -160,26 +165,67 @@ def serialize(record: Record, dtype: str) -> bytes:
 
 
 def parse(serialized: bytes, spec: RecordSpec) -> Record:
-    """The inverse of `serialize`. WorkError when the message is no record of this spec."""
+    """The inverse of `serialize`. WorkError when the message is no record of this spec: the feature, rule and value."""
     try:
         feature = _Example.FromString(serialized).features.feature
-        return Record(
-            spectrogram=decode_array(feature[SPECTROGRAM].bytes_list.value[0], spec),
-            min_db=feature[MIN_DB].float_list.value[0],
-            max_db=feature[MAX_DB].float_list.value[0],
-            source=feature[SOURCE].bytes_list.value[0].decode(),
-            segment=feature[SEGMENT].int64_list.value[0],
-            start_seconds=feature[START_SECONDS].float_list.value[0],
-            valid_frames=feature[VALID_FRAMES].int64_list.value[0],
-            labels={name: feature[LABEL_PREFIX + name].bytes_list.value[0].decode() for name in spec.labels},
-        )
-    except (DecodeError, IndexError, UnicodeDecodeError) as error:
-        raise WorkError(f"a record is no tf.train.Example with the features of this dataset: {error}") from error
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise WorkError(f"a record is no tf.train.Example: {error}") from error
+    record = Record(
+        spectrogram=decode_array(_one(feature, SPECTROGRAM, "bytes_list"), spec),
+        min_db=_one(feature, MIN_DB, "float_list"),
+        max_db=_one(feature, MAX_DB, "float_list"),
+        source=_text(feature, SOURCE),
+        segment=_one(feature, SEGMENT, "int64_list"),
+        start_seconds=_one(feature, START_SECONDS, "float_list"),
+        valid_frames=_one(feature, VALID_FRAMES, "int64_list"),
+        labels={name: _text(feature, LABEL_PREFIX + name) for name in spec.labels},
+    )
+    _check(record, spec)
+    return record
+
+
+def _one(feature: Any, name: str, kind: str) -> Any:
+    """The one value of a feature."""
+    found = feature.get(name)
+    if found is None or found.WhichOneof("kind") != kind or len(getattr(found, kind).value) != 1:
+        raise WorkError(f"a record's {name} must be there, with one value in its {kind}")
+    return getattr(found, kind).value[0]
+
+
+def _text(feature: Any, name: str) -> str:
+    data: bytes = _one(feature, name, "bytes_list")
+    if len(data) > _MAX_TEXT_BYTES:
+        raise WorkError(f"a record's {name} of {len(data):,} bytes must have at most {_MAX_TEXT_BYTES:,}")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise WorkError(f"a record's {name}={shortened(data)} must be UTF-8") from error
+
+
+def _check(record: Record, spec: RecordSpec) -> None:
+    """What `_asserted` has TensorFlow look at, and the spectrogram's values."""
+    low, high = record.min_db, record.max_db
+    ranged = -MAX_DECIBELS <= low <= high <= MAX_DECIBELS
+    starts, n_frames, array = record.start_seconds, spec.shape[1], record.spectrogram
+    for good, name, value, rule in (
+        (ranged, "range", f"{low} to {high} dB", f"within ±{MAX_DECIBELS:g} dB, min_db at most max_db"),
+        (0 <= record.segment < _MAX_SEGMENTS, SEGMENT, record.segment, f"from 0 to {_MAX_SEGMENTS - 1}"),
+        (0 <= starts < math.inf, START_SECONDS, starts, "a finite number, at least 0"),
+        (0 <= record.valid_frames <= n_frames, VALID_FRAMES, record.valid_frames, f"from 0 to {n_frames}"),
+    ):
+        if not good:
+            raise WorkError(f"a record's {name}={value} must be {rule}: {shortened(record.source)}")
+    if spec.dtype != "uint8" and not (array.min() >= 0 and array.max() <= 1):
+        at = f"{shortened(record.source)} segment {record.segment}"
+        raise WorkError(f"a record's spectrogram must have values in [0, 1], it has others: {at}")
 
 
 def source_of(serialized: bytes) -> str:
-    """The source of a serialized record, without decoding its array."""
-    return str(_Example.FromString(serialized).features.feature[SOURCE].bytes_list.value[0].decode())
+    """The source of a serialized record, without decoding its array. WorkError when it has none."""
+    try:
+        return _text(_Example.FromString(serialized).features.feature, SOURCE)
+    except DecodeError as error:
+        raise WorkError(f"a record is no tf.train.Example: {error}") from error
 
 
 def parse_batch(serialized: tf.Tensor, spec: RecordSpec) -> dict[str, tf.Tensor]:
@@ -201,9 +247,32 @@ def parse_stored(serialized: tf.Tensor, spec: RecordSpec) -> dict[str, tf.Tensor
     scalars |= {SEGMENT: tf.int64, VALID_FRAMES: tf.int64, SOURCE: tf.string, SPECTROGRAM: tf.string}
     scalars |= {LABEL_PREFIX + name: tf.string for name in spec.labels}
     parsed = tf.io.parse_example(serialized, {name: tf.io.FixedLenFeature([], kind) for name, kind in scalars.items()})
+    parsed = _asserted(parsed, spec)
     flat = tf.io.decode_raw(parsed[SPECTROGRAM], tf.dtypes.as_dtype(spec.dtype), fixed_length=None)
     parsed[SPECTROGRAM] = tf.reshape(flat, [-1, *spec.shape])
     return dict(parsed)
+
+
+def _asserted(parsed: dict[str, tf.Tensor], spec: RecordSpec) -> dict[str, tf.Tensor]:
+    """A parsed batch that fails, when it is read, where `parse` would refuse a record; of the array its size."""
+    import tensorflow as tf
+
+    low, high, start = parsed[MIN_DB], parsed[MAX_DB], parsed[START_SECONDS]
+    segment, valid = parsed[SEGMENT], parsed[VALID_FRAMES]
+    texts = [SOURCE, *(LABEL_PREFIX + name for name in spec.labels)]
+    good = [
+        tf.strings.length(parsed[SPECTROGRAM]) == spec.array_bytes,
+        (low >= -MAX_DECIBELS) & (low <= high) & (high <= MAX_DECIBELS),
+        (segment >= 0) & (segment < _MAX_SEGMENTS),
+        (start >= 0) & tf.math.is_finite(start),
+        (valid >= 0) & (valid <= spec.shape[1]),
+        *(tf.strings.length(parsed[name]) <= _MAX_TEXT_BYTES for name in texts),
+    ]
+    # Where a text is no UTF-8, characters are replaced; with errors="strict" graphs leave the unused operation out.
+    good += [tf.strings.unicode_transcode(parsed[name], "UTF-8", "UTF-8") == parsed[name] for name in texts]
+    asserted = tf.debugging.Assert(tf.reduce_all(tf.stack(good)), ["a record is not as it must be"])
+    with tf.control_dependencies([] if asserted is None else [asserted]):
+        return {name: tf.identity(value) for name, value in parsed.items()}
 
 
 def to_float(stored: tf.Tensor) -> tf.Tensor:
@@ -236,8 +305,10 @@ def read_frames(file: IO[bytes], name: str) -> Iterator[bytes]:
             raise WorkError(f"{name}: truncated at byte {position}")
         (length,) = _LENGTH.unpack_from(header)
         (length_crc,) = _CRC.unpack_from(header, _LENGTH.size)
-        if _masked_crc(header[: _LENGTH.size]) != length_crc or length > _MAX_RECORD_BYTES:
+        if _masked_crc(header[: _LENGTH.size]) != length_crc:
             raise WorkError(f"{name}: the checksum of a record's length does not fit at byte {position}")
+        if length > _MAX_RECORD_BYTES:
+            raise WorkError(f"{name}: a record of {length:,} bytes cannot be in it, at byte {position}")
         data = file.read(length)
         trailer = file.read(_CRC.size)
         if len(data) < length or len(trailer) < _CRC.size:
@@ -246,6 +317,36 @@ def read_frames(file: IO[bytes], name: str) -> Iterator[bytes]:
             raise WorkError(f"{name}: the checksum of a record does not fit at byte {position}")
         yield data
         position += len(header) + length + _CRC.size
+
+
+def check_lengths(path: str, num_bytes: int, num_examples: int, name: str) -> None:
+    """WorkError naming a shard whose records' lengths do not add up to its file, or which is another than is said.
+
+    TensorFlow asks for as much memory as a length says, before it reads: what passes here never makes it ask for more
+    than the file has. Only the lengths are read, about a microsecond each.
+    """
+    header = _LENGTH.size + _CRC.size
+    try:
+        store.require_plain_file(path)
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise WorkError(f"{name}: must be a readable shard: {error.strerror or error}") from error
+    try:
+        size = os.fstat(descriptor).st_size
+        if size != num_bytes:
+            raise WorkError(f"{name}: has {size} bytes, dataset.json says {num_bytes}")
+        position = count = 0
+        while position < size:
+            data = os.pread(descriptor, _LENGTH.size, position)
+            end = position + header + _CRC.size
+            length = _LENGTH.unpack(data)[0] if len(data) == _LENGTH.size else size
+            if end + length > size:
+                raise WorkError(f"{name}: the record at byte {position} does not fit into its {size} bytes")
+            position, count = end + length, count + 1
+    finally:
+        os.close(descriptor)
+    if count != num_examples:
+        raise WorkError(f"{name}: has {count} records, dataset.json says {num_examples}")
 
 
 def schema_pbtxt(spec: RecordSpec) -> str:

@@ -40,6 +40,10 @@ FOLDER = "checkpoints"
 _VALIDATION_STREAM = 2**31  # a stream counts up from 0: training never comes so far
 
 
+class LossNotFinite(WorkError):
+    """Training has come to no number."""
+
+
 @dataclass(frozen=True)
 class RunState:
     """Where a training run stands.
@@ -215,7 +219,7 @@ class Checkpoints(keras.callbacks.Callback):
         figures = {name: float(value) for name, value in (logs or {}).items()}
         metrics = {name: value for name, value in figures.items() if name.endswith("loss")}
         if not all(map(math.isfinite, metrics.values())):
-            raise WorkError(f"the loss of epoch {epoch + 1} is no finite number: try a lower --learning-rate")
+            raise LossNotFinite(f"the loss of epoch {epoch + 1} is no finite number: try a lower --learning-rate")
         seconds = self._seconds()
         self._history.append({"epoch": epoch + 1, **figures, "seconds": round(seconds, 3)})
         _write_history(self.folder, self._history)

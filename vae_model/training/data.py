@@ -13,9 +13,12 @@ from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import (
     MAX_DB,
     MIN_DB,
+    SEGMENT,
+    SOURCE,
     SPECTROGRAM,
     VALID_FRAMES,
     RecordSpec,
+    check_lengths,
     parse_batch,
     parse_stored,
     to_float,
@@ -103,6 +106,7 @@ class Examples:
         ]
         if not self._shards:
             raise WorkError(f"{dataset.uri}: its split {split} holds no records")
+        self._seen: set[int] = set()
         self._is_local = local_path(self._shards[0][0]) is not None
         self._held = self._read_all() if self.num_bytes <= cache_mb * MB else None
 
@@ -178,7 +182,7 @@ class Examples:
         """The serialized records of shards, of a few at a time in turn; remote ones are fetched ahead."""
         if self._is_local:
             paths = tf.constant([local_path(uri) for uri, _ in self._shards])
-            files = shards.map(lambda shard: tf.gather(paths, shard))
+            files = shards.map(lambda shard: tf.gather(paths, self._checked(shard)))
         else:
             files = shards.map(self._fetched, num_parallel_calls=FETCHES, deterministic=True).prefetch(FETCHES)
         return files.interleave(
@@ -189,8 +193,31 @@ class Examples:
             deterministic=True if self._is_local else None,
         )
 
+    def _checked(self, shard: tf.Tensor) -> tf.Tensor:
+        """The number of a local shard once its lengths have been looked at."""
+
+        def check(number: Any) -> Any:
+            self._check(int(number), local_path(self._shards[number][0]) or "")
+            return number
+
+        number = tf.numpy_function(check, [shard], tf.int64)
+        number.set_shape(())
+        return number
+
+    def _check(self, number: int, path: str) -> None:
+        """Look at a shard before TensorFlow does, the first time that it is read."""
+        if number not in self._seen:
+            uri, num_bytes = self._shards[number]
+            check_lengths(path, num_bytes, self._counts[number], uri)
+            self._seen.add(number)
+
     def _fetched(self, shard: tf.Tensor) -> tf.Tensor:
-        path = tf.numpy_function(lambda number: CACHE.fetch(*self._shards[number]).encode(), [shard], tf.string)
+        def fetch(number: Any) -> bytes:
+            path = CACHE.fetch(*self._shards[number])
+            self._check(int(number), path)
+            return path.encode()
+
+        path = tf.numpy_function(fetch, [shard], tf.string)
         path.set_shape(())
         return path
 
@@ -208,7 +235,7 @@ class Examples:
         valid_frames = np.empty(self.count, np.int64)
         data = self._read(tf.data.Dataset.range(len(self._shards)), at_once=1).batch(_PARSED_AT_ONCE)
         data = data.map(lambda batch: parse_stored(batch, self.spec)).prefetch(tf.data.AUTOTUNE)
-        start = 0
+        start, last = 0, (b"", -1)
         for batch in data.as_numpy_iterator():
             end = start + len(batch[SPECTROGRAM])
             if end > self.count:
@@ -216,12 +243,33 @@ class Examples:
             stored[start:end] = batch[SPECTROGRAM]
             decibels[:, start:end] = batch[MIN_DB], batch[MAX_DB]
             valid_frames[start:end] = batch[VALID_FRAMES]
+            last = self._check_numbers(batch, last, start)
             start = end
         if start != self.count:
             raise WorkError(f"{self._name} must hold {self.count} records, as its dataset.json says")
         if not self._is_local:
             CACHE.clear()
         return _Held(*map(tf.convert_to_tensor, (stored, *decibels, valid_frames)))
+
+    def _check_numbers(self, batch: dict[str, Any], last: tuple[bytes, int], start: int) -> tuple[bytes, int]:
+        """WorkError where the segments of a source do not follow one another from 0; returns the last one.
+
+        last: the source and segment before this batch. start: the number of its first record in the split.
+        """
+        sources, segments = batch[SOURCE], batch[SEGMENT]
+        before = np.concatenate([[last[0]], sources[:-1]])
+        numbers = np.concatenate([[last[1]], segments[:-1]])
+        wrong = np.flatnonzero(segments != np.where(sources == before, numbers + 1, 0))
+        if len(wrong):
+            ends = np.cumsum(self._counts)
+            shard = int(np.searchsorted(ends, start + wrong[0], side="right"))
+            number = start + wrong[0] - (ends[shard] - self._counts[shard]) + 1
+            name = sources[wrong[0]].decode()
+            raise WorkError(
+                f"{self._shards[shard][0]}: record {number}: segment={segments[wrong[0]]} of {name!r} must be numbered "
+                "from 0, one after the other"
+            )
+        return sources[-1], int(segments[-1])
 
 
 def _shuffled(data: tf.data.Dataset, buffer: int, seeds: tf.Tensor) -> tf.data.Dataset:

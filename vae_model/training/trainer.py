@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from pipelines.config import TRAIN, VALIDATION
 from pipelines.console.live_line import LiveLine
+from pipelines.dataset.checking import damage_in
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import Interrupted, WorkError
 from vae_model.evaluation import health
@@ -31,6 +32,7 @@ from vae_model.training.callbacks import KLWarmup
 from vae_model.training.checkpoints import (
     FOLDER,
     Checkpoints,
+    LossNotFinite,
     RunState,
     fetch_run,
     score,
@@ -105,6 +107,8 @@ def train_model(
             return run.fit()
         except tf.errors.OpError as error:
             raise _read_error(dataset, error) from error
+        except LossNotFinite as error:
+            raise damage_in(dataset) or error from error
 
 
 def saved_settings(folder: str) -> tuple[ModelConfig, TrainConfig] | None:
@@ -333,10 +337,5 @@ class _Run:
 
 def _read_error(dataset: Dataset, error: tf.errors.OpError) -> WorkError:
     """What TensorFlow failed on: a damaged shard by its name, if reading them one by one finds it."""
-    try:
-        for split in dataset.splits:
-            for _ in dataset.records(split):
-                pass
-    except WorkError as found:
-        return found
-    return WorkError(f"training on DATASET {dataset.uri} failed: {(error.message or repr(error)).splitlines()[0]}")
+    text = (error.message or repr(error)).splitlines()[0]
+    return damage_in(dataset) or WorkError(f"training on DATASET {dataset.uri} failed: {text}")

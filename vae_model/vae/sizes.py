@@ -20,8 +20,8 @@ def conv_output_shape(config: ModelConfig) -> tuple[int, int, int]:
 def count_weights(config: ModelConfig) -> int:
     """Numbers in all weights of the model, those that are not trained included; without its noise's place."""
     dim, cells, features = config.latent_space_dim, math.prod(config.input_shape), math.prod(conv_output_shape(config))
-    heads = (2 if config.kind == "vae" else 1) * (features + 1) * dim
-    others = dim + dim**2 + (config.kind == "vae") + (config.kind == "vae" and config.decoder_variance == "learned")
+    heads = (2 if config.is_vae else 1) * (features + 1) * dim
+    others = dim + dim**2 + (config.is_vae) + (config.is_vae and config.decoder_variance == "learned")
     linear = (cells + 1) * dim + (dim + 1) * cells if config.linear_path else 0
     return _encoder(config) + heads + linear + (dim + 1) * features + _decoder(config) + others
 
