@@ -55,7 +55,7 @@ def _job(options: argparse.Namespace, beam_flags: list[str]) -> Any:
     if beam_flags:
         from pipelines.beam import launch, preflight
 
-        flags = preflight.settled(beam_flags, [*options.inputs, options.output])
+        flags = preflight.ask_runner(beam_flags, [*options.inputs, options.output])
         job = launch.preprocess_options(options, flags)
     if _is_dataflow(job):
         from pipelines.beam import dataflow

@@ -127,3 +127,9 @@ def _print_plan(request: Request, base: Dataset | None) -> int:
 
     _emit(request.options.json, values, say)
     return 0
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_module
+
+    run_module("pipelines.commands.preprocess")

@@ -63,3 +63,9 @@ def _say_what_is_new(config: RerunConfig, *, as_json: bool) -> None:
         print(json.dumps({"status": PENDING if any(counts.values()) else UNCHANGED, **found}), flush=True)
     else:
         _say(f"{config.dataset}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()) + " sources")
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_module
+
+    run_module("vae_model.commands.rerun")

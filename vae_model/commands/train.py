@@ -5,26 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from pipelines.console.terminal import terminable
-from pipelines.dataset.folder import open_dataset
-from pipelines.settings import add_settings, read_settings, settable, with_values
+from pipelines.settings import add_settings, settable
 from vae_model.commands.arguments import parse
-from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import (
-    DEFAULT,
-    FITTING,
-    LOSS,
-    OUTPUT,
-    PRESET_KEY,
-    PRESETS,
-    SPEED,
-    TRAINED,
-    Preset,
-    file_settings,
-)
+from vae_model.model_folder.config import DEFAULT, FITTING, LOSS, OUTPUT, PRESETS, SPEED, TRAINED
+from vae_model.training.trainer import train_model
 
 GROUPS = (TRAINED, LOSS, FITTING, SPEED, OUTPUT)
 
@@ -63,37 +50,25 @@ def parser(preset: str = DEFAULT) -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parse(parser(_preset_named(argv)), argv)
-    file = read_settings(arguments.config) if arguments.config else {}
-    preset = settings_of(arguments, file)
-    open_dataset(arguments.dataset)  # these first: a mistake shows before TensorFlow's seconds of loading
-    origin = Bundle.load(arguments.start) if arguments.start else None
-    base = Preset(origin.model, origin.train) if origin else None
-    from vae_model.runtime import prepare
-
-    prepare()
-    from vae_model.training.trainer import saved_settings, train_model
-
-    if not arguments.preset and PRESET_KEY not in file:
-        saved = saved_settings(arguments.output) if arguments.resume else None
-        preset = settings_of(arguments, file, Preset(*saved) if saved else base)
     with terminable():  # what ends a job saves it, as Ctrl-C does
-        result = train_model(
-            *(arguments.dataset, arguments.output, preset.model, preset.train),
+        done = train_model(
+            arguments.dataset,
+            arguments.output,
+            preset=arguments.preset,
+            config=arguments.config,
             resume=arguments.resume,
             start=arguments.start,
+            **given_settings(arguments),
         )
-    _report(dataclasses.asdict(result), arguments.json)
+    _report(dataclasses.asdict(done), arguments.json)
     return 0
 
 
-def settings_of(arguments: argparse.Namespace, file: Mapping[str, Any], base: Preset | None = None) -> Preset:
-    """The settings of the preset, or of `base`, with those of the file over them, and those of the flags over all."""
-    configs = file_settings(
-        file, arguments.config or "", base or (PRESETS[arguments.preset] if arguments.preset else None)
-    )
-    known = [name for config in configs for name in settable(config)]
-    given = {name: value for name in known if (value := getattr(arguments, name)) is not None}
-    return Preset(*with_values(configs, given))
+def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given as options."""
+    chosen = PRESETS[DEFAULT]
+    known = [name for config in (chosen.model, chosen.train) for name in settable(config)]
+    return {name: value for name in known if (value := getattr(arguments, name)) is not None}
 
 
 def _preset_named(argv: list[str]) -> str:
@@ -114,3 +89,9 @@ def _report(result: dict[str, Any], as_json: bool) -> None:
     losses = ", ".join(f"{name} {metrics[prefix + name]:.5g}" for name in terms)
     print(f"{result['folder']}: {result['epochs']} epochs in {result['seconds']:.0f} s")
     print(f"kept is epoch {result['best_epoch']}, {split} {losses}")
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_module
+
+    run_module("vae_model.commands.train")
