@@ -6,8 +6,6 @@ import reprlib
 from itertools import islice
 from typing import Any
 
-import soundfile
-
 
 class AudioVaeError(Exception):
     """An expected failure. Its message names the argument or file, the rule and the value."""
@@ -128,8 +126,8 @@ def stage_of(error: BaseException, stage: str) -> str:
 
 def describe(error: BaseException) -> str:
     """What went wrong, on one line, without the path that the caller names anyway."""
-    if isinstance(error, soundfile.LibsndfileError):
-        return error.error_string.strip().rstrip(".")
+    if isinstance(text := getattr(error, "error_string", None), str):  # of libsndfile, which is not imported for this
+        return text.strip().rstrip(".")
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
