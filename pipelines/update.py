@@ -183,7 +183,7 @@ def _check(request: Request, *, waits: bool = True) -> PipelineOptions | None:
     from pipelines.beam import launch, preflight
 
     places = [*request.inputs, request.output]
-    job = launch.preprocess_options(request, preflight.settled(list(request.beam_flags), places))
+    job = launch.preprocess_options(request, preflight.ask_runner(list(request.beam_flags), places))
     if launch.is_dataflow(job):
         from pipelines.beam import dataflow
 

@@ -1,75 +1,84 @@
-"""The console command as a process: every command is there, and its exit status tells how it went."""
+"""The console: versions, help, commands by every name that Python has for them, and errors in a line."""
 
 from __future__ import annotations
 
+import importlib
+import platform
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.console import audio_vae, run_in_process
-from vae_model.cli import COMMANDS
+import pipelines
+from pipelines import cli as data_cli
+from tests.helpers.places import ROOT
+from vae_model import cli
+
+MODULES = sorted({module for module, _ in cli.COMMANDS.values()})
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_wrong_use_of_a_command_ends_its_process_with_status_2(command: str) -> None:
-    """In one line that names the command, without a traceback, and the same as within this process."""
-    done = audio_vae(
-        command, *([] if command == "demo" else ["--no-such-setting"]), *(["--count=0"] * (command == "demo"))
+def python(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Python with the packages on its path."""
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, timeout=120, env=environment, cwd=cwd, check=False
     )
+
+
+def test_version_names_the_versions_that_matter(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"audio-vae {pipelines.__version__}"
+    assert lines[1].startswith(f"Python {platform.python_version()} ")
+    for name in ("keras", "tensorflow", "apache-beam"):
+        assert f"{name} {metadata.version(name)}" in lines
+
+
+def test_a_package_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_cli, "_VERSIONS", ("no-such-package",))
+    assert data_cli.version_text().splitlines()[-1] == "no-such-package is not installed"
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert metadata.version("audio-vae") == pipelines.__version__
+
+
+def test_help_lists_all_commands_and_shows_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--help"], ["help"]):
+        assert cli.main(words) == 0
+        said = capsys.readouterr().out
+        assert [name for name in cli.COMMANDS if f"\n  {name} " in said] == list(cli.COMMANDS)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["help", "generate"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: audio-vae generate ")
+    assert cli.main([]) == 2
+
+
+@pytest.mark.parametrize("words", [["traim"], ["help", "traim"]])
+def test_an_unknown_command_is_named(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 2
+    assert "COMMAND='traim' must be one of preprocess, info, browse" in capsys.readouterr().err
+
+
+def test_each_package_runs_its_commands(tmp_path: Path) -> None:
+    for package, command in (("pipelines", "info"), ("vae_model", "info"), ("vae_model", "generate")):
+        done = python("-m", package, command, "--help", cwd=tmp_path)
+        assert (done.returncode, done.stdout.split()[:3]) == (0, ["usage:", "audio-vae", command])
+    done = python("-m", "pipelines", "train", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stdout == ""
-    assert f"audio-vae {command}: " in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    assert done.stderr == "audio-vae: COMMAND='train' must be one of preprocess, info, verify, prune\n"
 
 
-def test_the_status_tells_what_went_wrong(tmp_path: Path) -> None:
-    bad = tmp_path / "bad"
-    bad.mkdir()
-    (bad / "text.wav").write_text("no audio")
-    given = ("preprocess", bad, "--output", tmp_path / "out")
-    for status, flags in ((1, ()), (3, ("--max-failures", 0)), (2, ("--hop-length", 0))):
-        own, here = audio_vae(*given, *flags), run_in_process(*given, *flags)
-        assert (own.returncode, own.stdout) == (here.returncode, here.stdout) == (status, "")
-        assert own.stderr.splitlines()[-1] == here.stderr.splitlines()[-1]
-    assert not (tmp_path / "out").exists()
+def test_a_command_s_module_runs_it_too(tmp_path: Path) -> None:
+    done = python("-m", "pipelines.commands.preprocess", "sounds", "--output", "dataset", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("audio-vae preprocess: INPUT sounds")
 
 
-def test_the_script_and_the_module_are_one_command() -> None:
-    script = Path(sys.executable).with_name("audio-vae")
-    if not script.exists():
-        pytest.skip("the package is not installed here")
-    done = subprocess.run([script, "nothing"], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", audio_vae("nothing").stderr)
-
-
-@pytest.mark.slow
-def test_the_commands_one_after_the_other_as_a_user_runs_them(tone_folder: Path, tmp_path: Path) -> None:
-    """Each in a process of its own, all of them end with status 0, and none says anything of an error."""
-
-    def run(*words: object) -> str:
-        done = audio_vae(*words, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout
-
-    one, two = (tone_folder / f"tone_{number:02}.wav" for number in (0, 7))
-    run("preprocess", tone_folder, "--output", "dataset", "--preset", "tiny", "--split", "test=0.3")
-    assert "12" in run("info", "dataset")
-    run("verify", "dataset")
-    run("prune", "dataset")
-    run("browse", "dataset", "--output", "dataset.html")
-    run("train", "dataset", "--output", "model", "--preset", "tiny", "--epochs", 1)
-    run("evaluate", "model", "dataset")
-    run("report", "model", "dataset", "--output", "report.html")
-    run("reconstruct", "model", one, "--output", "heard")
-    run("generate", "model", "--count", 2, "--output", "new")
-    run("interpolate", "model", one, two, "--steps", 3, "--output", "way")
-    run("encode", "model", tone_folder, "--output", "latents.parquet")
-    run("decode", "model", "latents.parquet", "--output", "decoded")
-    run("export", "model", "--output", "served")
-    counts = {"heard": 1, "new": 2, "way": 3, "decoded": 12}
-    assert {name: len(list((tmp_path / name).glob("*.wav"))) for name in counts} == counts
-    assert all((tmp_path / name).stat().st_size > 10_000 for name in ("dataset.html", "report.html"))
-    assert (tmp_path / "served" / "saved_model.pb").exists()
+@pytest.mark.parametrize("name", MODULES)
+def test_every_command_s_module_says_which_one_it_runs(name: str) -> None:
+    path = Path(str(importlib.import_module(name).__file__))
+    assert path.read_text(encoding="utf-8").rstrip().endswith(f'run_module("{name}")')
