@@ -15,7 +15,7 @@ it decides, and all that come later read the decision out of their refusal. What
 - Two clear at once, or one clears on where another was killed: the same wish again; removing twice harms nothing.
 - The commit fails: the fate goes, and the next run may clear. The committer is killed: the fate stays, and so does the
   run, as it may be in dataset.json already. When a later run is committed it can no longer be, and `prune` removes it.
-- A builder of a cleared run still writes: a run of that name is never begun again, and the next run clears what it left.
+- A builder of a cleared run still writes: no run of that name is begun again, and the next one clears what it left.
 """
 
 from __future__ import annotations
