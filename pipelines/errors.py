@@ -7,7 +7,9 @@ import reprlib
 from itertools import islice
 from typing import Any
 
-_USER = re.compile(r"(?<=://)(?!\[|arn:)(?:[^\s/@:]*:(?!\d{1,5}(?:[/?#\s]|$))[^\s@]*|[^\s/@:]+)@(?:[^\s/@]*@)*")
+_USER = re.compile(
+    r"(?<=://)(?!\[|arn:)(?:[^\s/@:\"']*:(?!\d{1,5}(?:[/?#\s\"']|$))[^\s@\"']*|[^\s/@:\"']+)@(?:[^\s/@\"']*@)*"
+)
 """What stands before the host: a name, a name and a password, a key and a secret. No port, no name of Amazon's."""
 _WEB_QUERY = re.compile(r"(https?://[^\s?'\"<>]*)\?[^\s'\"<>]*?(?=[:;,.)]*(?:[\s'\"<>]|$))", re.IGNORECASE)
 _SECRET = re.compile(r"[?&][\w.~%-]*(?:token|sig|secret|passw|credential|key|auth)[\w.~%-]*=[^\s'\"&]*", re.IGNORECASE)

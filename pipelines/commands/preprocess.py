@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.config import PRESETS, RECORD
 from pipelines.console.durations import duration_text
 from pipelines.console.terminal import terminable
+from pipelines.errors import masked
 from pipelines.flags import add_flag, add_settings, given, parse, preset_named
 from pipelines.request import DEFAULT, PRESET_KEY, RUN, SETTINGS, Request, RunOptions
 
@@ -94,9 +95,9 @@ def main(argv: list[str]) -> int:
 def _print(values: dict[str, Any], text: str, as_json: bool) -> None:
     """One JSON object on standard output, or a line on standard error."""
     if as_json:
-        print(json.dumps(values))
+        print(masked(json.dumps(values)))
     else:
-        print(text, file=sys.stderr)
+        print(masked(text), file=sys.stderr)
 
 
 def _print_hand_over(done: HandOver, as_json: bool) -> None:

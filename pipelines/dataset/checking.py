@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -148,7 +149,8 @@ def _record_batches(path: str, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     from tfx_bsl.public import tfxio
 
     schema = text_format.Parse(schema_pbtxt(dataset.record), schema_pb2.Schema())
-    reader = tfxio.TFExampleRecord([path], schema=schema, telemetry_descriptors=["audio-vae", "verify"])
+    literal = re.sub(r"[*?\[\\]", r"\\\g<0>", path)  # tfx-bsl takes patterns, and would read what else they fit
+    reader = tfxio.TFExampleRecord([literal], schema=schema, telemetry_descriptors=["audio-vae", "verify"])
     yield from reader.RecordBatches(tfxio.RecordBatchesOptions(batch_size=64, num_epochs=1, shuffle=False))
 
 

@@ -1,4 +1,22 @@
-"""Who may write to a dataset folder, and what becomes of a run that is not committed yet."""
+"""What becomes of a run that is not committed yet: it is committed, or it is cleared away, and never both.
+
+A run is built by processes that may outlive the one that began them, and a Dataflow job commits with nobody waiting. So
+whoever finds an uncommitted run can't tell a killed one from one that is a second from its commit. Locally the system
+knows who lives: whoever commits or clears holds a lock on the plan's folder. A store has no locks, and a lease would
+need somebody who renews it, and clocks that agree. What a store has is a write that succeeds only where there is
+nothing yet. So a run's fate is an object, `plan/fate`, that says `commit` or `clear` and is never changed: who creates
+it decides, and all that come later read the decision out of their refusal. What each race comes to:
+
+- The committer is first: it may replace dataset.json, and who wants to clear goes on without. Between two committers
+  dataset.json's own condition decides; the fate is about one run alone.
+- The clearer is first: it removes plan.json before all else, then the folder, the fate with it. A committer that comes
+  while the fate is there is refused; one that comes later creates a new fate, finds no plan.json, and takes it back.
+- A step is repeated (Beam does that), or an answer was lost on the way: the same wish is found written, and holds.
+- Two clear at once, or one clears on where another was killed: the same wish again; removing twice harms nothing.
+- The commit fails: the fate goes, and the next run may clear. The committer is killed: the fate stays, and so does the
+  run, as it may be in dataset.json already. When a later run is committed it can no longer be, and `prune` removes it.
+- A builder of a cleared run still writes: no run of that name is begun again, and the next one clears what it left.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 import boto3
 import pyarrow.parquet as pq
+import pytest
 
 from pipelines.dataset.folder import open_dataset
 from tests.helpers.dataset_state import contents
@@ -50,6 +52,24 @@ def gcs_server() -> Iterator[int]:
     where = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
     with program([str(GCS_SERVER), *where, "-backend", "memory", "-log-level", "error"], port):
         yield port
+
+
+@contextlib.contextmanager
+def google_bucket(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URI of a new bucket of the server at an address; gs:// means that server in this block."""
+    import fsspec
+    import gcsfs
+
+    for name, value in (GCS | {"STORAGE_EMULATOR_HOST": url, "PYTHONPATH": str(GCS_SERVER.parents[1])}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
+    monkeypatch.setitem(fsspec.config.conf, "gcs", {"token": "anon"})
+    fsspec.register_implementation("gs", gcsfs.core.GCSFileSystem, clobber=True)
+    gcsfs.core.GCSFileSystem.clear_instance_cache()
+    name = f"bucket-{secrets.token_hex(6)}"
+    fsspec.filesystem("gs").call("POST", "b", json={"name": name}, project="test")
+    yield f"gs://{name}"
+    gcsfs.core.GCSFileSystem.clear_instance_cache()
 
 
 @dataclass

@@ -8,15 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
-import gcsfs
 import pytest
 
 from pipelines import store
 from tests.helpers.dataset_state import SMALL, write_small
 from tests.helpers.faulty_store import FaultyStore, running
-from tests.helpers.object_stores import GCS, GCS_SERVER, comparable, gcs_server
-from tests.helpers.places import ROOT
+from tests.helpers.object_stores import GCS_SERVER, comparable, gcs_server, google_bucket
 from vae_model import cli
 
 
@@ -32,17 +29,9 @@ def server() -> Iterator[FaultyStore]:
 @pytest.fixture
 def bucket(server: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URI of a new bucket; gs:// means that server while the test runs."""
-    for name, value in (GCS | {"STORAGE_EMULATOR_HOST": server.url, "PYTHONPATH": str(ROOT)}).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon"})
-    monkeypatch.setitem(fsspec.config.conf, "gcs", {"token": "anon"})
-    fsspec.register_implementation("gs", gcsfs.core.GCSFileSystem, clobber=True)
-    gcsfs.core.GCSFileSystem.clear_instance_cache()
-    name = f"bucket-{len(server.requests)}"
-    fsspec.filesystem("gs").call("POST", "b", json={"name": name}, project="test")
-    server.forget()
-    yield f"gs://{name}"
-    gcsfs.core.GCSFileSystem.clear_instance_cache()
+    with google_bucket(server.url, monkeypatch) as uri:
+        server.forget()
+        yield uri
 
 
 def upload(folder: Path, uri: str) -> str:

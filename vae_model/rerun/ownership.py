@@ -14,6 +14,7 @@ import secrets
 from pipelines import store
 from pipelines.errors import Conflict, SettingError, WorkError
 from pipelines.store.files import read_json
+from pipelines.store.holding import LEASE_FILE
 from pipelines.store.paths import local_path
 
 OWNER_FILE = "owner.json"
@@ -66,7 +67,7 @@ def is_of_another(models: str, name: str, workspace: str) -> bool:
 
 def is_bare(models: str, name: str) -> bool:
     """Whether nothing was trained in a model's folder: it was claimed, or is empty."""
-    return not set(store.names(store.join(models, name))) - {OWNER_FILE}
+    return not set(store.names(store.join(models, name))) - {OWNER_FILE, LEASE_FILE}
 
 
 def remove(models: str, name: str, workspace: str) -> None:

@@ -100,7 +100,7 @@ def preprocess(job: Job) -> Outcome:
 
     update = bring_up_to_date(dataclasses.replace(job.config.request, beam_flags=_beam_flags(job.config)))
     dataset, changes = update.dataset, update.changes
-    result: dict[str, Any] = {"dataset": dataset.uri, "num_examples": dataset.num_examples}
+    result: dict[str, Any] = {"dataset": store.shown(dataset.uri), "num_examples": dataset.num_examples}
     result |= {"sources": dataclasses.asdict(dataset.sources)}
     if not update.committed:
         return Outcome(SKIPPED, f"nothing new among {changes.unchanged:,} sources", result)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+from pipelines import store
 from pipelines.audio.sources import list_sources
 from pipelines.console.durations import in_words
 from pipelines.errors import AudioVaeError, SettingError
@@ -90,7 +91,9 @@ class Watch:
     def run(self) -> int:
         """Watch until `stop` is called. Returns 0, or 2 when the first run says that a setting is wrong."""
         found = self._look(first=True)
-        _say(f"watching {' '.join(self.inputs)}, every {in_words(self.interval_seconds)}; Ctrl-C ends it")
+        _say(
+            f"watching {' '.join(map(store.shown, self.inputs))}, every {in_words(self.interval_seconds)}; Ctrl-C ends it"
+        )
         while not self._asked.is_set():
             wait = self.interval_seconds
             if self._is_due(found) and (found := self._settled(found)) is not None:
