@@ -1,5 +1,6 @@
 """Packaging of audio-vae: the data side (`pipelines`) and the model side (`vae_model`)."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -43,15 +44,22 @@ EXTRAS = {
     ],
 }
 
+FACE = Path(__file__).with_name("pipelines").joinpath("__init__.py").read_text(encoding="utf-8")
+VERSION = re.search(r'^__version__ = "(.+)"$', FACE, re.MULTILINE)
+
 setup(
     name="audio-vae",
-    version="0.1.0",
+    version=VERSION[1],
     description="Turn a folder of audio into TFRecords with Apache Beam and learn a VAE of the sounds.",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["pipelines*", "vae_model*"]),
-    package_data={"vae_model": ["report/blocks/*.html", "report/*.html", "report/*.css", "report/*.js"]},
+    package_data={
+        "": ["*.pyi"],  # `lazy_loader` reads them
+        "pipelines": ["py.typed"],
+        "vae_model": ["py.typed", "report/blocks/*.html", "report/*.html", "report/*.css", "report/*.js"],
+    },
     python_requires=">=3.10,<3.14",
     install_requires=[
         "apache-beam>=2.70,<3",
@@ -60,6 +68,7 @@ setup(
         "h5py>=3.12",
         "jinja2>=3.1",
         "keras>=3.10",
+        "lazy_loader>=0.4",
         "librosa>=0.11,<1",
         "numba>=0.61",
         "numpy>=1.26",

@@ -1,1 +1,5 @@
 """From files to waveforms, segments and log-spectrograms; imports neither Beam, Arrow nor TensorFlow."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

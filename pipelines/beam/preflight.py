@@ -43,10 +43,11 @@ FLINK_JVM_FLAGS = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def settled(beam_flags: list[str], uris: Iterable[str] = ()) -> list[str]:
-    """The flags, with what can be known added. uris: of the inputs and the output.
+def ask_runner(beam_flags: list[str], uris: Iterable[str] = ()) -> list[str]:
+    """Ask the runner that the flags name whether it can take a job; returns the flags, with what can be known added.
 
-    SettingError when a flag can't be right, WorkError when what it names can't be reached.
+    uris: of the inputs and the output. SettingError when a flag can't be right, WorkError when what it names can't be
+    reached.
     """
     options = _parsed(beam_flags)
     name = options.view_as(StandardOptions).runner

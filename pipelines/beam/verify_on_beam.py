@@ -5,14 +5,49 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from dataclasses import dataclass
+from typing import Any
 
 from pipelines import store
 from pipelines.console.terminal import held_stderr
-from pipelines.dataset.checking import check_shard
-from pipelines.dataset.folder import Dataset
+from pipelines.dataset.checking import check_dataset, check_shard
+from pipelines.dataset.folder import Dataset, open_dataset
+from pipelines.store.paths import Place
 
 
-def _run_checks(dataset: Dataset) -> list[str]:
+@dataclass(frozen=True)
+class Verification:
+    """What came of reading a dataset back. problems: a line each; none when all is as it should be."""
+
+    dataset: Dataset
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no problem."""
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        found = self.dataset
+        values: dict[str, Any] = {"dataset": found.uri, "ok": self.ok, "num_examples": found.num_examples}
+        counts = {"num_shards": len(found.shards), "sources": found.to_dict()["sources"]}
+        return values | counts | {"problems": list(self.problems)}
+
+
+def verify_dataset(dataset: Dataset | Place) -> Verification:
+    """Read every record of a dataset back, and compare it with what the manifests say of it: `audio-vae verify`.
+
+    dataset: an open one, or the path or URI of one. Its shards are shared out among all cores.
+
+    >>> verify_dataset(dataset).problems
+    ()
+    """
+    found = open_dataset(dataset)
+    return Verification(found, (*check_dataset(found), *_check_shards(found)))
+
+
+def _check_shards(dataset: Dataset) -> list[str]:
     """Check all shards in a Beam pipeline; its result comes back in a file, which every local mode can write."""
     import apache_beam as beam
 

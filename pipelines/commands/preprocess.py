@@ -135,3 +135,9 @@ def _print_plan(plan: DryRun, as_json: bool) -> None:
     for name, value in values.items():
         shown = duration_text(value) if name == "estimated_seconds" else f"{value:,}"
         print(f"{name.replace('_', ' '):<20}{shown}")
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_module
+
+    run_module("pipelines.commands.preprocess")

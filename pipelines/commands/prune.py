@@ -6,9 +6,7 @@ import argparse
 import json
 import sys
 
-from pipelines.dataset.folder import open_dataset
-from pipelines.runs.pruning import _removed, unused
-from pipelines.store.holding import lock
+from pipelines.runs.pruning import prune_dataset
 
 
 def main(argv: list[str]) -> int:
@@ -20,17 +18,18 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     arguments = parser.parse_args(argv)
-    open_dataset(arguments.dataset)  # before the lock, which makes a folder that does not exist
-    with lock(arguments.dataset):
-        dataset = open_dataset(arguments.dataset)
-        found = unused(dataset)
-        if not arguments.dry_run:
-            found = [path for path in found if _removed(dataset, path)]
+    pruning = prune_dataset(arguments.dataset, dry_run=arguments.dry_run)
     if arguments.json:
-        print(json.dumps({"dataset": dataset.uri, "removed": [] if arguments.dry_run else found, "unused": found}))
+        print(json.dumps(pruning.to_dict()))
     else:
-        verb = "would remove" if arguments.dry_run else "removed"
-        for path in found:
+        verb = "removed" if pruning.removed else "would remove"
+        for path in pruning.unused:
             print(f"{verb} {path}")
-        print(f"{dataset.uri}: {verb} {len(found)} folders and shards", file=sys.stderr)
+        print(f"{pruning.dataset}: {verb} {len(pruning.unused)} folders and shards", file=sys.stderr)
     return 0
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_module
+
+    run_module("pipelines.commands.prune")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 
-from pipelines.beam.verify_on_beam import _run_checks
-from pipelines.dataset.checking import check_dataset
-from pipelines.dataset.folder import open_dataset
+from pipelines.beam.verify_on_beam import Verification, verify_dataset
 
-_ISSUES_SHOWN = 20
+_PROBLEMS_SHOWN = 20
 
 
 def main(argv: list[str]) -> int:
@@ -22,18 +19,25 @@ def main(argv: list[str]) -> int:
     parser.add_argument("dataset", metavar="DATASET")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     arguments = parser.parse_args(argv)
-    dataset = open_dataset(arguments.dataset)
-    problems = check_dataset(dataset) + _run_checks(dataset)
-    values = {"dataset": dataset.uri, "ok": not problems, "num_examples": dataset.num_examples}
-    values |= {"num_shards": len(dataset.shards), "sources": dataclasses.asdict(dataset.sources), "problems": problems}
+    found = verify_dataset(arguments.dataset)
     if arguments.json:
-        print(json.dumps(values))
+        print(json.dumps(found.to_dict()))
     else:
-        for problem in problems[:_ISSUES_SHOWN]:
+        for problem in found.problems[:_PROBLEMS_SHOWN]:
             print(problem, file=sys.stderr)
-        more = f" (the first {_ISSUES_SHOWN} are shown)" if len(problems) > _ISSUES_SHOWN else ""
-        result = (
-            f"{len(problems)} problems{more}" if problems else f"{dataset.num_examples:,} records are as they should be"
-        )
-        print(f"{dataset.uri}: {result}", file=sys.stderr)
-    return 1 if problems else 0
+        print(f"{found.dataset.uri}: {_result(found)}", file=sys.stderr)
+    return 0 if found.ok else 1
+
+
+def _result(found: Verification) -> str:
+    """The whole of it in a few words."""
+    if found.ok:
+        return f"{found.dataset.num_examples:,} records are as they should be"
+    count = len(found.problems)
+    return f"{count} problems" + (f" (the first {_PROBLEMS_SHOWN} are shown)" if count > _PROBLEMS_SHOWN else "")
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_module
+
+    run_module("pipelines.commands.verify")

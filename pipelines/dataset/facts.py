@@ -1,8 +1,10 @@
-"""What is in a dataset, as plain values."""
+"""What is in a dataset, in figures."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,53 +12,127 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import store
-from pipelines.dataset.folder import Dataset
+from pipelines.config import DatasetConfig
+from pipelines.dataset.folder import Dataset, Sources, open_dataset
+from pipelines.dataset.records import RecordSpec
+from pipelines.store.paths import Place
 
 _LEVEL_STEP_DB = 10
 
 
-def describe(dataset: Dataset) -> dict[str, Any]:
-    """Counts, hours, range, failures by stage, size and a histogram of levels, as JSON values."""
-    rows = dataset.manifest(["status", "seconds", "max_db", "error_stage"])
+@dataclass(frozen=True)
+class SplitFacts:
+    """A split in figures. hours: of the sources in it."""
+
+    num_examples: int
+    hours: float
+    num_shards: int
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class Level:
+    """How many sources have their loudest cell between two levels in dB, the lower one included."""
+
+    from_db: int
+    to_db: int
+    sources: int
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run that still has a part in the dataset, and its records."""
+
+    name: str
+    num_examples: int
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """A dataset in figures. num_bytes: of its shards. levels: a histogram, from the quietest sources to the loudest."""
+
+    dataset: str
+    fingerprint: str
+    config: DatasetConfig
+    record: RecordSpec
+    num_examples: int
+    hours: float
+    num_bytes: int
+    min_db: float
+    max_db: float
+    splits: dict[str, SplitFacts]
+    sources: Sources
+    failures_by_stage: dict[str, int]
+    levels: tuple[Level, ...]
+    runs: tuple[RunFacts, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        values["config"] = self.config.to_dict()
+        values["record"] = {"dtype": self.record.dtype, "shape": list(self.record.shape)}
+        values["global_range"] = {"min_db": values.pop("min_db"), "max_db": values.pop("max_db")}
+        values["splits"] = {name: dataclasses.asdict(split) for name, split in self.splits.items()}
+        values["sources"] = dataclasses.asdict(self.sources)
+        values["levels"] = [dataclasses.asdict(level) for level in self.levels]
+        values["runs"] = [dataclasses.asdict(run) for run in self.runs]
+        order = ("dataset", "fingerprint", "config", "record", "num_examples", "hours", "num_bytes", "global_range")
+        return {name: values.pop(name) for name in order} | values
+
+
+def describe_dataset(dataset: Dataset | Place) -> DatasetFacts:
+    """Counts, hours, range, failures by stage, size and levels of a dataset: `audio-vae info`.
+
+    dataset: an open one, or the path or URI of one. Only `dataset.json` and the manifests are read.
+
+    >>> facts = describe_dataset(dataset)
+    >>> facts.num_examples, facts.record.shape, sorted(facts.splits)
+    (12, (256, 64, 1), ['train', 'validation'])
+    >>> facts.sources.failed, facts.failures_by_stage
+    (0, {})
+    """
+    found = open_dataset(dataset)
+    rows = found.manifest(["status", "seconds", "max_db", "error_stage"])
     failed = rows.filter(pc.equal(rows["status"], "failed"))
     splits = {
-        name: {
-            "num_examples": split.num_examples,
-            "hours": round(split.seconds / 3600, 4),
-            "num_shards": len(split.shards),
-            "num_bytes": sum(shard.num_bytes for shard in split.shards),
-        }
-        for name, split in dataset.splits.items()
+        name: SplitFacts(
+            num_examples=split.num_examples,
+            hours=round(split.seconds / 3600, 4),
+            num_shards=len(split.shards),
+            num_bytes=sum(shard.num_bytes for shard in split.shards),
+        )
+        for name, split in found.splits.items()
     }
-    return {
-        "dataset": store.shown(dataset.uri),
-        "fingerprint": dataset.fingerprint,
-        "config": dataset.config.to_dict(),
-        "record": {"dtype": dataset.record.dtype, "shape": list(dataset.record.shape)},
-        "num_examples": dataset.num_examples,
-        "hours": round(sum(split.seconds for split in dataset.splits.values()) / 3600, 4),
-        "num_bytes": sum(shard.num_bytes for shard in dataset.shards),
-        "global_range": {"min_db": dataset.min_db, "max_db": dataset.max_db},
-        "splits": splits,
-        "sources": dataset.to_dict()["sources"],
-        "failures_by_stage": _counts(failed["error_stage"]),
-        "levels": _levels(rows["max_db"]),
-        "runs": [{"name": run.name, "num_examples": run.num_examples} for run in dataset.runs],
-    }
+    return DatasetFacts(
+        dataset=store.shown(found.uri),
+        fingerprint=found.fingerprint,
+        config=found.config,
+        record=found.record,
+        num_examples=found.num_examples,
+        hours=round(sum(split.seconds for split in found.splits.values()) / 3600, 4),
+        num_bytes=sum(shard.num_bytes for shard in found.shards),
+        min_db=found.min_db,
+        max_db=found.max_db,
+        splits=splits,
+        sources=found.sources,
+        failures_by_stage=_counts(failed["error_stage"]),
+        levels=tuple(_levels(rows["max_db"])),
+        runs=tuple(RunFacts(run.name, run.num_examples) for run in found.runs),
+    )
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()}
 
 
-def _levels(max_db: pa.ChunkedArray) -> list[dict[str, float]]:
-    """How many sources have their loudest cell in each range of 10 dB: from_db (included) to to_db."""
+def _levels(max_db: pa.ChunkedArray) -> list[Level]:
+    """How many sources have their loudest cell in each range of 10 dB."""
     values = max_db.drop_null().to_numpy()
     if len(values) == 0:
         return []
     first = math.floor(values.min() / _LEVEL_STEP_DB)
     bins = np.floor(values / _LEVEL_STEP_DB).astype(int) - first
     return [
-        {"from_db": (first + i) * _LEVEL_STEP_DB, "to_db": (first + i + 1) * _LEVEL_STEP_DB, "sources": int(count)}
+        Level((first + i) * _LEVEL_STEP_DB, (first + i + 1) * _LEVEL_STEP_DB, int(count))
         for i, count in enumerate(np.bincount(bins))
     ]

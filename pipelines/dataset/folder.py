@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from pipelines.dataset.tables import read_foreign
 from pipelines.dataset.validation import check_manifest, checked_entry
 from pipelines.errors import SettingError, Unreachable, WorkError, shortened
 from pipelines.store.json_values import json_document
+from pipelines.store.paths import Place
 
 FORMAT_VERSION = 1
 MANIFEST = pa.schema(
@@ -228,9 +230,22 @@ def is_dataset(uri: str) -> bool:
     return store.exists(store.join(uri, ENTRY))
 
 
-def open_dataset(uri: str) -> Dataset:
-    """Open the dataset folder at a path or URI. SettingError when it is none or of another format version, or when
-    anything that its `dataset.json` says is not as it must be."""
+def open_dataset(place: Dataset | Place) -> Dataset:
+    """Open the dataset folder at a path or URI; a Dataset is given back as it is.
+
+    SettingError when it is none or of another format version, or when anything that its `dataset.json` says is not as
+    it must be.
+
+    >>> opened = open_dataset(dataset)
+    >>> opened.num_examples, opened.record.shape, opened.config.audio.sample_rate
+    (12, (256, 64, 1), 16000)
+    >>> record = next(opened.records("train"))
+    >>> record.source, record.spectrogram.shape
+    ('tone_00.wav', (256, 64, 1))
+    """
+    if isinstance(place, Dataset):
+        return place
+    uri = os.fspath(place)
     entry = store.join(uri, ENTRY)
     try:
         store.require_plain_file(entry)

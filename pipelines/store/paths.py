@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from pipelines.errors import shown
 
-__all__ = ["join", "local_path", "scheme_of", "shown", "split"]
+__all__ = ["Place", "join", "local_path", "scheme_of", "shown", "split"]
 _WEB = ("http://", "https://")
+
+Place = str | os.PathLike[str]
+"""A path, or a URI such as s3://bucket/folder."""
 
 
 def local_path(uri: str) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.beam import preflight
-from pipelines.beam.preflight import settled
+from pipelines.beam.preflight import ask_runner
 from pipelines.errors import SettingError, WorkError
 from tests.helpers.console import run_in_process
 from tests.helpers.servers import free_port
@@ -111,25 +111,25 @@ def test_nothing_is_left_when_the_runner_can_t_be_reached(command: str, tone_fol
 def test_the_flag_that_is_wrong_is_named(flags: list[str], kind: type[Exception], said: str, java: Path) -> None:
     given = [flag.replace("PORT", str(free_port())) for flag in flags]
     with pytest.raises(kind, match=said):
-        settled(given)
+        ask_runner(given)
 
 
 def test_the_cluster_s_version_is_asked_for(jar: Path, java: Path, tmp_path: Path) -> None:
     with answering({"flink-version": "1.20.3"}) as master:
-        flags = settled(flink(master, jar))
+        flags = ask_runner(flink(master, jar))
         assert "--flink_version=1.20" in flags
         assert f"--job_server_java_launcher={java}" in flags
         with pytest.raises(SettingError, match=r"runs Flink 1\.20\.3, the job server is for 1\.19"):
-            settled(["--runner", "FlinkRunner", "--flink_master", master, "--flink_version", "1.19"])
+            ask_runner(["--runner", "FlinkRunner", "--flink_master", master, "--flink_version", "1.19"])
         with pytest.raises(SettingError, match=r"--flink_version 1\.19: .*job-server-2\.77\.0\.jar is for 1\.20"):
-            settled([*flink(master, jar), "--flink_version", "1.19"])
+            ask_runner([*flink(master, jar), "--flink_version", "1.19"])
     with (
         answering({"flink-version": "1.17.2"}) as master,
         pytest.raises(SettingError, match=r"runs Flink 1\.17\.2, must"),
     ):
-        settled(flink(master, jar))
+        ask_runner(flink(master, jar))
     with answering(["something else"]) as master, pytest.raises(WorkError, match="is no Flink cluster"):
-        settled(flink(master, jar))
+        ask_runner(flink(master, jar))
 
 
 @pytest.mark.parametrize("version", ["1.8.0_412", "21.0.2", None])
@@ -142,17 +142,17 @@ def test_flink_needs_a_java_that_fits(
     monkeypatch.setenv("JAVA_HOME", str(home))
     said = {"1.8.0_412": "is 8", "21.0.2": "is 21", None: "none was found"}[version]
     with pytest.raises(SettingError, match=f"Flink 1.20 needs Java 11 or 17.*{said}"):
-        settled(flink("[local]", jar))
+        ask_runner(flink("[local]", jar))
 
 
 def test_paths_that_a_distant_cluster_may_not_see_are_told(
     jar: Path, java: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with answering({"flink-version": "1.20.3"}) as master:
-        settled(flink(master, jar), ["/here/sounds", "s3://bucket/dataset"])
+        ask_runner(flink(master, jar), ["/here/sounds", "s3://bucket/dataset"])
         assert capsys.readouterr().err == ""
         monkeypatch.setattr(preflight, "_LOOPBACK", ())  # as if the cluster were on another machine
-        settled(flink(master, jar), ["/here/sounds", "s3://bucket/dataset"])
+        ask_runner(flink(master, jar), ["/here/sounds", "s3://bucket/dataset"])
     assert capsys.readouterr().err == (
         "--flink_master localhost: every machine there must see /here/sounds under this name\n"
     )
@@ -160,11 +160,11 @@ def test_paths_that_a_distant_cluster_may_not_see_are_told(
 
 def test_a_local_run_asks_nobody() -> None:
     flags = ["--direct_num_workers", "2"]
-    assert settled(flags) == flags
+    assert ask_runner(flags) == flags
 
 
 def test_the_flags_pass_through_in_their_order(jar: Path, java: Path) -> None:
     given = [*flink("[local]", jar), "--parallelism", "3", "--job_name", "mine"]
-    flags = settled(given)
+    flags = ask_runner(given)
     assert flags[: len(given)] == given
     assert not any(flag.startswith("--job_name=") for flag in flags)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 
-from pipelines.dataset.folder import open_dataset
-from pipelines.errors import require
-from vae_model.model_folder.outputs import output_file, shown
-from vae_model.pages.dataset_page import dataset_page
-from vae_model.report import write_page
+from vae_model.pages.dataset_page import write_dataset_page
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,15 +28,12 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
-    require(0 < arguments.count <= 50, "--count", arguments.count, "from 1 to 50")
-    require(0 <= arguments.seed < 2**31, "--seed", arguments.seed, "at least 0 and below 2**31")
-    with output_file(arguments.output) as path:
-        dataset = open_dataset(arguments.dataset)
-        page = dataset_page(dataset, arguments.count, arguments.seed)
-        num_bytes = write_page(page, path).stat().st_size
-    if arguments.json:
-        num_sounds = sum(len(section.sounds) for section in page.sections)
-        print(json.dumps({"page": shown(arguments.output), "num_bytes": num_bytes, "num_sounds": num_sounds}))
-    else:
-        print(shown(arguments.output))
+    page = write_dataset_page(arguments.dataset, arguments.output, count=arguments.count, seed=arguments.seed)
+    print(json.dumps(dataclasses.asdict(page)) if arguments.json else page.page)
     return 0
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_module
+
+    run_module("vae_model.commands.browse")

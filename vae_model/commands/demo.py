@@ -5,59 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import shlex
-import shutil
-import subprocess
-import sys
-import time
-from dataclasses import dataclass
-from pathlib import Path
 
 from pipelines.config import TRAIN
-from pipelines.dataset.folder import Dataset, open_dataset
-from pipelines.errors import SettingError, WorkError, require
-from vae_model.evaluation.batches import find_held_out
-from vae_model.model_folder.config import PRESETS
-from vae_model.runtime import prepare
-from vae_model.sound import synthesis
-
-PRESET = "tiny"
-MARKER = ".audio-vae-demo"
-"""A file that says of a folder that a demo made it, and that the next one may replace it."""
-PAGE = "index.html"
-_STEPS = 640  # what `tiny` needs to be worth hearing, about a minute on two cores
-_MAX_EPOCHS = 300
-
-
-class StepFailed(Exception):
-    """A command of the demo's failed and has said why; `exit_status` is its own."""
-
-    def __init__(self, exit_status: int) -> None:
-        super().__init__(exit_status)
-        self.exit_status = exit_status
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a demo came to.
-
-    split: the split listened to, "train" where nothing could be held out. reconstruction_mse, mean_spectrogram_mse:
-    mean squared errors of spectrograms in [0, 1] over that split, of the model and of always answering with the
-    training set's mean spectrogram. ratio: the first over the second, None where the second is 0. epochs: trained.
-    seconds: of the whole demo.
-    """
-
-    page: str
-    dataset: str
-    model: str
-    split: str
-    num_records: int
-    reconstruction_mse: float
-    mean_spectrogram_mse: float
-    ratio: float | None
-    epochs: int
-    seconds: float
+from vae_model.demonstration import Demonstration, StepFailed, make_demo
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,152 +32,37 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
-    for name in ("count", "epochs", "workers"):
-        value = getattr(arguments, name)
-        require(value is None or value > 0, name, value, "a positive number")
-    require(0 <= arguments.seed < 2**31, "seed", arguments.seed, "0 or more and below 2**31")
-    output = Path(arguments.output)
-    check_folders(arguments.audio, output)
     try:
-        summary = run(arguments, output)
+        demo = make_demo(
+            arguments.output,
+            audio=arguments.audio,
+            count=arguments.count,
+            epochs=arguments.epochs,
+            workers=arguments.workers,
+            seed=arguments.seed,
+        )
     except StepFailed as failure:
         return failure.exit_status
-    if arguments.json:
-        print(json.dumps(dataclasses.asdict(summary)))
-    else:
-        print(summary_text(summary))
+    print(json.dumps(dataclasses.asdict(demo)) if arguments.json else text(demo))
     return 0
 
 
-def check_folders(audio: str | None, output: Path) -> None:
-    """SettingError when `output` may not be replaced, or when the recordings are missing or lie inside it."""
-    if output.exists() and not output.is_dir():
-        raise SettingError(f"--output {output} must be a folder, it is a file")
-    if output.is_dir() and any(output.iterdir()) and not (output / MARKER).is_file():
-        raise SettingError(f"--output {output} must be new, empty or of an earlier demo: it holds other files")
-    if audio is None or "://" in audio:
-        return
-    if not Path(audio).exists():
-        raise SettingError(f"--audio {audio} must be a folder of recordings: no such folder")
-    if Path(audio).resolve().is_relative_to(output.resolve()):
-        raise SettingError(f"--audio {audio} must lie outside --output {output}, which is replaced")
-
-
-def run(arguments: argparse.Namespace, output: Path) -> Summary:
-    """All steps of the demo, into `output`. StepFailed, SettingError or WorkError at the first that fails."""
-    started = time.monotonic()
-    renew(output)
-    audio = arguments.audio
-    if audio is None:
-        _say(f"[1/4] Making {arguments.count} sounds in {output / 'sounds'}")
-        synthesis.write_sounds(output / "sounds", arguments.count, arguments.seed)
-    else:
-        _say(f"[1/4] Listening to {audio}")
-    dataset = preprocess(audio, output, arguments.workers)
-    epochs = arguments.epochs or epochs_for(dataset.count(TRAIN))
-    model = output / "model"
-    _say("[3/4] Training")
-    _command(
-        "train",
-        dataset.uri,
-        f"--output={model}",
-        f"--preset={PRESET}",
-        f"--epochs={epochs}",
-        f"--seed={arguments.seed}",
-    )
-    split = find_held_out(dataset) or TRAIN
-    _say(f"[4/4] Reconstructing {dataset.count(split)} sounds of split {split}, generating new ones")
-    prepare()
-    from vae_model.pages.demo_page import Origin, write_demo_page
-
-    origin = Origin(audio or str(output / "sounds"), synthesised=audio is None, seed=arguments.seed)
-    errors = write_demo_page(output / PAGE, origin, dataset, split, model)
-    return Summary(
-        page=str((output / PAGE).resolve()),
-        dataset=dataset.uri,
-        model=str(model),
-        split=split,
-        num_records=errors.num_records,
-        reconstruction_mse=errors.reconstruction,
-        mean_spectrogram_mse=errors.mean_spectrogram,
-        ratio=errors.ratio,
-        epochs=epochs,
-        seconds=round(time.monotonic() - started, 1),
-    )
-
-
-def preprocess(audio: str | None, output: Path, workers: int | None) -> Dataset:
-    """The dataset of the recordings, or of the demo's sounds, with as much held out as there are sounds for.
-
-    Splits are drawn file by file, so that of a handful nothing may be left to train on; then all are.
-    """
-    folder = str(output / "dataset")
-    options = [audio or str(output / "sounds"), f"--output={folder}", f"--preset={PRESET}"]
-    if audio is None:
-        options.append(f"--label-pattern={synthesis.LABEL_PATTERN}")
-    if workers is not None:
-        options.append(f"--workers={workers}")
-    _say("[2/4] Preprocessing")
-    _command("preprocess", *options)
-    dataset = open_dataset(folder)
-    if dataset.count(TRAIN):
-        return dataset
-    _say("Nothing is left to train on: holding nothing out")
-    shutil.rmtree(folder)
-    _command("preprocess", *options, "--split-pattern=train=.")
-    return open_dataset(folder)
-
-
-def epochs_for(num_examples: int) -> int:
-    """Epochs that take about as long for any number of training examples, within reason."""
-    steps_an_epoch = -(-num_examples // PRESETS[PRESET].train.batch_size)
-    return max(1, min(_STEPS // steps_an_epoch, _MAX_EPOCHS))
-
-
-def summary_text(summary: Summary) -> str:
+def text(demo: Demonstration) -> str:
     """The summary for people; its last line is the page's path."""
-    whose = "sounds it was trained on" if summary.split == TRAIN else "held-out sounds"
-    ratio = "" if summary.ratio is None else f" ({summary.ratio:.0%} of it)"
+    whose = "sounds it was trained on" if demo.split == TRAIN else "held-out sounds"
+    ratio = "" if demo.ratio is None else f" ({demo.ratio:.0%} of it)"
     return "\n".join(
         [
-            f"Mean squared error on {summary.num_records} {whose}, spectrograms in [0, 1]:",
-            f"  mean training spectrogram  {summary.mean_spectrogram_mse:.5f}",
-            f"  reconstruction             {summary.reconstruction_mse:.5f}{ratio}",
-            f"Done in {summary.seconds:.0f} s. Open this page to hear it:",
-            summary.page,
+            f"Mean squared error on {demo.num_records} {whose}, spectrograms in [0, 1]:",
+            f"  mean training spectrogram  {demo.mean_spectrogram_mse:.5f}",
+            f"  reconstruction             {demo.reconstruction_mse:.5f}{ratio}",
+            f"Done in {demo.seconds:.0f} s. Open this page to hear it:",
+            demo.page,
         ]
     )
 
 
-def renew(output: Path) -> None:
-    """Make the folder ready: marked as a demo's, with nothing in it that an earlier demo made."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / MARKER).write_text(
-            "Made by `audio-vae demo`, which may replace what it made here.\n", encoding="utf-8"
-        )
-        for name in ("sounds", "dataset", "model"):
-            if (output / name).exists():
-                shutil.rmtree(output / name)
-        (output / PAGE).unlink(missing_ok=True)
-    except OSError as error:
-        raise WorkError(f"--output {output} cannot be written: {error.strerror or error}") from error
+if __name__ == "__main__":
+    from pipelines.cli import run_module
 
-
-def _command(*words: str) -> None:
-    """Run `audio-vae WORDS...` as a user would, its output going to standard error. StepFailed if it fails."""
-    _say(f"$ audio-vae {shlex.join(words)}")
-    command = [sys.executable, "-m", "vae_model.cli", *words]
-    interrupted = False
-    with subprocess.Popen(command, stdout=sys.stderr, env=os.environ | {"PYTHONUNBUFFERED": "1"}) as process:
-        while process.returncode is None:
-            try:
-                process.wait()
-            except KeyboardInterrupt:  # it was interrupted as well, and is about to say how to go on
-                interrupted = True
-    if process.returncode or interrupted:
-        raise StepFailed(process.returncode if process.returncode > 0 else 1)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    run_module("vae_model.commands.demo")

@@ -7,10 +7,7 @@ import json
 from typing import Any
 
 from pipelines.config import TRAIN
-from pipelines.dataset.folder import open_dataset
-from pipelines.errors import require
-from vae_model.evaluation.batches import default_split
-from vae_model.model_folder.bundle import Bundle
+from vae_model.evaluation.figures import Figures, evaluate_model
 
 _COLUMNS = ("mse", "rmse_db", "rmse_above_floor_db", "log_spectral_distance_db")
 _NAMES = {"mean": "training mean", "mean_z": "the model, mean z", "sampled_z": "the model, sampled z"}
@@ -35,53 +32,39 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
-    require(0 <= arguments.seed < 2**31, "--seed", arguments.seed, "at least 0 and below 2**31")
-    bundle = Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
-    dataset = open_dataset(arguments.dataset)
-    bundle.check_fits(dataset, arguments.model)
-    split = arguments.split or default_split(dataset)
-    dataset.split(split)
-    from vae_model.runtime import prepare
-
-    prepare()
-    from vae_model.evaluation.evaluation import evaluate
-    from vae_model.sound.generator import SoundGenerator
-
-    generator = SoundGenerator.load(arguments.model)
-    figures = evaluate(generator.autoencoder, bundle, dataset, split, arguments.seed)
-    values = {"model": arguments.model, "dataset": dataset.uri, "split": split, **figures}
-    print(json.dumps(values) if arguments.json else text(values))
+    figures = evaluate_model(arguments.model, arguments.dataset, split=arguments.split, seed=arguments.seed)
+    print(json.dumps(figures.to_dict()) if arguments.json else text(figures))
     return 0
 
 
-def text(values: dict[str, Any]) -> str:
+def text(figures: Figures) -> str:
     """The figures for people, on one screen."""
-    lines = [f"{values['num_examples']:,} examples of split {values['split']} of {values['dataset']}", ""]
-    lines += _error_lines(values)
-    if values["posterior"] is not None:
-        lines += ["", *_posterior_lines(values["posterior"])]
-    if values["probes"] is not None and values["probes"]["labels"]:
-        lines += ["", *_probe_lines(values["probes"]["labels"], values["posterior"])]
-    return "\n".join([*lines, "", *_frechet_lines(values["frechet"])])
+    lines = [f"{figures.num_examples:,} examples of split {figures.split} of {figures.dataset}", ""]
+    lines += _error_lines(figures)
+    if figures.posterior is not None:
+        lines += ["", *_posterior_lines(figures.posterior)]
+    if figures.probes is not None and figures.probes["labels"]:
+        lines += ["", *_probe_lines(figures.probes["labels"], figures.posterior)]
+    return "\n".join([*lines, "", *_frechet_lines(figures.frechet)])
 
 
-def _error_lines(values: dict[str, Any]) -> list[str]:
+def _error_lines(figures: Figures) -> list[str]:
     """Rows of predictors, the worst first."""
-    rows = {name: errors for name, errors in values["reconstruction"].items() if errors is not None}
-    baselines = values["baselines"]
+    rows = {name: errors for name, errors in figures.reconstruction.items() if errors is not None}
+    baselines = figures.baselines
     if baselines is not None:
         rows |= {name: errors for name, errors in baselines.items() if isinstance(errors, dict)}
         groups = f"mean of each {' x '.join(baselines['labels'])}"
     lines = [f"{'reconstruction error':<30}{'MSE':>10}{'RMSE dB':>10}{'sound dB':>10}{'LSD dB':>10}"]
     for name, errors in sorted(rows.items(), key=lambda row: -row[1]["mse"]):
         label = groups if name == "label_mean" else _NAMES.get(name, name.upper().replace("_", "-"))
-        label += " *" if name == values["decode"] else ""
+        label += " *" if name == figures.decode else ""
         cells = ["-" if errors[column] is None else f"{errors[column]:.2f}" for column in _COLUMNS[1:]]
         lines.append(f"  {label:<28}{errors['mse']:>10.5f}" + "".join(f"{cell:>10}" for cell in cells))
     lines.append("  * as the model reconstructs; sound dB: cells above their record's floor")
     if baselines is None:
         lines.append("  no baselines and probes: the dataset has no split train")
-    elif values["split"] == TRAIN:
+    elif figures.split == TRAIN:
         lines.append("  of sounds that the baselines, and perhaps the model, were fitted on")
     return lines
 
@@ -121,3 +104,9 @@ def _frechet_lines(frechet: dict[str, Any]) -> list[str]:
         if frechet[name] is not None:
             lines.append(f"  {label:<28}{frechet[name]:>10.1f}")
     return lines
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_module
+
+    run_module("vae_model.commands.evaluate")

@@ -5,17 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
 
 from pipelines.config import TRAIN
-from pipelines.dataset.folder import Dataset, open_dataset
-from pipelines.errors import SettingError, require
-from vae_model.commands.arguments import add_phase, add_seed, settled_seed
-from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.outputs import Output, output_folder
-from vae_model.sound.wav import write_sounds
-
-FITTED, PRIOR, DATASET = "fitted", "prior", "dataset"
+from vae_model.commands.arguments import add_phase, add_seed
+from vae_model.sound.making import FITTED, ORIGINS, generate
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--from",
         dest="origin",
-        choices=(FITTED, PRIOR, DATASET),
+        choices=ORIGINS,
         default=FITTED,
         help="where latents come from: the Gaussian that fits the training latents (default); the prior N(0, I) of a "
         "VAE; the posteriors of sounds of a dataset",
@@ -56,55 +49,24 @@ def _label(text: str) -> tuple[str, str]:
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
-    seed = settled_seed(arguments.seed)
-    require(arguments.count > 0, "--count", arguments.count, "a positive number of sounds")
-    bundle = Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
-    dataset = _dataset(arguments, bundle)
-    with output_folder(arguments.output) as output:
-        written = _write(arguments, seed, dataset, output)
-    print(f"seed {seed}", file=sys.stderr)
+    done = generate(
+        arguments.model,
+        arguments.output,
+        arguments.count,
+        origin=arguments.origin,
+        dataset=arguments.dataset,
+        split=arguments.split,
+        labels=None if arguments.label is None else dict(arguments.label),
+        seed=arguments.seed,
+        phase=arguments.phase,
+    )
+    print(f"seed {done.seed}", file=sys.stderr)
     if arguments.json:
-        values = {"sample_rate": bundle.audio.sample_rate, "seed": seed}
-        print(json.dumps(values | {"phase": arguments.phase, "from": arguments.origin, "written": written}))
+        print(json.dumps(done.to_dict()))
     return 0
 
 
-def _write(arguments: argparse.Namespace, seed: int, dataset: Dataset | None, output: Output) -> list[dict[str, Any]]:
-    """Write the sounds; what there is to say of each."""
-    from vae_model.runtime import prepare
+if __name__ == "__main__":
+    from pipelines.cli import run_module
 
-    prepare()
-    from vae_model.sound import latents
-    from vae_model.sound.generator import SoundGenerator
-
-    generator = SoundGenerator.load(arguments.model, seed, arguments.phase)
-    origins: list[dict[str, Any]] = [{}] * arguments.count
-    ranges = None
-    if dataset is not None:
-        split = arguments.split or TRAIN
-        picked = latents.pick(dataset.records(split), dict(arguments.label or ()), arguments.count, seed)
-        drawn, ranges = latents.from_records(generator, picked, seed)
-        origins = [{"source": record.source, "segment": record.segment} for record in picked]
-    elif arguments.origin == PRIOR:
-        drawn = latents.from_prior(generator.autoencoder, arguments.count, seed)
-    else:
-        drawn = generator.autoencoder.sample_latents(arguments.count, seed)
-    waveforms, sample_rate = generator.decode(drawn, ranges), generator.bundle.audio.sample_rate
-    written = write_sounds(output, "generated", waveforms, sample_rate, arguments.count)
-    return [entry | origin for entry, origin in zip(written, origins, strict=True)]
-
-
-def _dataset(arguments: argparse.Namespace, bundle: Bundle) -> Dataset | None:
-    """The dataset to draw from, None for another origin. SettingError where options don't go together."""
-    if arguments.origin != DATASET:
-        for name in ("dataset", "split", "label"):
-            if getattr(arguments, name) is not None:
-                raise SettingError(f"--{name} must come with --from {DATASET}, not --from {arguments.origin}")
-        return None
-    if arguments.dataset is None:
-        raise SettingError(f"--from {DATASET} must come with --dataset DATASET")
-    dataset = open_dataset(arguments.dataset)
-    bundle.check_fits(dataset, arguments.model)
-    split = arguments.split or TRAIN
-    require(dataset.split(split).num_examples > 0, "--split", split, f"one that holds records in {dataset.uri}")
-    return dataset
+    run_module("vae_model.commands.generate")

@@ -5,13 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-import numpy as np
-
-from pipelines.errors import require
 from vae_model.commands.arguments import add_phase
-from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.outputs import output_folder
-from vae_model.sound.wav import write_sounds
+from vae_model.sound.making import interpolate
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,29 +34,21 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command. SettingError, SourceError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
-    require(arguments.steps > 1, "--steps", arguments.steps, "at least 2, the sounds at both ends")
-    bundle = Bundle.load(arguments.model)  # mistakes show before TensorFlow's seconds of loading
-    from vae_model.runtime import prepare
-
-    prepare()
-    from vae_model.sound import latents
-    from vae_model.sound.generator import SoundGenerator
-
-    method = arguments.method or latents.way_of(bundle.model)
-    generator = SoundGenerator.load(arguments.model, phase=arguments.phase)
-    (a, a_range), (b, b_range) = (latents.of_file(generator, uri) for uri in (arguments.a, arguments.b))
-    parts = np.linspace(0.0, 1.0, arguments.steps)
-    ranges = [latents.range_between(a_range, b_range, t) for t in parts.tolist()]
-    waveforms = generator.decode(latents.between(a, b, parts, method), ranges)
-    with output_folder(arguments.output) as output:
-        written = write_sounds(output, "interpolated", waveforms, bundle.audio.sample_rate, arguments.steps)
+    done = interpolate(
+        arguments.model,
+        arguments.a,
+        arguments.b,
+        arguments.output,
+        steps=arguments.steps,
+        method=arguments.method,
+        phase=arguments.phase,
+    )
     if arguments.json:
-        entries = [entry | {"t": t} for entry, t in zip(written, parts.tolist(), strict=True)]
-        values = {
-            "sample_rate": bundle.audio.sample_rate,
-            "method": method,
-            "phase": arguments.phase,
-            "written": entries,
-        }
-        print(json.dumps(values))
+        print(json.dumps(done.to_dict()))
     return 0
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_module
+
+    run_module("vae_model.commands.interpolate")

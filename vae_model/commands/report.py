@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 
-from pipelines.errors import require
 from vae_model.pages.report import write_report
 
 
@@ -29,7 +29,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
-    require(0 <= arguments.seed < 2**31, "--seed", arguments.seed, "at least 0 and below 2**31")
-    values = write_report(arguments.model, arguments.dataset, arguments.output, arguments.split, arguments.seed)
-    print(json.dumps(values) if arguments.json else values["page"])
+    report = write_report(
+        arguments.model, arguments.dataset, arguments.output, split=arguments.split, seed=arguments.seed
+    )
+    print(json.dumps(dataclasses.asdict(report)) if arguments.json else report.page)
     return 0
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_module
+
+    run_module("vae_model.commands.report")

@@ -57,3 +57,9 @@ def _print_news(news: News, dataset: str, as_json: bool) -> None:
         print(json.dumps({"status": status, **dataclasses.asdict(news)}), flush=True)
     else:
         running.say(f"{dataset}: {news.new:,} new, {news.changed:,} changed, {news.removed:,} removed sources")
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_module
+
+    run_module("vae_model.commands.rerun")

@@ -5,27 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from pipelines.console.terminal import terminable
-from pipelines.dataset.folder import open_dataset
 from pipelines.flags import add_settings, given, parse, preset_named
-from pipelines.settings import with_values
-from pipelines.settings_file import read_settings
-from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import (
-    DEFAULT,
-    FITTING,
-    LOSS,
-    OUTPUT,
-    PRESET_KEY,
-    PRESETS,
-    SPEED,
-    TRAINED,
-    Preset,
-    file_settings,
-)
+from vae_model.model_folder.config import DEFAULT, FITTING, LOSS, OUTPUT, PRESETS, SPEED, TRAINED
+from vae_model.training.trainer import train_model
 
 GROUPS = (TRAINED, LOSS, FITTING, SPEED, OUTPUT)
 
@@ -64,35 +49,24 @@ def parser(preset: str = DEFAULT) -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parse(parser(preset_named(argv, PRESETS, DEFAULT)), argv)
-    file = read_settings(arguments.config) if arguments.config else {}
-    preset = settings_of(arguments, file)
-    open_dataset(arguments.dataset)  # these first: a mistake shows before TensorFlow's seconds of loading
-    origin = Bundle.load(arguments.start) if arguments.start else None
-    base = Preset(origin.model, origin.train) if origin else None
-    from vae_model.runtime import prepare
-
-    prepare()
-    from vae_model.training.trainer import saved_settings, train_model
-
-    if not arguments.preset and PRESET_KEY not in file:
-        saved = saved_settings(arguments.output) if arguments.resume else None
-        preset = settings_of(arguments, file, Preset(*saved) if saved else base)
     with terminable():  # what ends a job saves it, as Ctrl-C does
-        result = train_model(
-            *(arguments.dataset, arguments.output, preset.model, preset.train),
+        done = train_model(
+            arguments.dataset,
+            arguments.output,
+            preset=arguments.preset,
+            config=arguments.config,
             resume=arguments.resume,
             start=arguments.start,
+            **given_settings(arguments),
         )
-    _report(dataclasses.asdict(result), arguments.json)
+    _report(dataclasses.asdict(done), arguments.json)
     return 0
 
 
-def settings_of(arguments: argparse.Namespace, file: Mapping[str, Any], base: Preset | None = None) -> Preset:
-    """The settings of the preset, or of `base`, with those of the file over them, and those of the flags over all."""
-    configs = file_settings(
-        file, arguments.config or "", base or (PRESETS[arguments.preset] if arguments.preset else None)
-    )
-    return Preset(*with_values(configs, given(arguments, configs)))
+def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that were given as options."""
+    chosen = PRESETS[DEFAULT]
+    return given(arguments, (chosen.model, chosen.train))
 
 
 def _report(result: dict[str, Any], as_json: bool) -> None:
@@ -105,3 +79,9 @@ def _report(result: dict[str, Any], as_json: bool) -> None:
     losses = ", ".join(f"{name} {metrics[prefix + name]:.5g}" for name in terms)
     print(f"{result['folder']}: {result['epochs']} epochs in {result['seconds']:.0f} s")
     print(f"kept is epoch {result['best_epoch']}, {split} {losses}")
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_module
+
+    run_module("vae_model.commands.train")

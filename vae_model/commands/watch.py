@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
 
 from pipelines.console.durations import seconds_of
 from pipelines.errors import SettingError
-from vae_model.rerun.watching import Watch
+from vae_model.rerun.watching import watch
 
 _AT_LEAST_EVERY_SECONDS = 86400.0
 """How often a rerun looks anew though no audio came: a model may have become too old."""
@@ -52,7 +51,17 @@ def main(argv: list[str]) -> int:
         if options.dry_run_plan or options.no_wait:
             raise SettingError("--dry-run and --no-wait must not be given to watch: it waits for what it does")
         inputs, command, every = options.inputs, ["preprocess", *rest], None
-    watch = Watch(inputs, command, interval, settle, every, arguments.json)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, watch.stop)
-    return watch.run()
+    return watch(
+        inputs,
+        command,
+        interval_seconds=interval,
+        settle_seconds=settle,
+        every_seconds=every,
+        as_json=arguments.json,
+    ).exit_status
+
+
+if __name__ == "__main__":
+    from pipelines.cli import run_module
+
+    run_module("vae_model.commands.watch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines import store
-from pipelines.dataset.folder import Dataset, read_records
+from pipelines.dataset.folder import Dataset, open_dataset, read_records
 from pipelines.dataset.names import RUNS
 from pipelines.dataset.records import Record
+from pipelines.errors import require
+from pipelines.store.paths import Place
+from vae_model.model_folder.outputs import output_file, shown
 from vae_model.pages.facts import LIST_BYTES, MAX_SECONDS, counted, data_facts, name_of, sound_bytes
 from vae_model.pages.recordings import Recordings
-from vae_model.report import Comparison, Comparisons, Facts, Page, Rows, Section, Sound
+from vae_model.report import Comparison, Comparisons, Facts, Page, Rows, Section, Sound, write_page
 from vae_model.sound.inverter import Inverter
 
 MAX_CLIPPED = 100
@@ -28,11 +32,41 @@ _COLUMNS = ["source", "status", "shard", "num_segments", "seconds", "max_db", "e
 
 
 @dataclass(frozen=True)
+class DatasetPage:
+    """The page on a dataset that was written. page: its file, an absolute path or a URI."""
+
+    page: str
+    num_bytes: int
+    num_sounds: int
+
+
+@dataclass(frozen=True)
 class Pick:
     """A source that was chosen, by its row in the manifest, and why, in a few words."""
 
     row: int
     note: str
+
+
+def write_dataset_page(
+    dataset: Dataset | Place, output: Place = "browse.html", *, count: int = 8, seed: int = 0
+) -> DatasetPage:
+    """Write a page on which to see and hear what is in a dataset, one HTML file: `audio-vae browse`.
+
+    dataset: an open one, or the path or URI of one. count: recordings of each kind, up to 50: random, loudest,
+    quietest, clipped and shortest ones. seed: of the random ones. No model is needed, and no TensorFlow.
+
+    >>> page = write_dataset_page(dataset, folder / "browse.html", count=2)
+    >>> page.num_sounds, page.page.endswith("browse.html")
+    (8, True)
+    """
+    require(0 < count <= 50, "--count", count, "from 1 to 50")
+    require(0 <= seed < 2**31, "--seed", seed, "at least 0 and below 2**31")
+    output = os.fspath(output)
+    with output_file(output) as path:
+        page = dataset_page(open_dataset(dataset), count, seed)
+        num_bytes = write_page(page, path).stat().st_size
+    return DatasetPage(shown(output), num_bytes, sum(len(section.sounds) for section in page.sections))
 
 
 def dataset_page(dataset: Dataset, count: int, seed: int) -> Page:

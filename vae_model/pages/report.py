@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.dataset.records import Record
+from pipelines.errors import require
+from pipelines.store.paths import Place
 from vae_model.evaluation.batches import default_split
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.outputs import output_file, shown
 from vae_model.pages.facts import counted, name_of
+from vae_model.runtime import prepare
 
 
-def write_report(model: str, dataset_uri: str, output: str, split: str | None, seed: int = 0) -> dict[str, Any]:
-    """Write the page on a model. Returns its file as `page`, `num_bytes`, `split` and `num_sounds`."""
+@dataclass(frozen=True)
+class Report:
+    """The page on a model that was written. page: its file, an absolute path or a URI."""
+
+    page: str
+    num_bytes: int
+    split: str
+    num_sounds: int
+
+
+def write_report(
+    model: Place, dataset: Dataset | Place, output: Place, *, split: str | None = None, seed: int = 0
+) -> Report:
+    """Write a page on which to see and hear what a model learned, one HTML file: `audio-vae report`.
+
+    model: the MODEL folder at a path or URI. dataset: an open one, or the path or URI of one, made with the model's
+    settings. split: test if it has records, else validation, unless given. seed: of new sounds and the map.
+
+    >>> report = write_report(model, dataset, folder / "report.html")
+    >>> report.split, report.num_sounds > 10, report.num_bytes < 30e6
+    ('validation', True, True)
+    """
+    require(0 <= seed < 2**31, "--seed", seed, "at least 0 and below 2**31")
+    output = os.fspath(output)
     with output_file(output) as path:
-        values = _write(model, open_dataset(dataset_uri), path, split, seed)
-    return {"page": shown(output), **values}
+        return _write(os.fspath(model), open_dataset(dataset), path, shown(output), split, seed)
 
 
-def _write(model: str, dataset: Dataset, path: Path, split: str | None, seed: int) -> dict[str, Any]:
-    """Write the page; what there is to say of it."""
+def _write(model: str, dataset: Dataset, path: Path, name: str, split: str | None, seed: int) -> Report:
+    """Write the page into a local file; `name` is what it will be called."""
     bundle = Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
     bundle.check_fits(dataset, model)
     split = split or default_split(dataset)
     dataset.split(split)
-    from vae_model.runtime import prepare
-
     prepare()
     from vae_model.evaluation.evaluation import evaluate
     from vae_model.pages.model_page import Story, model_page
@@ -47,7 +70,7 @@ def _write(model: str, dataset: Dataset, path: Path, split: str | None, seed: in
     )
     page = model_page(generator, dataset, split, model, figures, story, seed, _say)
     num_bytes = write_page(page, path).stat().st_size
-    return {"num_bytes": num_bytes, "split": split, "num_sounds": sum(len(section.sounds) for section in page.sections)}
+    return Report(name, num_bytes, split, sum(len(section.sounds) for section in page.sections))
 
 
 TRAINED_ON = "These are sounds that the model was trained on: what is on this page says nothing about others."

@@ -13,8 +13,8 @@ from pipelines.errors import Interrupted
 from vae_model.evaluation.comparing import Measured, measure
 from vae_model.rerun.config import RerunConfig
 from vae_model.rerun.drift import Drift, drift
-from vae_model.sound.generator import SoundGenerator
 from vae_model.training.trainer import Training, train_model
+from vae_model.vae.finished import load_finished
 
 
 def fit(config: RerunConfig, folder: str, start: str | None) -> Training:
@@ -38,10 +38,9 @@ def fit(config: RerunConfig, folder: str, start: str | None) -> Training:
 
 def measured(folder: str, dataset: Dataset, split: str) -> tuple[dict[str, Any], Measured]:
     """A model's evaluation for the state of a rerun, and the errors that it was made of."""
-    generator = SoundGenerator.load(folder)
-    bundle = generator.bundle
+    autoencoder, bundle = load_finished(folder)
     bundle.check_fits(dataset, folder)
-    found = measure(generator.autoencoder, bundle, dataset, split)
+    found = measure(autoencoder, bundle, dataset, split)
     scale = [*dataclasses.astuple(bundle.value_range), bundle.model.reconstruction_weight]
     return {"dataset": dataset.digest, "split": split, **found.figures, "scale": scale}, found
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,8 +18,51 @@ from typing import Any
 from pipelines.audio.sources import list_sources
 from pipelines.console.durations import in_words
 from pipelines.errors import AudioVaeError, SettingError
+from pipelines.store.paths import Place
 
 _LONGEST_WAIT_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What came of watching. runs: of the command. exit_status: 0, or 2 when the first said that a setting is wrong."""
+
+    runs: int
+    exit_status: int
+
+
+def watch(
+    inputs: Place | Sequence[Place],
+    command: Sequence[str],
+    *,
+    interval_seconds: float = 60.0,
+    settle_seconds: float = 30.0,
+    every_seconds: float | None = None,
+    as_json: bool = False,
+) -> Watched:
+    """Run a command whenever audio came and no file has changed for a while: `audio-vae watch`. Ctrl-C ends it.
+
+    inputs: folders, files or URIs to look at, which may still be empty. command: words after `audio-vae`, such as
+    ["preprocess", "recordings/", "--output", "dataset/"] or ["rerun", "rerun.yaml"]. interval_seconds: between two
+    looks. settle_seconds: without a change before a run begins. every_seconds: run it that often in any case. as_json:
+    print what came of each run as a JSON object in a line. SettingError when the inputs can't be looked at.
+
+    >>> watch(folder / "nowhere", ["preprocess", "nowhere", "--output", "dataset"])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    pipelines.errors.SettingError: INPUT ...nowhere: ...
+    """
+    places = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
+    looks = [os.fspath(place) for place in places]
+    watcher = Watch(looks, list(command), interval_seconds, settle_seconds, every_seconds, as_json)
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, watcher.stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        status = watcher.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return Watched(watcher.runs, status)
 
 
 @dataclass
@@ -34,6 +79,7 @@ class Watch:
     settle_seconds: float
     every_seconds: float | None = None
     as_json: bool = False
+    runs: int = 0
     _asked: threading.Event = field(default_factory=threading.Event)
     _child: subprocess.Popen[str] | None = None
     _taken: str | None = None  # what the inputs held when they were last taken in
@@ -90,6 +136,7 @@ class Watch:
     def _take(self, found: str) -> int:
         """Run the command on what the inputs hold, and say in a line what came of it. Returns its exit status."""
         self._ran = time.monotonic()
+        self.runs += 1
         command = [sys.executable, "-m", "vae_model.cli", *self.command, "--json", f"--expected-listing={found}"]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         # In a session of its own, Ctrl-C reaches it through us alone: it must be asked to end only once.

@@ -1,1 +1,5 @@
 """Spectrograms and latents to sound, and sound to latents."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

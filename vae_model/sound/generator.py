@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -9,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.audio.loading import iter_segments
-from pipelines.errors import SettingError
+from pipelines.store.paths import Place
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import PHASES
-from vae_model.model_folder.folder import MODEL_FILE, file_in, local_model
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.sound.inverter import Inverter, Piece
-from vae_model.vae.autoencoder import Autoencoder, load_model
-from vae_model.vae.variational import wrap
+from vae_model.vae.autoencoder import Autoencoder
+from vae_model.vae.finished import load_finished
 
 _SEGMENTS_AT_ONCE = 32
 _Output = tuple[NDArray[np.float32], "NDArray[np.complex64] | None"]
@@ -28,6 +28,11 @@ class SoundGenerator:
     autoencoder: a trained Autoencoder or VAE. bundle: the settings that its data was made with. phase: how phases are
     found, one of vae_model.config.PHASES, or ORIGINAL_PHASE to reconstruct with those of the sound that went in. seed:
     of the random ones among them. A waveform is float32 (n_samples, n_channels) at bundle.audio.sample_rate.
+
+    >>> generator = SoundGenerator.load(model)
+    >>> waveform = next(generator.generate(1, seed=3))
+    >>> waveform.shape, waveform.dtype.name
+    ((16320, 1), 'float32')
     """
 
     def __init__(self, autoencoder: Autoencoder, bundle: Bundle, seed: int = 0, phase: str = PHASES[0]) -> None:
@@ -36,17 +41,12 @@ class SoundGenerator:
         self.inverter = Inverter(bundle.audio, bundle.spectrogram, phase, seed)
 
     @classmethod
-    def load(cls, folder: str, seed: int = 0, phase: str = PHASES[0]) -> SoundGenerator:
+    def load(cls, folder: Place, seed: int = 0, phase: str = PHASES[0]) -> SoundGenerator:
         """The generator of the MODEL folder at a path or URI.
 
         SettingError when it holds no finished model, WorkError when damaged.
         """
-        bundle = Bundle.load(folder)
-        with local_model(folder, [MODEL_FILE]) as local:
-            model = load_model(local / MODEL_FILE, compiled=False, name=file_in(folder, MODEL_FILE))
-        if model.settings != bundle.model:
-            raise SettingError(f"MODEL {folder}: {MODEL_FILE} and bundle.json must be of one model")
-        return cls(wrap(model), bundle, seed, phase)
+        return cls(*load_finished(os.fspath(folder)), seed, phase)
 
     def normalise(self, waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], ValueRange]:
         """The model's input of one segment, (n_bins, n_frames, n_channels) in [0, 1], and what 0 and 1 stand for in it.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +18,41 @@ from pipelines.store import replacing
 from vae_model.model_folder.outputs import Output
 
 
+@dataclass(frozen=True)
+class WavFile:
+    """A sound that was written. path: a path or URI. about: what else there is to say of it, as JSON values."""
+
+    path: str
+    num_samples: int
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"path": self.path, "num_samples": self.num_samples, **self.about}
+
+
 def write_sounds(
-    output: Output, name: str, waveforms: Iterable[NDArray[np.float32]], sample_rate: int, total: int
-) -> list[dict[str, Any]]:
+    output: Output,
+    name: str,
+    waveforms: Iterable[NDArray[np.float32]],
+    sample_rate: int,
+    total: int,
+    about: Sequence[Mapping[str, Any]],
+) -> tuple[WavFile, ...]:
     """Write each waveform (n_samples, n_channels) as `<name>-00001.wav` and so on, and publish them.
 
-    Returns `path` and `num_samples` of each.
+    about: what there is to say of each; it may grow while waveforms come.
     """
-
     written = []
     with counting(total, "sounds") as counter:
         for number, waveform in enumerate(waveforms, start=1):
             file = f"{name}-{number:05}.wav"
             samples = write_wav(output.path / file, [waveform], sample_rate)
-            written.append({"path": output.file(file), "num_samples": samples})
+            written.append((output.file(file), samples))
             counter.add()
     output.publish()
     print(f"{len(written):,} sounds in {output.name}", file=sys.stderr)
-    return written
+    return tuple(WavFile(*file, more) for file, more in zip(written, about, strict=True))
 
 
 _BLOCK = 65536

@@ -14,9 +14,9 @@ from pipelines.errors import SettingError
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ModelConfig, TrainConfig, architecture_differences
 from vae_model.model_folder.value_range import ValueRange
-from vae_model.sound.generator import SoundGenerator
 from vae_model.training import data
 from vae_model.vae.autoencoder import Autoencoder
+from vae_model.vae.finished import load_finished
 
 
 @dataclass(frozen=True)
@@ -64,4 +64,4 @@ def at_model(folder: str, dataset: Dataset, model: ModelConfig, train: TrainConf
         different.append(f"value_range: {bundle.train.value_range!r} != {train.value_range!r}")
     if different:
         raise SettingError(f"--from {folder} must be a model of the same architecture: {'; '.join(different)}")
-    return Beginning(bundle.value_range, weights=SoundGenerator.load(folder).autoencoder.model.get_weights())
+    return Beginning(bundle.value_range, weights=load_finished(folder)[0].model.get_weights())

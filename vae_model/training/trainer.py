@@ -1,51 +1,23 @@
-"""Training a model on a dataset: data, checkpoints, early stopping, and the finished MODEL folder."""
+"""Training a model on a dataset: what is asked for, settled before TensorFlow is imported."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import math
-import sys
-import tempfile
-from collections.abc import Sequence
-from contextlib import closing
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-import tensorflow as tf
-
-from pipelines.config import TRAIN, VALIDATION
-from pipelines.console.live_line import LiveLine
-from pipelines.dataset.checking import damage_in
 from pipelines.dataset.folder import Dataset, open_dataset
-from pipelines.errors import Interrupted, WorkError
-from vae_model.evaluation import health
-from vae_model.model_folder.bundle import Bundle, package_versions
-from vae_model.model_folder.config import ModelConfig, TrainConfig
-from vae_model.model_folder.folder import BUNDLE_FILE, CONFIG_FILE, LAST_FILES
-from vae_model.model_folder.outputs import Output, make_folder, opened_output, require_empty
-from vae_model.model_folder.value_range import ValueRange
-from vae_model.training import callbacks, data
-from vae_model.training.callbacks import KLWarmup
-from vae_model.training.checkpoints import (
-    FOLDER,
-    Checkpoints,
-    LossNotFinite,
-    RunState,
-    fetch_run,
-    score,
-    set_noise,
-)
-from vae_model.training.devices import default_cache_mb, is_chief, is_multi_worker, make_strategy, precision
-from vae_model.training.first_weights import at_data, at_model
-from vae_model.training.progress import Progress, Speed
-from vae_model.training.shard_cache import CACHE
-from vae_model.training.stopping import StopSignals
-from vae_model.training.tensorboard import TensorBoard
-from vae_model.vae.autoencoder import Autoencoder, load_model
-from vae_model.vae.variational import build, wrap
+from pipelines.errors import SettingError, require
+from pipelines.settings import with_values
+from pipelines.settings_file import read_settings
+from pipelines.store.paths import Place
+from vae_model.model_folder.bundle import Bundle
+from vae_model.model_folder.config import PRESET_KEY, PRESETS, ModelConfig, Preset, TrainConfig, file_settings
+from vae_model.runtime import prepare
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -60,23 +32,28 @@ class Training:
 
 
 def train_model(
-    dataset_uri: str,
-    folder: str,
-    model: ModelConfig,
-    train: TrainConfig,
+    dataset: Dataset | Place,
+    output: Place,
+    model: ModelConfig | None = None,
+    train: TrainConfig | None = None,
     *,
+    preset: str | None = None,
+    config: Place | None = None,
     resume: bool = False,
-    start: str | None = None,
+    start: Place | None = None,
     quiet: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    **settings: Any,
 ) -> Training:
-    """Train a model on the dataset folder at a path or URI and leave it in the MODEL folder at another one.
+    """Train a model on a dataset and leave it in the MODEL folder `output`, a path or URI: `audio-vae train`.
 
-    model: its input_shape is taken from the dataset. resume: go on where the run in `folder` stopped, else begin.
-    start: a MODEL folder at whose weights and value range to begin; its architecture must be the same.
-    quiet: no progress on standard error. callbacks: more of Keras's, before the trainer's own. On Ctrl-C all is saved
-    and a WorkError says how to go on. SettingError when the dataset is none, or `folder` holds something and `resume`
-    is not given, or the run in it had other settings.
+    dataset: an open one, or the path or URI of one. Settings come from the preset, then from the YAML file `config`,
+    then from `settings`, any option of the command by its name; where no preset is named, from the run that is resumed
+    or the model at `start`. model, train: all settings at once instead; input_shape is taken from the dataset in any
+    case. resume: go on where the run in `output` stopped, else begin. start: a MODEL folder at whose weights and value
+    range to begin; its architecture must be the same. quiet: no progress on standard error. callbacks: more of Keras's,
+    before the trainer's own. On Ctrl-C all is saved and a WorkError says how to go on. SettingError when the dataset is
+    none, or `output` holds something and `resume` is not given, or the run in it had other settings.
 
     On a store each checkpoint is uploaded when it is saved. If that fails, standard error says so and the next one is
     tried; WorkError when the last can't be uploaded: all is then kept in a local folder, which the error names.
@@ -84,258 +61,48 @@ def train_model(
     On the CPU the same seed gives the same weights bit by bit, also when the run was stopped and resumed: TensorFlow's
     kernels that these models use add up in a fixed order there for a given number of threads. (With its
     `enable_op_determinism` the weights are the same ones.) On a GPU they may differ in the last digits.
+
+    >>> small = {"conv_filters": (4, 4, 4), "latent_space_dim": 2}
+    >>> training = train_model(dataset, folder / "small", preset="tiny", epochs=1, quiet=True, **small)
+    >>> training.epochs, training.best_epoch, sorted(training.metrics)[:2]
+    (1, 1, ['kl_loss', 'loss'])
     """
-    CACHE.limit_mb = train.shard_cache_mb
-    dataset = open_dataset(dataset_uri)
-    strategy = make_strategy(train.strategy)  # first: a cluster is joined before anything is computed
-    model = dataclasses.replace(model, input_shape=dataset.record.shape)
-    with contextlib.ExitStack() as stack:
-        if is_chief(strategy):
-            output = stack.enter_context(opened_output(folder, LAST_FILES, alone=True))
-            if not resume:
-                require_empty(folder, "; --resume goes on with the run in it")
-        else:  # the others save as well, as what they share is read by all together, but what they save goes
-            quiet = True
-            output = Output(folder, Path(stack.enter_context(tempfile.TemporaryDirectory())), is_copy=True)
-        run = _Run(dataset, output, strategy, quiet, callbacks)
-        state = RunState.load(folder) if resume else None
-        try:
-            if state is None:
-                run.begin(model, train, start)
-            else:
-                run.resume(state, model, train)
-            return run.fit()
-        except tf.errors.OpError as error:
-            raise _read_error(dataset, error) from error
-        except LossNotFinite as error:
-            raise damage_in(dataset) or error from error
+    output, start = os.fspath(output), None if start is None else os.fspath(start)
+    ready = model is not None or train is not None
+    base = Preset(model or ModelConfig(), train or TrainConfig()) if ready else None
+    if ready and preset is not None:
+        raise SettingError(f"preset={preset!r} must not come with all settings of a model or a training")
+    where = "" if config is None else os.fspath(config)
+    file = read_settings(where) if where else {}
+    chosen = settled_settings(preset, file, where, settings, base)
+    dataset = open_dataset(dataset)  # these first: a mistake shows before TensorFlow's seconds of loading
+    origin = Bundle.load(start) if start is not None else None
+    prepare()
+    from vae_model.training.run import run_training
+
+    if preset is None and PRESET_KEY not in file and not ready:
+        saved = saved_settings(output) if resume else None
+        known = saved or ((origin.model, origin.train) if origin else None)
+        chosen = settled_settings(None, file, where, settings, Preset(*known) if known else None)
+    how: Any = {"resume": resume, "start": start, "quiet": quiet, "callbacks": callbacks}
+    return run_training(dataset, output, chosen.model, chosen.train, **how)
+
+
+def settled_settings(
+    preset: str | None, file: Mapping[str, Any], where: str, given: Mapping[str, Any], base: Preset | None = None
+) -> Preset:
+    """The settings of the preset, or of `base`, with those of a file over them, and those that are given over all.
+
+    where: the file, for errors.
+    """
+    require(preset is None or preset in PRESETS, PRESET_KEY, preset, f"one of {', '.join(PRESETS)}")
+    configs = file_settings(file, where, base or (None if preset is None else PRESETS[preset]))
+    return Preset(*with_values(configs, dict(given)))
 
 
 def saved_settings(folder: str) -> tuple[ModelConfig, TrainConfig] | None:
     """The settings of the run in a MODEL folder; None when it has no checkpoint."""
+    from vae_model.training.checkpoints import RunState
+
     state = RunState.load(folder)
     return None if state is None else (state.bundle.model, state.bundle.train)
-
-
-class _Run:
-    """One call of `train_model`."""
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        output: Output,
-        strategy: tf.distribute.Strategy,
-        quiet: bool,
-        callbacks: Sequence[keras.callbacks.Callback],
-    ) -> None:
-        self.dataset = dataset
-        self.strategy = strategy
-        self.output = output
-        self.folder = output.path
-        self.quiet = quiet
-        self.callbacks = callbacks
-        self.validates = dataset.count(VALIDATION) > 0
-        if not dataset.count(TRAIN):
-            raise WorkError(f"DATASET {dataset.uri} must hold records in its split {TRAIN}, it has none")
-
-    def begin(self, model: ModelConfig, train: TrainConfig, start: str | None) -> None:
-        """A new model, or one at the weights of the model in `start`."""
-        beginning = at_model(start, self.dataset, model, train) if start else at_data(self.dataset, train)
-        keras.utils.set_random_seed(train.seed)
-        with self.strategy.scope(), precision(train.mixed_precision):
-            self.autoencoder: Autoencoder = build(model)
-            beginning.give_to(self.autoencoder, train.output_bias)
-            self._compile(train)
-        bundle = Bundle.of(self.dataset, model, train, beginning.value_range)
-        self.state = RunState(bundle, epoch=0, step=0, last="")
-
-    def _compile(self, train: TrainConfig, optimizer: keras.optimizers.Optimizer | None = None) -> None:
-        self.autoencoder.compile(
-            train.learning_rate,
-            optimizer=optimizer,
-            jit_compile=train.jit if train.jit == "auto" else train.jit == "on",
-            steps_per_execution=train.steps_per_execution,
-        )
-        self.autoencoder.model.metrics_as_vectors = is_multi_worker(self.strategy)
-
-    def resume(self, state: RunState, model: ModelConfig, train: TrainConfig) -> None:
-        """The model of the run in the folder, as it stood; what `FREE` of checkpoints.py names may be new."""
-        state.bundle.check_fits(self.dataset, self.output.name)
-        state.check_goes_on(self.dataset, model, train)
-        fetch_run(self.output, state)
-        last = f"{FOLDER}/{state.last}"
-        keras.utils.set_random_seed(train.seed)
-        with self.strategy.scope(), precision(train.mixed_precision):
-            self.autoencoder = wrap(load_model(self.folder / last, name=self.output.file(last)))
-            self._compile(train, self.autoencoder.model.optimizer)
-            set_noise(self.autoencoder.model, state.noise)
-        self.state = dataclasses.replace(state, bundle=dataclasses.replace(state.bundle, train=train))
-        self._say(f"resuming after epoch {state.epoch}" + (f" and {state.step} steps" if state.step else ""))
-
-    def fit(self) -> Training:
-        """Train to the last epoch or until patience is used up, then write the model."""
-        make_folder(self.folder / FOLDER)
-        self.state.bundle.save_config(self.folder)
-        self.output.put(CONFIG_FILE)  # a place that can't be written shows before anything is learned
-        best = score(self.state.best_metrics) if self.state.best else math.inf
-        self.board = TensorBoard(self.folder, self.autoencoder, self.dataset, self.state.bundle, self.state.epoch, best)
-        if not self.state.complete:
-            self._fit(self.state.bundle.train)
-            self._finish()
-        elif not self._is_finished():
-            self._finish()
-        else:
-            self._say(f"nothing to do: {self.state.epoch} epochs of {self.state.bundle.train.epochs} are complete")
-        state = self.state
-        return Training(self.output.name, state.epoch, state.best_epoch, state.best_metrics, round(state.seconds, 3))
-
-    def _fit(self, train: TrainConfig) -> None:
-        examples = self._held(TRAIN)
-        steps = examples.steps(train.batch_size)
-        order = data.Order(train.seed)
-        masked = train.mask_padding
-        validation = None
-        if self.validates:
-            validation = self._held(VALIDATION).batches(self._range, train.batch_size, with_valid_frames=masked)
-        speed = Speed(examples.count, train.batch_size)
-        progress = Progress(train.epochs, steps, speed, self.state.epoch, self.state.step)
-        # Machines would not stop at the same step, and then wait for each other: they stop at once, and go on from the
-        # last epoch's end. For the same reason none of them saves by its clock.
-        with StopSignals(hold=not is_multi_worker(self.strategy)) as stop, closing(progress):
-            every_seconds = math.inf if is_multi_worker(self.strategy) else train.checkpoint_seconds
-            checkpoints = Checkpoints(self.folder, self.state, steps, stop, every_seconds, self._publish)
-            callbacks = self._callbacks(train, order, checkpoints, progress)
-
-            def fit(skip: int, until: int) -> None:
-                self.autoencoder.train(
-                    examples.batches(
-                        self._range,
-                        train.batch_size,
-                        order,
-                        skip,
-                        shift_frames=train.time_shift_frames,
-                        with_valid_frames=masked,
-                    ),
-                    num_epochs=until,
-                    validation_data=validation,
-                    callbacks=callbacks,
-                    initial_epoch=checkpoints.state.epoch,
-                )
-
-            try:
-                if self.state.step == steps:
-                    self._end_epoch(callbacks, validation)
-                elif self.state.step:
-                    fit(self.state.step, self.state.epoch + 1)
-                if not checkpoints.state.complete:
-                    fit(0, train.epochs)
-            except Interrupted:
-                self.state = checkpoints.state
-                self._interrupted(steps)
-            self.state = checkpoints.state
-
-    def _callbacks(
-        self, train: TrainConfig, order: data.Order, checkpoints: Checkpoints, progress: Progress
-    ) -> list[keras.callbacks.Callback]:
-        """What happens beside the steps. Checkpoints come last: by them a run ends that was asked to."""
-        return [
-            keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: setattr(order, "epoch", epoch)),
-            keras.callbacks.LearningRateScheduler(lambda epoch, _: train.learning_rate_at(epoch)),
-            KLWarmup(train),
-            progress.speed,
-            *self.callbacks,
-            *self._watch(),  # it and those before add to the logs, those after record them
-            *([self.board] if is_chief(self.strategy) else []),
-            *([] if self.quiet else [progress]),
-            checkpoints,
-        ]
-
-    def _watch(self) -> list[keras.callbacks.Callback]:
-        if not self.autoencoder.config.is_vae:
-            return []
-        examples = callbacks.examples(self.dataset, self._range)
-        return [callbacks.PosteriorWatch(examples, self._say, first_epoch=self.state.bundle.train.kl_warmup_epochs)]
-
-    def _end_epoch(self, callbacks: list[keras.callbacks.Callback], validation: tf.data.Dataset | None) -> None:
-        """Validate and record an epoch whose steps are all done, as `fit` does."""
-        model = self.autoencoder.model
-        group = keras.callbacks.CallbackList(callbacks, model=model)
-        group.on_train_begin()
-        group.on_epoch_begin(self.state.epoch)
-        logs = model.get_metrics_result()
-        if validation is not None:
-            found = model.evaluate(validation, callbacks=group, return_dict=True, verbose=0)
-            logs |= {f"val_{name}": value for name, value in found.items()}
-        group.on_epoch_end(self.state.epoch, logs)
-        group.on_train_end()
-
-    def _interrupted(self, steps: int) -> None:
-        if self.state.best:
-            self._finish()
-        self.output.publish()
-        state = self.state
-        within = f" and {state.step} of {steps} steps" if state.step else ""
-        place = f"after epoch {state.epoch} of {state.bundle.train.epochs}{within}"
-        way_on = f"audio-vae train {self.dataset.uri} --output {self.output.name} --resume"
-        raise Interrupted(f"interrupted {place}; all is saved, go on with: {way_on}", place)
-
-    def _publish(self) -> None:
-        """Bring a checkpoint to where others find it; training goes on when that fails."""
-        try:
-            self.output.publish()
-        except WorkError as error:
-            self._say(f"{error}; training goes on, and the next checkpoint is tried")
-
-    def _is_finished(self) -> bool:
-        """Whether the model is of the last epoch, not of an earlier run that was gone on with and then killed."""
-        finished = (self.folder / BUNDLE_FILE).exists()
-        return finished and Bundle.load(self.folder).metrics.get("epochs") == self.state.epoch
-
-    def _finish(self) -> None:
-        """Write `model.keras`, the best epoch's without its optimiser, and then `bundle.json`."""
-        if not is_chief(self.strategy):
-            return
-        best = wrap(load_model(self.folder / FOLDER / self.state.best, compiled=False))
-        best.fit_latent_distribution(data.scaled(self._examples(), self._range))
-        best.save(self.folder)
-        metrics: dict[str, Any] = {
-            "epochs": self.state.epoch,
-            "best_epoch": self.state.best_epoch,
-            **self.state.best_metrics,
-            "train_seconds": round(self.state.seconds, 3),
-        }
-        if best.config.is_vae:
-            examples = callbacks.examples(self.dataset, self._range)
-            metrics["posterior"] = health.examine(best.model, examples, self.state.best_metrics["kl_loss"]).to_dict()
-        dataclasses.replace(self.state.bundle, metrics=metrics, versions=package_versions()).save(self.folder)
-        self.board.finish(best)
-
-    @property
-    def _range(self) -> ValueRange:
-        return self.state.bundle.value_range
-
-    def _examples(self) -> dict[str, Any]:
-        return data.first_examples(self.dataset, TRAIN)
-
-    def _held(self, split: str) -> data.Examples:
-        """A split's records, in memory if they fit; says which."""
-        cache_mb = self.state.bundle.train.cache_mb
-        limit = default_cache_mb() if cache_mb is None else cache_mb
-        examples = data.Examples(self.dataset, split, limit, self.strategy.num_replicas_in_sync)
-        size = f"split {split}: {examples.num_bytes / data.MB:,.0f} MB of records"
-        if examples.in_memory:
-            self._say(f"{size} are held in memory")
-        else:
-            self._say(f"{size} are read from disk each epoch (more than --cache-mb {limit})")
-        return examples
-
-    def _say(self, line: str) -> None:
-        if not self.quiet:
-            LiveLine().clear()  # one of Progress may stand there
-            print(line, file=sys.stderr, flush=True)
-
-
-def _read_error(dataset: Dataset, error: tf.errors.OpError) -> WorkError:
-    """What TensorFlow failed on: a damaged shard by its name, if reading them one by one finds it."""
-    text = (error.message or repr(error)).splitlines()[0]
-    return damage_in(dataset) or WorkError(f"training on DATASET {dataset.uri} failed: {text}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -197,25 +196,3 @@ def _of_each(decibels: Any, spectrograms: Any) -> Any:
     """One number for all, or one for each (batch, 1, 1, 1), as (batch,) of so many spectrograms."""
     count = tf.shape(spectrograms)[:1]
     return tf.broadcast_to(tf.reshape(tf.cast(decibels, tf.float32), [-1]), count)
-
-
-ENCODER_FILE = "encoder.onnx"
-DECODER_FILE = "decoder.onnx"
-_OPSET = 17
-
-
-def export_onnx(model: Any, folder: Path) -> None:
-    """Write the encoder and the decoder of a WaveformModel as ONNX files: spectrograms in [0, 1] and latents.
-
-    encoder.onnx: `spectrogram` (batch, n_bins, n_frames, n_channels) -> `mu` and `log_variance`, or `z`.
-    decoder.onnx: `z` (batch, latent_space_dim) -> `spectrogram`.
-    """
-    import tensorflow as tf
-    import tf2onnx
-
-    shape = (None, *model.bundle.model.input_shape)
-    spectrogram = tf.TensorSpec(shape, tf.float32, name="spectrogram")
-    encode = tf.function(lambda spectrogram: model.encoder(spectrogram, training=False))
-    decode = tf.function(lambda z: {"spectrogram": model.decoder(z, training=False)})
-    for function, spec, name in ((encode, spectrogram, ENCODER_FILE), (decode, model.latent_spec, DECODER_FILE)):
-        tf2onnx.convert.from_function(function, [spec], opset=_OPSET, output_path=str(folder / name))

@@ -1,0 +1,103 @@
+"""The console: finds the command that is named, runs it, and turns its errors into a line and an exit status.
+
+Each command is imported only when it is asked for. `python -m pipelines` knows the commands on datasets;
+`audio-vae`, in vae_model/cli.py, knows all.
+"""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+from collections.abc import Mapping
+from typing import NoReturn
+
+from pipelines import __version__
+from pipelines.errors import AudioVaeError
+
+COMMANDS = {
+    "preprocess": ("pipelines.commands.preprocess", "turn folders of audio into a dataset, or bring one up to date"),
+    "info": ("pipelines.commands.info", "show what is in a dataset"),
+    "verify": ("pipelines.commands.verify", "read every record of a dataset back and check it"),
+    "prune": ("pipelines.commands.prune", "remove the folders of runs that a dataset no longer uses"),
+}
+"""Of each command its module, whose `main` takes the words that follow it, and what it is for."""
+_VERSIONS = ("keras", "tensorflow", "apache-beam")
+"""Packages whose versions decide what works, by their names in a package index."""
+_SETTLED = ("preprocess", "rerun")
+
+
+def help_text(commands: Mapping[str, tuple[str, str]] = COMMANDS) -> str:
+    """The list of commands."""
+    lines = [f"  {name:<12}{summary}" for name, (_, summary) in commands.items()]
+    return "\n".join(
+        [
+            "usage: audio-vae COMMAND …",
+            "",
+            "Turn a folder of audio into a dataset, learn a model of the sounds, and make sound from it.",
+            "",
+            *lines,
+            "",
+            "audio-vae COMMAND --help, or audio-vae help COMMAND, shows the options of a command.",
+            "audio-vae --version shows the versions that matter.",
+        ]
+    )
+
+
+def version_text() -> str:
+    """The version of audio-vae, and those of Python and of packages that decide what works, none of them imported."""
+    from importlib import metadata
+
+    lines = [
+        f"audio-vae {__version__}",
+        f"Python {platform.python_version()} on {platform.system()} {platform.machine()}",
+    ]
+    for name in _VERSIONS:
+        try:
+            lines.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            lines.append(f"{name} is not installed")
+    return "\n".join(lines)
+
+
+def run(argv: list[str], commands: Mapping[str, tuple[str, str]] = COMMANDS, is_own_process: bool = False) -> int:
+    """Run a command and return its exit status: 0 done, 1 the work failed, 2 wrong use, 3 too many failures.
+
+    is_own_process: whether nothing else runs in this process, so that settings of the whole of it may be made.
+    """
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:2], "--help"]
+    if not argv or argv[0] in ("-h", "--help"):
+        print(help_text(commands))
+        return 0 if argv else 2
+    if argv[0] in ("-V", "--version"):
+        print(version_text())
+        return 0
+    if argv[0] not in commands:
+        print(f"audio-vae: COMMAND={argv[0]!r} must be one of {', '.join(commands)}", file=sys.stderr)
+        return 2
+    if is_own_process and argv[0] in _SETTLED:
+        from pipelines.console import terminal
+
+        terminal.settle()
+    module, _ = commands[argv[0]]
+    try:
+        status: int = importlib.import_module(module).main(argv[1:])
+    except AudioVaeError as error:
+        print(f"audio-vae {argv[0]}: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print(f"audio-vae {argv[0]}: interrupted", file=sys.stderr)
+        return 1
+    return status
+
+
+def run_module(module: str) -> NoReturn:
+    """Run the command of a module as `audio-vae` runs it: for `python -m pipelines.commands.info`, and its like."""
+    name = module.rsplit(".", 1)[-1]
+    sys.exit(run([name, *sys.argv[1:]], {name: (module, "")}, is_own_process=True))
+
+
+def main() -> int:
+    """Run what the command line of `python -m pipelines` asks for."""
+    return run(sys.argv[1:], is_own_process=True)

@@ -1,0 +1,107 @@
+"""The server of the local web page on which to play with a model."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import tempfile
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.errors import SettingError, require
+from pipelines.store.paths import Place
+from vae_model.model_folder.bundle import Bundle
+from vae_model.pages.facts import name_of
+from vae_model.runtime import prepare
+
+MAX_UPLOAD_MB = 20
+"""Larger uploads are refused."""
+
+
+@dataclass(frozen=True)
+class App:
+    """A page that is served at `url` until it is closed, also at the end of a `with`."""
+
+    url: str
+    _page: Any
+    _folder: tempfile.TemporaryDirectory[str]
+
+    def close(self) -> None:
+        """End the server, and remove uploads and sounds."""
+        self._page.close(verbose=False)
+        self._folder.cleanup()
+
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_app(model: Place, *, host: str = "127.0.0.1", port: int = 7860) -> App:
+    """Serve a local web page on which to play with a model: `audio-vae app`. It goes on while the program does.
+
+    model: the MODEL folder at a path or URI. host: the address to listen on; anyone who reaches another one than
+    127.0.0.1 can use the page. SettingError when Gradio is not installed, or the port is taken.
+
+    >>> with open_app(model, port=port) as app:
+    ...     page = urllib.request.urlopen(app.url).read()
+    >>> b"Sounds of" in page
+    True
+    """
+    require(0 < port < 65536, "--port", port, "from 1 to 65535")
+    if importlib.util.find_spec("gradio") is None:
+        raise SettingError("audio-vae app needs Gradio: pip install 'audio-vae[app]'")
+    model = os.fspath(model)
+    Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
+    _require_free(host, port)
+    prepare()
+    folder = tempfile.TemporaryDirectory(prefix="audio-vae-app-")
+    try:
+        page = _launch(model, host, port, folder.name)
+    except BaseException:
+        folder.cleanup()
+        raise
+    return App(f"http://{host}:{port}", page, folder)
+
+
+def _launch(model: str, host: str, port: int, folder: str) -> Any:
+    """Start the page's server in a thread; uploads and sounds lie in `folder`, the only one that it serves files of."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = folder
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from vae_model.pages.app_actions import Studio
+    from vae_model.pages.app_page import build, theme
+    from vae_model.sound.generator import SoundGenerator
+
+    studio = Studio(SoundGenerator.load(model))
+    studio.move([0.0])  # compiles what the first sound would wait for
+    page = build(studio, f"Sounds of {name_of(model)}")
+    page.queue(default_concurrency_limit=1, api_open=False)
+    page.launch(
+        server_name=host,
+        server_port=port,
+        share=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        allowed_paths=[],
+        max_file_size=MAX_UPLOAD_MB * 2**20,
+        ssr_mode=False,
+        pwa=False,
+        enable_monitoring=False,
+        footer_links=[],
+        theme=theme(),
+    )
+    return page
+
+
+def _require_free(host: str, port: int) -> None:
+    """SettingError when the address can't be listened on."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise SettingError(f"--host {host} --port {port} must be free to listen on: {error.strerror}") from error

@@ -1,0 +1,2 @@
+from .watching import Watch as Watch
+from .watching import watch as watch

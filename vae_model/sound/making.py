@@ -1,0 +1,255 @@
+"""Sounds made of latents, each into a WAV file: new ones, those on the way from one to another, those of a table."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.config import TRAIN
+from pipelines.dataset.folder import Dataset, open_dataset
+from pipelines.errors import SettingError, require
+from pipelines.store.paths import Place
+from vae_model.model_folder.bundle import Bundle
+from vae_model.model_folder.config import PHASES, latent_names
+from vae_model.model_folder.outputs import Output, output_folder
+from vae_model.model_folder.value_range import ValueRange
+from vae_model.runtime import prepare
+from vae_model.sound.wav import WavFile, write_sounds
+
+if TYPE_CHECKING:
+    from vae_model.sound.generator import SoundGenerator
+    from vae_model.sound.latent_table import LatentFile
+
+FITTED, PRIOR, DATASET = ORIGINS = "fitted", "prior", "dataset"
+"""Where latents of new sounds come from."""
+_RANGE = ("min_db", "max_db")
+_SOURCE = ("source", "segment")
+
+
+@dataclass(frozen=True)
+class Generated:
+    """New sounds. seed: gives them again. origin: where their latents came from."""
+
+    sample_rate: int
+    seed: int
+    phase: str
+    origin: str
+    written: tuple[WavFile, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        values = {"sample_rate": self.sample_rate, "seed": self.seed, "phase": self.phase, "from": self.origin}
+        return values | {"written": [file.to_dict() for file in self.written]}
+
+
+@dataclass(frozen=True)
+class Interpolated:
+    """Sounds on the way. method: slerp or lerp."""
+
+    sample_rate: int
+    method: str
+    phase: str
+    written: tuple[WavFile, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        values = {"sample_rate": self.sample_rate, "method": self.method, "phase": self.phase}
+        return values | {"written": [file.to_dict() for file in self.written]}
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The sounds of latents in a table."""
+
+    sample_rate: int
+    phase: str
+    written: tuple[WavFile, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        values = {"sample_rate": self.sample_rate, "phase": self.phase}
+        return values | {"written": [file.to_dict() for file in self.written]}
+
+
+def generate(
+    model: Place,
+    output: Place,
+    count: int,
+    *,
+    origin: str = FITTED,
+    dataset: Dataset | Place | None = None,
+    split: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    phase: str = PHASES[0],
+) -> Generated:
+    """Write `count` new sounds of one segment each, as generated-00001.wav and so on: `audio-vae generate`.
+
+    model: the MODEL folder at a path or URI. output: the folder to write into. origin: where latents come from,
+    `fitted` for the Gaussian that fits the training latents, `prior` for a VAE's N(0, I), `dataset` for the posteriors
+    of sounds of `dataset`, of its split `split` and with these `labels`. seed: the same one gives the same sounds; a
+    new one unless given. phase: how phases are found, docs/sound.md. SettingError when the arguments don't go together,
+    or the dataset does not fit the model.
+
+    >>> new = generate(model, folder / "new", 2, seed=3)
+    >>> [file.num_samples for file in new.written], new.sample_rate
+    ([16320, 16320], 16000)
+    """
+    model, output = os.fspath(model), os.fspath(output)
+    seed = settled_seed(seed)
+    require(count > 0, "--count", count, "a positive number of sounds")
+    require(origin in ORIGINS, "--from", origin, f"one of {', '.join(ORIGINS)}")
+    bundle = Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
+    drawn_from = _dataset_of(origin, dataset, split, labels, bundle, model)
+    with output_folder(output) as folder:
+        prepare()
+        from vae_model.sound import latents
+        from vae_model.sound.generator import SoundGenerator
+
+        generator = SoundGenerator.load(model, seed, phase)
+        about: list[dict[str, Any]] = [{}] * count
+        ranges = None
+        if drawn_from is not None:
+            picked = latents.pick(drawn_from.records(split or TRAIN), dict(labels or {}), count, seed)
+            drawn, ranges = latents.from_records(generator, picked, seed)
+            about = [{"source": record.source, "segment": record.segment} for record in picked]
+        elif origin == PRIOR:
+            drawn = latents.from_prior(generator.autoencoder, count, seed)
+        else:
+            drawn = generator.autoencoder.sample_latents(count, seed)
+        rate = bundle.audio.sample_rate
+        written = write_sounds(folder, "generated", generator.decode(drawn, ranges), rate, count, about)
+    return Generated(rate, seed, phase, origin, written)
+
+
+def settled_seed(given: int | None) -> int:
+    """The seed that was given, or a new one. SettingError when it is out of range."""
+    seed = secrets.randbelow(2**31) if given is None else given
+    require(0 <= seed < 2**31, "--seed", seed, "at least 0 and below 2**31")
+    return seed
+
+
+def _dataset_of(
+    origin: str,
+    dataset: Dataset | Place | None,
+    split: str | None,
+    labels: Mapping[str, str] | None,
+    bundle: Bundle,
+    model: str,
+) -> Dataset | None:
+    """The dataset to draw from, None for another origin. SettingError where arguments don't go together."""
+    if origin != DATASET:
+        for name, value in (("dataset", dataset), ("split", split), ("label", labels)):
+            if value is not None:
+                raise SettingError(f"--{name} must come with --from {DATASET}, not --from {origin}")
+        return None
+    if dataset is None:
+        raise SettingError(f"--from {DATASET} must come with --dataset DATASET")
+    found = open_dataset(dataset)
+    bundle.check_fits(found, model)
+    split = split or TRAIN
+    require(found.split(split).num_examples > 0, "--split", split, f"one that holds records in {found.uri}")
+    return found
+
+
+def interpolate(
+    model: Place,
+    a: Place,
+    b: Place,
+    output: Place,
+    *,
+    steps: int = 8,
+    method: str | None = None,
+    phase: str = PHASES[0],
+) -> Interpolated:
+    """Write sounds on the way from the beginning of one audio file to that of another: `audio-vae interpolate`.
+
+    The files are interpolated-00001.wav and so on, `steps` of them with both ends. method: slerp, along an arc around
+    0, or lerp, a straight line; unless given slerp for a VAE and lerp for an autoencoder. SourceError when a file can't
+    be used. The others are those of `generate`.
+
+    >>> way = interpolate(model, sounds / "tone_00.wav", sounds / "tone_11.wav", folder / "way", steps=3)
+    >>> way.method, [file.about["t"] for file in way.written]
+    ('slerp', [0.0, 0.5, 1.0])
+    """
+    model = os.fspath(model)
+    require(steps > 1, "--steps", steps, "at least 2, the sounds at both ends")
+    bundle = Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
+    prepare()
+    from vae_model.sound import latents
+    from vae_model.sound.generator import SoundGenerator
+
+    way = method or latents.way_of(bundle.model)
+    require(way in (latents.SLERP, latents.LERP), "--method", way, f"{latents.SLERP} or {latents.LERP}")
+    generator = SoundGenerator.load(model, phase=phase)
+    (first, first_range), (last, last_range) = (latents.of_file(generator, os.fspath(uri)) for uri in (a, b))
+    parts = np.linspace(0.0, 1.0, steps)
+    ranges = [latents.range_between(first_range, last_range, t) for t in parts.tolist()]
+    waveforms = generator.decode(latents.between(first, last, parts, way), ranges)
+    about = [{"t": t} for t in parts.tolist()]
+    with output_folder(os.fspath(output)) as folder:
+        written = write_sounds(folder, "interpolated", waveforms, bundle.audio.sample_rate, steps, about)
+    return Interpolated(bundle.audio.sample_rate, way, phase, written)
+
+
+def decode(
+    model: Place, parquet: Place, output: Place, *, column: str | None = None, phase: str = PHASES[0]
+) -> Decoded:
+    """Write a sound of one segment for each row of a Parquet file of latents: `audio-vae decode`.
+
+    parquet: as `encode` or any other program writes it, with a column of lists with as many numbers as the model's
+    latents have. column: that column, mu unless given, of an autoencoder z. The files are decoded-00001.wav and so on.
+    The others are those of `generate`. SettingError names a row that is no latent.
+
+    >>> import pyarrow as pa, pyarrow.parquet as pq
+    >>> pq.write_table(pa.table({"mu": [[0.0] * 32, [1.0] * 32]}), folder / "two.parquet")
+    >>> [file.num_samples for file in decode(model, folder / "two.parquet", folder / "decoded").written]
+    [16320, 16320]
+    """
+    model = os.fspath(model)
+    bundle = Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
+    from vae_model.sound.latent_table import LatentFile
+
+    wanted = column or latent_names(bundle.model)[0]
+    latents = LatentFile(os.fspath(parquet), wanted, bundle.model.latent_space_dim)
+    with output_folder(os.fspath(output)) as folder:
+        written = _write_decoded(model, phase, latents, folder)
+    return Decoded(bundle.audio.sample_rate, phase, written)
+
+
+def _write_decoded(model: str, phase: str, latents: LatentFile, output: Output) -> tuple[WavFile, ...]:
+    prepare()
+    from vae_model.sound.generator import SoundGenerator
+
+    generator = SoundGenerator.load(model, phase=phase)
+    about: list[dict[str, Any]] = []
+    rate = generator.bundle.audio.sample_rate
+    return write_sounds(output, "decoded", _waveforms(generator, latents, about), rate, latents.num_rows, about)
+
+
+def _waveforms(
+    generator: SoundGenerator, latents: LatentFile, about: list[dict[str, Any]]
+) -> Iterator[NDArray[np.float32]]:
+    """The sound of each row; what the row tells of its source goes into `about`."""
+    value_range = generator.bundle.value_range
+    for part in latents.batches((*_SOURCE, *_RANGE)):
+        about += [{name: row[name] for name in _SOURCE if name in row} for row in part.rows]
+        ranges = [_range(row, value_range) for row in part.rows] if value_range.per_record else None
+        yield from generator.decode(part.values, ranges)
+
+
+def _range(row: dict[str, Any], typical: ValueRange) -> ValueRange:
+    """What 0 and 1 stand for in a row: its own levels, the typical ones where it has none."""
+    low, high = (row.get(name) for name in _RANGE)
+    if low is None or high is None:
+        return typical
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise SettingError(f"min_db={low} and max_db={high} of a row must be finite numbers of decibels, in this order")
+    return ValueRange(low, high, per_record=True)
