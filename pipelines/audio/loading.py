@@ -36,6 +36,10 @@ class Loader:
     sample_rate: Hz of the waveform, None keeps the file's. duration: seconds to read from the start, None reads all.
     mono: mix the channels to one (their mean), or keep them. channels: with mono=False, how many there must be; a file
     with one channel is repeated.
+
+    >>> waveform = Loader(sample_rate=8000).load(str(sounds / "tone_00.wav"))
+    >>> waveform.shape, waveform.dtype.name
+    ((8000, 1), 'float32')
     """
 
     def __init__(

@@ -28,7 +28,14 @@ class Segment:
 
 
 class Padder:
-    """Lengthens an array along its first axis in one of numpy's pad modes."""
+    """Lengthens an array along its first axis in one of numpy's pad modes.
+
+    >>> import numpy as np
+    >>> Padder("constant").right_pad(np.float32([1, 2]), 2).tolist()
+    [1.0, 2.0, 0.0, 0.0]
+    >>> Padder("edge").left_pad(np.float32([1, 2]), 1).tolist()
+    [1.0, 1.0, 2.0]
+    """
 
     def __init__(self, mode: str = "constant") -> None:
         require(mode in (*PAD_MODES, "empty"), "mode", mode, f"one of {', '.join(PAD_MODES)}, empty")

@@ -21,6 +21,12 @@ class LogSpectrogramExtractor:
     Equal to `librosa.amplitude_to_db(abs(librosa.stft(waveform, n_fft=frame_size, hop_length=hop_length))[:-1])`:
     periodic Hann window, frames centred on multiples of hop_length with zeros beyond the ends, the Nyquist bin dropped,
     20·log10 of the amplitude, nothing lower than `top_db` under the loudest cell.
+
+    >>> import numpy as np
+    >>> sine = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000).astype(np.float32)
+    >>> log_spectrogram = LogSpectrogramExtractor(frame_size=512, hop_length=256).extract(sine)
+    >>> log_spectrogram.shape, int(log_spectrogram[:, 30].argmax())  # bin 32 is 1,000 Hz
+    ((256, 63), 32)
     """
 
     def __init__(self, frame_size: int, hop_length: int, top_db: float = 80.0) -> None:
@@ -86,7 +92,14 @@ def _to_decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class MinMaxNormaliser:
-    """Linear map of an array's own range to [min, max], and back."""
+    """Linear map of an array's own range to [min, max], and back.
+
+    >>> normaliser = MinMaxNormaliser(0, 1)
+    >>> normaliser.normalise([-80, -60, 0]).tolist()
+    [0.0, 0.25, 1.0]
+    >>> normaliser.denormalise([0.0, 0.25, 1.0], -80, 0).tolist()
+    [-80.0, -60.0, 0.0]
+    """
 
     def __init__(self, min: float = 0.0, max: float = 1.0) -> None:
         require(max > min, "max", max, f"above min={min}")

@@ -24,6 +24,7 @@ from tests.helpers.places import ROOT
 from tests.helpers.sounds import tone
 from tests.helpers.tones_model import CONFIG, tones, write_model
 from vae_model.commands import app
+from vae_model.pages.app import MAX_UPLOAD_MB
 from vae_model.pages.app_actions import Studio
 from vae_model.sound.generator import SoundGenerator
 
@@ -135,7 +136,7 @@ def test_no_file_of_the_machine_is_served(server: tuple[str, subprocess.Popen[st
 
 
 def test_too_large_an_upload_is_refused(server: tuple[str, subprocess.Popen[str]]) -> None:
-    content = b"0" * (app.MAX_UPLOAD_MB * 2**20 + 1)
+    content = b"0" * (MAX_UPLOAD_MB * 2**20 + 1)
     part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n' + content + b"\r\n--x--\r\n"
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     request = urllib.request.Request(f"{server[0]}/gradio_api/upload", part, headers)

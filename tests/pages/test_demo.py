@@ -15,7 +15,7 @@ import soundfile
 from pipelines.config import PRESETS, split_of
 from pipelines.dataset.folder import open_dataset
 from tests.helpers.console import run_in_process
-from vae_model.commands import demo
+from vae_model import demonstration as demo
 from vae_model.model_folder.config import PRESETS as MODEL_PRESETS
 from vae_model.sound.synthesis import SoundName, synthesise
 

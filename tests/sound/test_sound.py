@@ -19,6 +19,7 @@ from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES, ModelConfig, TrainConfig
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.sound.generator import SoundGenerator
+from vae_model.sound.reconstruction import wav_names
 from vae_model.sound.wav import write_wav
 from vae_model.vae.variational import build
 
@@ -199,7 +200,7 @@ def test_reconstruct_never_writes_over_its_input(model_folder: Path, tmp_path: P
 
 def test_names_of_outputs_never_meet() -> None:
     sources = ["/x/a.wav", "/y/a.flac", "s3://b/A.mp3", "/x/a-2.wav", "/x/b.c.wav"]
-    assert list(reconstruct.wav_names(sources)) == ["a.wav", "a-2.wav", "A-3.wav", "a-2-2.wav", "b.c.wav"]
+    assert list(wav_names(sources)) == ["a.wav", "a-2.wav", "A-3.wav", "a-2-2.wav", "b.c.wav"]
 
 
 def test_generate_is_repeatable_by_seed(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -209,7 +209,7 @@ def decode(
     The others are those of `generate`. SettingError names a row that is no latent.
 
     >>> import pyarrow as pa, pyarrow.parquet as pq
-    >>> pq.write_table(pa.table({"mu": [[0.0] * 32, [1.0] * 32]}), folder / "two.parquet")
+    >>> pq.write_table(pa.table({"mu": [[0.0] * 3, [1.0] * 3]}), folder / "two.parquet")
     >>> [file.num_samples for file in decode(model, folder / "two.parquet", folder / "decoded").written]
     [16320, 16320]
     """

@@ -106,6 +106,16 @@ class Autoencoder:
     input_shape: (n_bins, n_frames, n_channels). conv_filters, conv_kernels, conv_strides: an entry a layer, a stride
     an int or a (bins, frames) pair. latent_space_dim: size of the bottleneck. Attributes encoder, decoder and model
     are Keras models. SettingError names an argument out of its range.
+
+    >>> import numpy as np
+    >>> shape = {"conv_filters": (4, 8), "conv_kernels": (3, 3), "conv_strides": (2, 2), "latent_space_dim": 3}
+    >>> autoencoder = Autoencoder((32, 16, 1), **shape)
+    >>> reconstructions, latents = autoencoder.reconstruct(np.zeros((2, 32, 16, 1), np.float32))
+    >>> reconstructions.shape, latents.shape
+    ((2, 32, 16, 1), (2, 3))
+    >>> autoencoder.save(folder / "autoencoder")
+    >>> Autoencoder.load(folder / "autoencoder").config.latent_space_dim
+    3
     """
 
     kind: ClassVar[str] = "autoencoder"

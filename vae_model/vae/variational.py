@@ -68,6 +68,15 @@ class VAE(Autoencoder):
 
     The arguments of `Autoencoder`, and by name: reconstruction_weight, what the reconstruction loss is multiplied by
     before the KL is added (default 1,000,000); decode, whether `reconstruct` decodes the "mean" or a "sampled" z.
+
+    >>> import numpy as np
+    >>> vae = VAE((32, 16, 1), conv_filters=(4, 8), conv_kernels=(3, 3), conv_strides=(2, 2), latent_space_dim=3)
+    >>> vae.compile(learning_rate=0.0005)
+    >>> spectrograms = np.random.default_rng(0).uniform(size=(8, 32, 16, 1)).astype(np.float32)
+    >>> sorted(vae.train(spectrograms, batch_size=4, num_epochs=1).history)
+    ['kl_loss', 'loss', 'reconstruction_loss']
+    >>> sorted(vae.encode(spectrograms))
+    ['log_variance', 'mu', 'z']
     """
 
     kind: ClassVar[str] = VARIATIONAL
