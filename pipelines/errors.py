@@ -7,8 +7,6 @@ import reprlib
 from itertools import islice
 from typing import Any
 
-import soundfile
-
 _USER = re.compile(r"(?<=://)(?!\[|arn:)(?:[^\s/@:]*:(?!\d{1,5}(?:[/?#\s]|$))[^\s@]*|[^\s/@:]+)@(?:[^\s/@]*@)*")
 """What stands before the host: a name, a name and a password, a key and a secret. No port, no name of Amazon's."""
 _WEB_QUERY = re.compile(r"(https?://[^\s?'\"<>]*)\?[^\s'\"<>]*?(?=[:;,.)]*(?:[\s'\"<>]|$))", re.IGNORECASE)
@@ -155,8 +153,8 @@ def stage_of(error: BaseException, stage: str) -> str:
 
 def describe(error: BaseException) -> str:
     """What went wrong, on one line, without the path that the caller names anyway."""
-    if isinstance(error, soundfile.LibsndfileError):
-        return error.error_string.strip().rstrip(".")
+    if isinstance(text := getattr(error, "error_string", None), str):  # of libsndfile, which is not imported for this
+        return text.strip().rstrip(".")
     if isinstance(error, OSError) and error.strerror:
         return masked(error.strerror)
     return masked(" ".join(f"{type(error).__name__}: {error}".split()).rstrip(":"))

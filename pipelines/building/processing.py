@@ -30,6 +30,7 @@ class Saver:
     num_examples, num_bytes and crc32c are those of the file so far; min_db and max_db the range of its records.
 
     >>> import io
+    >>> from pipelines import open_dataset
     >>> saver = Saver(io.BytesIO())
     >>> saver.save(next(open_dataset(dataset).records("train")))
     >>> saver.num_examples, saver.num_bytes > 2 * 256 * 64  # float16

@@ -6,6 +6,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,14 @@ import vae_model
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SHARED = {"errors", "config", "formats", "audio", "decoding", "spectrogram", "records", "dataset", "sources", "store"}
-SHARED |= {"remote_listing", "remote_reading", "remote_store", "remote_writing", "terminal"}
-"""The modules of `pipelines` that the model side may use."""
-
 TENSORFLOW_OR_BEAM = {"tensorflow", "apache_beam", "tfx_bsl", "keras"}
 
 
 def modules_of(package: object) -> list[str]:
-    """All modules of a package, itself included."""
+    """All modules of a package, itself included, but what `python -m` runs."""
     name, path = package.__name__, package.__path__  # type: ignore[attr-defined]
-    return [name, *(found.name for found in pkgutil.walk_packages(path, f"{name}."))]
+    found = (module.name for module in pkgutil.walk_packages(path, f"{name}."))
+    return [name, *(module for module in found if not module.endswith("__main__"))]
 
 
 def loaded_after(code: str) -> set[str]:
@@ -36,11 +34,6 @@ def loaded_after(code: str) -> set[str]:
     )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
-
-
-def of_package(loaded: set[str], package: str) -> set[str]:
-    """The modules of a package among those loaded, without its name and dot."""
-    return {name.removeprefix(f"{package}.") for name in loaded if name.startswith(f"{package}.")}
 
 
 def first_to_load(modules: list[str], unwanted: str) -> dict[str, list[str]]:
@@ -65,24 +58,62 @@ print("\\n" + json.dumps(found))
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_the_model_side_needs_no_beam_and_only_shared_modules() -> None:
-    allowed = {"pipelines", *(f"pipelines.{name}" for name in SHARED)}
-    unwanted = f"name == 'apache_beam' or (name.split('.')[0] == 'pipelines' and name not in {allowed!r})"
-    assert first_to_load(modules_of(vae_model), unwanted) == {}
+def test_the_model_side_needs_no_beam() -> None:
+    assert first_to_load(modules_of(vae_model), "name == 'apache_beam'") == {}
 
 
 def test_the_data_side_needs_neither_keras_nor_the_model_side() -> None:
     assert first_to_load(modules_of(pipelines), "name in ('keras', 'vae_model')") == {}
 
 
-@pytest.mark.parametrize("module", sorted(f"pipelines.{name}" for name in SHARED))
-def test_shared_modules_need_neither_tensorflow_nor_beam(module: str) -> None:
-    assert not loaded_after(f"import {module}") & TENSORFLOW_OR_BEAM
+@pytest.mark.parametrize("room", ["audio", "console", "dataset", "plan", "runs", "store", "building"])
+def test_rooms_that_the_model_side_uses_need_neither_tensorflow_nor_beam(room: str) -> None:
+    modules = [module for module in modules_of(pipelines) if module.startswith(f"pipelines.{room}")]
+    assert first_to_load(modules, f"name in {TENSORFLOW_OR_BEAM!r}") == {}
 
 
-def test_help_starts_without_tensorflow_and_beam() -> None:
-    loaded = loaded_after("from vae_model.cli import main\nassert main(['--help']) == 0")
-    assert not loaded & (TENSORFLOW_OR_BEAM | {"numpy", "pyarrow"})
+def test_commands_parse_and_refuse_before_tensorflow_and_beam_are_loaded() -> None:
+    commands = [module for module in modules_of(vae_model) if ".commands." in module]
+    commands += [f"pipelines.commands.{name}" for name in ("info", "prune", "preprocess", "verify")]
+    assert first_to_load(commands, f"name in {TENSORFLOW_OR_BEAM!r}") == {}
+
+
+HEAVY = TENSORFLOW_OR_BEAM | {"numpy", "pyarrow", "soundfile", "scipy", "librosa"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pipelines, vae_model",
+        "import pipelines.audio, pipelines.dataset, vae_model.sound, vae_model.training, vae_model.pages",
+        "from vae_model.cli import main\nassert main(['--help']) == 0",
+        "from vae_model.cli import main\nassert main(['--version']) == 0",
+    ],
+)
+def test_faces_help_and_version_load_nothing_heavy(code: str) -> None:
+    assert not loaded_after(code) & HEAVY
+
+
+def test_a_public_name_loads_what_it_needs_and_no_more() -> None:
+    loaded = loaded_after("from pipelines import Loader, MinMaxNormaliser, Padder\nfrom pipelines.audio import Loader")
+    assert "numpy" in loaded
+    assert not loaded & (TENSORFLOW_OR_BEAM | {"pyarrow"})
+    loaded = loaded_after("from vae_model import evaluate_model, export_model, generate, train_model, write_report")
+    assert not loaded & TENSORFLOW_OR_BEAM
+
+
+def test_builders_start_without_arrow() -> None:
+    assert "pyarrow" not in loaded_after("import pipelines.building.builder")
+
+
+@pytest.mark.parametrize("package", [pipelines, vae_model])
+def test_a_face_lists_its_names_and_has_nothing_else(package: types.ModuleType) -> None:
+    assert package.__all__ == sorted(set(package.__all__))
+    assert dir(package) == package.__all__
+    assert package.__version__ == pipelines.__version__
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = package.no_such_name
+    assert (Path(str(package.__file__)).parent / "py.typed").exists()
 
 
 def test_reading_records_needs_neither_tensorflow_nor_beam(tone_dataset: Path) -> None:

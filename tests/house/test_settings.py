@@ -18,6 +18,7 @@ from pipelines.settings_file import read_settings, settings_text
 from tests.helpers.console import audio_vae
 from vae_model.commands import train
 from vae_model.model_folder.config import PRESETS, ModelConfig, Preset, TrainConfig
+from vae_model.training.trainer import settled_settings
 
 
 def settings(tmp_path: Path, text: str, *flags: str) -> Preset:
@@ -25,7 +26,7 @@ def settings(tmp_path: Path, text: str, *flags: str) -> Preset:
     path = tmp_path / "run.yaml"
     path.write_text(text, encoding="utf-8")
     arguments = parse(train.parser(), ["DATASET", "--output", "MODEL", "--config", str(path), *flags])
-    return train.settings_of(arguments, read_settings(path))
+    return settled_settings(arguments.preset, read_settings(path), str(path), train.given_settings(arguments))
 
 
 def test_a_flag_goes_before_the_file_and_the_file_before_the_preset(tmp_path: Path) -> None:

@@ -39,11 +39,11 @@ from vae_model.training.checkpoints import (
 )
 from vae_model.training.devices import default_cache_mb, is_chief, is_multi_worker, make_strategy, precision
 from vae_model.training.first_weights import at_data, at_model
+from vae_model.training.outcome import Training
 from vae_model.training.progress import Progress, Speed
 from vae_model.training.shard_cache import CACHE
 from vae_model.training.stopping import StopSignals
 from vae_model.training.tensorboard import TensorBoard
-from vae_model.training.trainer import Training
 from vae_model.vae.autoencoder import Autoencoder, load_model
 from vae_model.vae.variational import build, wrap
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.dataset.folder import Dataset, open_dataset
@@ -15,20 +14,10 @@ from pipelines.store.paths import Place
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import PRESET_KEY, PRESETS, ModelConfig, Preset, TrainConfig, file_settings
 from vae_model.runtime import prepare
+from vae_model.training.outcome import Training
 
 if TYPE_CHECKING:
     import keras
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a run came to. epochs: complete ones. metrics: the losses of best_epoch. seconds: spent training."""
-
-    folder: str
-    epochs: int
-    best_epoch: int
-    metrics: dict[str, float]
-    seconds: float
 
 
 def train_model(
