@@ -93,7 +93,7 @@ class Watch:
         _say(f"watching {' '.join(self.inputs)}, every {in_words(self.interval_seconds)}; Ctrl-C ends it")
         while not self._asked.is_set():
             wait = self.interval_seconds
-            if self._is_due(found) and (found := self._settled(found)) is not None:
+            if self._is_due(found) and (found := self._wait_until_settled(found)) is not None:
                 status = self._take(found)
                 if status == SettingError.exit_status and not self._succeeded:
                     return status
@@ -124,7 +124,7 @@ class Watch:
             return None
         return listing.digest if len(listing.table) else None
 
-    def _settled(self, found: str | None) -> str | None:
+    def _wait_until_settled(self, found: str | None) -> str | None:
         """What the inputs hold once they have not changed for a while; None when asked to end, or nothing is there."""
         while found is not None and not self._asked.wait(self.settle_seconds):
             again = self._look()
