@@ -25,7 +25,7 @@ from pipelines.request import Request
 from pipelines.runs.folder import PlannedRun, clear_leftovers, open_base
 from pipelines.runs.plan_files import plan_run
 from pipelines.store.holding import lock
-from pipelines.store.paths import local_path
+from pipelines.store.paths import Place, local_path
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -65,10 +65,6 @@ class News:
     def nothing(self) -> bool:
         """Whether a run would have nothing to do."""
         return self.new == self.changed == self.removed == 0
-
-
-Place = str | os.PathLike[str]
-"""A path, or a URI such as s3://bucket/folder."""
 
 
 def preprocess(

@@ -5,6 +5,7 @@ from .exporting import export_model as export_model
 from .pages.app import open_app as open_app
 from .pages.dataset_page import write_dataset_page as write_dataset_page
 from .pages.report import write_report as write_report
+from .rerun.running import run_again as run_again
 from .rerun.watching import watch as watch
 from .sound.generator import SoundGenerator as SoundGenerator
 from .sound.making import decode as decode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,8 +14,9 @@ from pipelines import store
 from pipelines.dataset.folder import is_dataset, open_dataset
 from pipelines.errors import AudioVaeError, Interrupted, WorkError
 from pipelines.store.holding import hold_workspace
+from pipelines.store.paths import Place
 from vae_model.rerun import ownership, state
-from vae_model.rerun.config import RerunConfig
+from vae_model.rerun.config import RerunConfig, read_config
 from vae_model.rerun.drift import lines
 from vae_model.rerun.stages import DONE, SKIPPED, STAGES, Job, Outcome
 from vae_model.rerun.state import StageEntry
@@ -80,6 +82,21 @@ def run(
             result = _result(job, done)
             ended(result)
     return result
+
+
+def run_again(config: Place, *, stages: Sequence[str] | None = None) -> RerunResult:
+    """Do all of it again as far as audio is new: preprocess, train, evaluate, promote, report: `audio-vae rerun`.
+
+    config: the YAML file of what to do, such as examples/rerun.yaml; docs/scheduling.md describes it. stages: only
+    these, each of which needs the one before it done. What happens is said on standard error.
+
+    >>> lines = f"inputs: [{sounds}]", f"workspace: {folder / 'work'}", "preprocess: {preset: tiny}"
+    >>> _ = (folder / "rerun.yaml").write_text("\\n".join(lines))
+    >>> result = run_again(folder / "rerun.yaml", stages=["preprocess"])
+    >>> result.status, result.stages["preprocess"]["status"], result.promoted
+    ('done', 'done', None)
+    """
+    return run(read_config(os.fspath(config)), stages)
 
 
 def pending(config: RerunConfig) -> News:

@@ -91,12 +91,11 @@ class Watch:
     def run(self) -> int:
         """Watch until `stop` is called. Returns 0, or 2 when the first run says that a setting is wrong."""
         found = self._look(first=True)
-        _say(
-            f"watching {' '.join(map(store.shown, self.inputs))}, every {in_words(self.interval_seconds)}; Ctrl-C ends it"
-        )
+        places = " ".join(map(store.shown, self.inputs))
+        _say(f"watching {places}, every {in_words(self.interval_seconds)}; Ctrl-C ends it")
         while not self._asked.is_set():
             wait = self.interval_seconds
-            if self._is_due(found) and (found := self._settled(found)) is not None:
+            if self._is_due(found) and (found := self._wait_until_settled(found)) is not None:
                 status = self._take(found)
                 if status == SettingError.exit_status and not self._succeeded:
                     return status
@@ -127,7 +126,7 @@ class Watch:
             return None
         return listing.digest if len(listing.table) else None
 
-    def _settled(self, found: str | None) -> str | None:
+    def _wait_until_settled(self, found: str | None) -> str | None:
         """What the inputs hold once they have not changed for a while; None when asked to end, or nothing is there."""
         while found is not None and not self._asked.wait(self.settle_seconds):
             again = self._look()
