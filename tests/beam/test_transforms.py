@@ -6,6 +6,7 @@ import doctest
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -242,6 +243,17 @@ def test_the_examples_of_the_docstrings_run(module: str, tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     tried = doctest.testmod(importlib.import_module(f"pipelines.beam.{module}"))
     assert (tried.failed, tried.attempted >= 3) == (0, True)
+
+
+def test_the_example_of_the_architecture_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"<!-- snippet: preprocess_audio -->\n```python\n(.*?)```", page, re.DOTALL)
+    write_small(tmp_path / "recordings" / "one.wav", 300)
+    (tmp_path / "recordings" / "two.wav").write_text("no sound")
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    rows = open_dataset("dataset").manifest(["source", "status"]).to_pylist()
+    assert {row["source"]: row["status"] for row in rows} == {"one.wav": "written", "two.wav": "failed"}
 
 
 def run_example(recordings: Path, dataset: Path, *flags: str) -> str:
