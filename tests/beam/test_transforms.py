@@ -41,9 +41,12 @@ from pipelines.dataset.folder import open_dataset
 from pipelines.dataset.records import parse, read_frames
 from pipelines.errors import SettingError, WorkError
 from pipelines.plan.policy import MaxFailures
-from tests.conftest import ROOT, audio_vae, audio_vae_json, tone, write_tones
 from tests.helpers.beam_servers import job_service
+from tests.helpers.console import audio_vae, audio_vae_json
 from tests.helpers.dataset_state import SMALL, contents, orphans, problems, serialized_records, write_small
+from tests.helpers.places import ROOT
+from tests.helpers.snippets import WAYS, Run
+from tests.helpers.sounds import tone, write_tones
 
 CONFIG = DatasetConfig(
     AudioConfig(sample_rate=8000, segment_seconds=0.1),
@@ -245,14 +248,14 @@ def test_the_examples_of_the_docstrings_run(module: str, tmp_path: Path, monkeyp
     assert (tried.failed, tried.attempted >= 3) == (0, True)
 
 
-def test_the_example_of_the_architecture_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@WAYS
+def test_the_example_of_the_architecture_page_runs(run: Run, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"<!-- snippet: preprocess_audio -->\n```python\n(.*?)```", page, re.DOTALL)
     write_small(tmp_path / "recordings" / "one.wav", 300)
     (tmp_path / "recordings" / "two.wav").write_text("no sound")
-    monkeypatch.chdir(tmp_path)
-    exec(code, {})
-    rows = open_dataset("dataset").manifest(["source", "status"]).to_pylist()
+    run(code, tmp_path)
+    rows = open_dataset(str(tmp_path / "dataset")).manifest(["source", "status"]).to_pylist()
     assert {row["source"]: row["status"] for row in rows} == {"one.wav": "written", "two.wav": "failed"}
 
 
