@@ -95,8 +95,8 @@ def write_place(group: tuple[Place, Iterable[Entry | Failure]], run: PlannedRun)
             ordered = sorted(entries[source], key=lambda entry: entry.segment)
             file, row = ordered[0].file, _row(source, ordered)
             records += [entry.serialized for entry in ordered]
-        shard_name = None if source in failures else shard
-        known = {"source": source, "size": file.size, "stamp": file.stamp, "split": split, "shard": shard_name}
+        written_to = None if source in failures else shard
+        known = {"source": source, "size": file.size, "stamp": file.stamp, "split": split, "shard": written_to}
         rows.append(known | row)
     built = save_shard(ShardTask(shard, split), records, rows, run.config.dtype, run.uri)
     plan_files.write_rows(run, built)
