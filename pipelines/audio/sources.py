@@ -100,7 +100,7 @@ def list_sources(inputs: Iterable[str]) -> Listing:
         collector.add(root, entries)
         roots.append(canonical(uri))
     table = collector.table()
-    _require_unique(table)
+    require_unique(table)
     return Listing(table, collector.ignored, tuple(roots))
 
 
@@ -133,7 +133,7 @@ def covers(inputs: Iterable[str], earlier: str) -> bool:
     return any(earlier == uri or earlier.startswith(uri.rstrip("/") + "/") for uri in inputs)
 
 
-def _require_unique(table: pa.Table) -> None:
+def require_unique(table: pa.Table) -> None:
     names = table["source"]
     if len(names) < 2:
         return

@@ -124,6 +124,15 @@ class MinMaxNormaliser:
         return scaled * np.float32(original_max - original_min) + np.float32(original_min)
 
 
+def normalise_to(array: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    """Map low to 0 and high to 1; what lies outside them becomes 0 or 1, and all becomes 0 where they are equal."""
+    array = np.asarray(array, dtype=np.float32)
+    if low == high:
+        return np.zeros_like(array)
+    scaled = (array - np.float32(low)) / (np.float32(high) - np.float32(low))
+    return np.clip(scaled, np.float32(0), np.float32(1), out=scaled)
+
+
 def to_amplitude(log_spectrogram: NDArray[np.float32], bins_axis: int = 0) -> NDArray[np.float32]:
     """Amplitude from decibels with the Nyquist row put back as zeros.
 

@@ -1,6 +1,7 @@
-"""Thin Beam transforms over the plain functions of building, supervision and runs.
+"""The job of `audio-vae preprocess`: thin Beam transforms over the plain functions of building, supervision and runs.
 
-Only byte ranges of the plan and small summaries cross a stage boundary, never a spectrogram.
+Only byte ranges of the plan and small summaries cross a stage boundary, never a spectrogram. What happens to a file, in
+`pipelines/building/processing.py`: load → segment → log-spectrogram → normalise → write.
 """
 
 from __future__ import annotations
@@ -8,38 +9,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
-from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput
+from apache_beam.pvalue import AsIter, AsSingleton, PCollection, TaggedOutput
 
+from pipelines.beam.transforms import FAILURES, GlobalRange
 from pipelines.building.shards import ShardSummary
 from pipelines.building.supervision import SupervisedBuilder
+from pipelines.config import DatasetConfig
 from pipelines.runs import committing, plan_files
-from pipelines.runs.committing import merged_range
 from pipelines.runs.folder import PlannedRun
 from pipelines.runs.plan_files import Range
 
 NAMESPACE = "audio-vae"
-FAILURES = "failures"
 _log = logging.getLogger(__name__)
-
-
-class MinMaxCombineFn(beam.CombineFn):
-    """The lowest minimum and highest maximum of (minimum, maximum) pairs; None stands for no value."""
-
-    def create_accumulator(self) -> Range:
-        return None, None
-
-    def add_input(self, accumulator: Range, element: Range) -> Range:
-        return self.merge_accumulators([accumulator, element])
-
-    def merge_accumulators(self, accumulators: Iterable[Range]) -> Range:
-        return merged_range(accumulators)
-
-    def extract_output(self, accumulator: Range) -> Range:
-        return accumulator
 
 
 @dataclass(frozen=True)
@@ -47,14 +32,14 @@ class BuildOptions:
     """How shards are built, without an effect on what is in them."""
 
     decode_timeout_seconds: float
-    progress_folder: str | None
+    progress_folder: str | None = None
 
 
 class BuildShard(beam.DoFn):
     """From a line of the plan to a shard: yields its summary, and (source, stage, reason) on the tag `failures`."""
 
-    def __init__(self, run: PlannedRun, options: BuildOptions) -> None:
-        self.run = run
+    def __init__(self, config: DatasetConfig, options: BuildOptions) -> None:
+        self.config = config
         self.options = options
         self.records = Metrics.counter(NAMESPACE, "records_written")
         self.written = Metrics.counter(NAMESPACE, "sources_written")
@@ -62,12 +47,10 @@ class BuildShard(beam.DoFn):
         self.seconds = Metrics.counter(NAMESPACE, "audio_seconds")
 
     def setup(self) -> None:
-        self.builder = SupervisedBuilder(
-            self.run.config, self.options.decode_timeout_seconds, self.options.progress_folder
-        )
+        self.builder = SupervisedBuilder(self.config, self.options.decode_timeout_seconds, self.options.progress_folder)
 
-    def process(self, element: tuple[int, int]) -> Iterator[Any]:
-        built = plan_files.build_task(self.run, element, self.builder)
+    def process(self, element: tuple[int, int], run: PlannedRun) -> Iterator[Any]:
+        built = plan_files.build_task(run, element, self.builder)
         self.records.inc(built.summary.num_examples)
         self.written.inc(built.summary.written)
         self.failed.inc(built.summary.failed)
@@ -92,21 +75,41 @@ def commit(_: int, run: PlannedRun, summaries: Iterable[ShardSummary], run_range
     return committing.commit(run, summaries, run_range).runs[-1].name
 
 
+class BuiltShards(NamedTuple):
+    """What `BuildShards` gives: summaries, and (source, stage, reason) of each file that could not be used."""
+
+    summaries: PCollection[ShardSummary]
+    failures: PCollection[tuple[str, str, str]]
+
+
+class BuildShards(beam.PTransform):
+    """Places in the plan of a run to its shards, each built as a whole by a supervised process.
+
+    run: it, or a side input that holds it.
+    """
+
+    def __init__(self, config: DatasetConfig, run: PlannedRun | AsSingleton, options: BuildOptions) -> None:
+        super().__init__()
+        self.config = config
+        self.run = run
+        self.options = options
+
+    def expand(self, places: PCollection[tuple[int, int]]) -> BuiltShards:
+        build = beam.ParDo(BuildShard(self.config, self.options), self.run)
+        built = (
+            places
+            | "Reshuffle" >> beam.Reshuffle()
+            | "LoadSegmentExtractNormaliseWrite" >> build.with_outputs(FAILURES, main="summaries")
+        )
+        _ = built[FAILURES] | "LogFailures" >> beam.Map(log_failure)
+        return BuiltShards(built.summaries, built[FAILURES])
+
+
 def build_pipeline(pipeline: beam.Pipeline, run: PlannedRun, options: BuildOptions) -> beam.PCollection:
     """Plan → shards → global range → commit. The result is the name of the committed run."""
-    built = (
-        pipeline
-        | "Plan" >> beam.Create([run.tasks_uri])
-        | "ReadTasks" >> beam.FlatMap(plan_files.task_ranges)
-        | "Reshuffle" >> beam.Reshuffle()
-        | "BuildShard" >> beam.ParDo(BuildShard(run, options)).with_outputs(FAILURES, main="summaries")
-    )
-    run_range = (
-        built.summaries
-        | "Range" >> beam.Map(lambda summary: (summary.min_db, summary.max_db))
-        | "GlobalRange" >> beam.CombineGlobally(MinMaxCombineFn())
-    )
-    _ = built[FAILURES] | "LogFailures" >> beam.Map(log_failure)
+    places = pipeline | "Plan" >> beam.Create([run.tasks_uri]) | "ReadTasks" >> beam.FlatMap(plan_files.task_ranges)
+    built = places | "BuildShards" >> BuildShards(run.config, run, options)
+    run_range = built.summaries | "GlobalRange" >> GlobalRange()
     return (
         pipeline
         | "Once" >> beam.Create([0])

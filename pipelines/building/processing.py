@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -9,9 +10,10 @@ from typing import Any, BinaryIO
 
 import google_crc32c
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.audio.loading import Loader, loader_of
-from pipelines.audio.segments import Padder, cut_segments, valid_frames
+from pipelines.audio.segments import Padder, Segment, cut_segments, valid_frames
 from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
 from pipelines.config import DatasetConfig
 from pipelines.dataset.records import Record, frame, serialize
@@ -170,43 +172,58 @@ class PreprocessingPipeline:
 
         SourceError for whatever a file's content makes libraries raise: writing is not among what happens here.
         """
-        try:
+        with blaming(join(root, source)):
             yield from self._extracted(source, root)
-        except CONTENT_ERRORS as error:
-            raise SourceError(join(root, source), stage_of(error, "decode"), describe(error)) from error
 
     def _extracted(self, source: str, root: str) -> Iterator[tuple[Record, int]]:
-        labels = self._labels(source)
-        blocks = self.loader.blocks(join(root, source))
-        for segment in cut_segments(blocks, self.segment_samples, self.hop_samples, self.sample_rate, self.padder):
-            with np.errstate(over="ignore", invalid="ignore"):
-                decibels = self.extractor.extract(segment.samples)
-            low, high = float(decibels.min()), float(decibels.max())
-            if not (math.isfinite(low) and math.isfinite(high)):
-                reason = f"the level at {segment.start_seconds:g} s is no finite number of decibels"
-                raise SourceError(join(root, source), "extract", reason)
-            record = Record(
-                spectrogram=self.normaliser.normalise(decibels),
-                min_db=low,
-                max_db=high,
-                source=source,
-                segment=segment.index,
-                start_seconds=segment.start_seconds,
-                valid_frames=valid_frames(segment.valid_samples, self.segment_samples, self.extractor.hop_length),
-                labels=labels,
-            )
+        """The way of one source, step by step; `process_source` writes what comes out."""
+        uri = join(root, source)
+        labels = labels_of(source, self._label_pattern)
+        # load
+        blocks = self.loader.blocks(uri)
+        # segment
+        segments = cut_segments(blocks, self.segment_samples, self.hop_samples, self.sample_rate, self.padder)
+        for segment in segments:
+            # log-spectrogram
+            decibels, low, high = levels(self.extractor, segment, uri)
+            # normalise
+            normalised = self.normaliser.normalise(decibels)
+            valid = valid_frames(segment.valid_samples, self.segment_samples, self.extractor.hop_length)
+            record = Record(normalised, low, high, source, segment.index, segment.start_seconds, valid, labels)
+            # write
             yield record, segment.index * self.hop_samples + segment.valid_samples
             if self.loader.duration is not None:
                 return
 
-    def _labels(self, source: str) -> dict[str, str]:
-        """Named groups of the label pattern; a source that it does not match has empty labels."""
-        if self._label_pattern is None:
-            return {}
-        match = self._label_pattern.search(source)
-        if match is None:
-            return dict.fromkeys(self._label_pattern.groupindex, "")
-        return {name: value or "" for name, value in match.groupdict().items()}
+
+@contextlib.contextmanager
+def blaming(uri: str, stage: str = "decode") -> Iterator[None]:
+    """Turn whatever a file's content makes libraries raise in this block into a SourceError of this stage."""
+    try:
+        yield
+    except CONTENT_ERRORS as error:
+        raise SourceError(uri, stage_of(error, stage), describe(error)) from error
+
+
+def levels(extractor: LogSpectrogramExtractor, segment: Segment, uri: str) -> tuple[NDArray[np.float32], float, float]:
+    """A segment's log-spectrogram in dB with its lowest and highest value. SourceError when one is not finite."""
+    with blaming(uri, "extract"), np.errstate(over="ignore", invalid="ignore"):
+        decibels = extractor.extract(segment.samples)
+    low, high = float(decibels.min()), float(decibels.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        reason = f"the level at {segment.start_seconds:g} s is no finite number of decibels"
+        raise SourceError(uri, "extract", reason)
+    return decibels, low, high
+
+
+def labels_of(source: str, pattern: re.Pattern[str] | None) -> dict[str, str]:
+    """Named groups of the label pattern, searched in a source's path; empty texts where it does not match."""
+    if pattern is None:
+        return {}
+    match = pattern.search(source)
+    if match is None:
+        return dict.fromkeys(pattern.groupindex, "")
+    return {name: value or "" for name, value in match.groupdict().items()}
 
 
 def failure(stage: str, reason: str) -> Row:

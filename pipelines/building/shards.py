@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -125,6 +125,16 @@ def copy_shard(task: ShardTask, dataset_uri: str, run_uri: str, dtype: str) -> B
                     saver.save_serialized(serialized)
         _discard_if_empty(saver)
     return BuiltShard(_summarise(task, saver, []), [])
+
+
+def save_shard(task: ShardTask, serialized: Iterable[bytes], rows: list[Row], dtype: str, run_uri: str) -> BuiltShard:
+    """Write records that are made already into `run_uri/shard`; rows: the manifest rows of all their sources."""
+    with _shard_file(store.join(run_uri, task.shard)) as file:
+        saver = Saver(file, dtype)
+        for data in serialized:
+            saver.save_serialized(data)
+        _discard_if_empty(saver)
+    return BuiltShard(_summarise(task, saver, rows), rows)
 
 
 def _summarise(task: ShardTask, saver: Saver, rows: list[Row]) -> ShardSummary:

@@ -30,7 +30,7 @@ from pipelines.runs.folder import PlannedRun
 from tests.helpers.console import run_in_process
 from tests.helpers.places import ROOT
 
-STEPS = ["Plan", "ReadTasks", "Reshuffle", "BuildShard", "Range", "GlobalRange", "LogFailures", "Once", "Commit"]
+STEPS = ["Plan", "ReadTasks", "BuildShards", "GlobalRange", "Once", "Commit"]
 REQUIRED = {
     "--project": "my-project",
     "--region": "europe-west4",
@@ -77,6 +77,9 @@ def test_the_graph_is_the_pipelines_and_its_job_is_named_after_the_dataset() -> 
     job = build(SMALL)
     assert sorted(steps(job.proto_pipeline)) == sorted(STEPS)
     assert job.proto.name == dataflow.job_name_of("gs://my-bucket/set/")
+    inner = {transform.unique_name for transform in job.proto_pipeline.components.transforms.values()}
+    shards = ["Reshuffle", "LoadSegmentExtractNormaliseWrite", "LogFailures"]
+    assert {f"BuildShards/{name}" for name in shards} <= inner
     image, artifacts = environment(job.proto_pipeline)
     assert "/beam_python" in image
     assert "workflow.tar.gz" not in artifacts

@@ -87,7 +87,7 @@ def test_each_reader_reads_what_the_writer_wrote(run: Run, name: str, written: P
 
 
 @WAYS
-@pytest.mark.parametrize("name", ["manifest", "fingerprint"])
+@pytest.mark.parametrize("name", ["manifest", "fingerprint", "tfx"])
 @pytest.mark.parametrize("dataset", ["tone_dataset", "written"])
 def test_what_a_snippet_asserts_holds(
     run: Run, name: str, dataset: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -145,3 +145,11 @@ def test_a_room_is_no_larger_than_a_head() -> None:
     assert {room: size for room, size in sizes.items() if size > 20 or (size > 14 and "commands" not in room)} == {}
     lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in known.items()}
     assert {module: length for module, length in lengths.items() if length > 350} == {}
+
+
+def test_the_tests_that_the_page_names_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 5
+    missing = [(file, test) for file, test in named if f"def {test}(" not in (ROOT / file).read_text(encoding="utf-8")]
+    assert not missing
