@@ -16,6 +16,7 @@ from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput
 
 from pipelines.building.shards import ShardSummary
 from pipelines.building.supervision import SupervisedBuilder
+from pipelines.console.names import printable
 from pipelines.runs import committing, plan_files
 from pipelines.runs.committing import merged_range
 from pipelines.runs.folder import PlannedRun
@@ -63,7 +64,7 @@ class BuildShard(beam.DoFn):
 
     def setup(self) -> None:
         self.builder = SupervisedBuilder(
-            self.run.config, self.options.decode_timeout_seconds, self.options.progress_folder
+            self.run.config, self.options.decode_timeout_seconds, self.options.progress_folder, self.run.limits
         )
 
     def process(self, element: tuple[int, int]) -> Iterator[Any]:
@@ -84,7 +85,7 @@ class BuildShard(beam.DoFn):
 def log_failure(failure: tuple[str, str, str]) -> None:
     """Put a source that could not be used into the worker's log."""
     source, stage, reason = failure
-    _log.warning("%s: %s failed: %s", source, stage, reason)
+    _log.warning("%s: %s failed: %s", printable(source), stage, printable(reason))
 
 
 def commit(_: int, run: PlannedRun, summaries: Iterable[ShardSummary], run_range: Range) -> str:
