@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines import store
-from pipelines.audio import containers, with_pyav, with_soundfile
 from pipelines.audio.formats import AV_SUFFIXES, suffix_of
-from pipelines.audio.source_file import SourceFile, source_file
-from pipelines.audio.streams import BLOCK_FRAMES, INSTALL, Alive, AudioStream, Incomplete, Opened, unwatched
+from pipelines.decoders import containers, with_pyav, with_soundfile
+from pipelines.decoders.source_file import SourceFile, source_file
+from pipelines.decoders.streams import BLOCK_FRAMES, INSTALL, Alive, AudioStream, Incomplete, Opened, unwatched
 from pipelines.errors import SourceError, describe, stage_of
 
 __all__ = ["BLOCK_FRAMES", "AudioStream", "Incomplete"]  # beside what is defined here
@@ -67,7 +67,8 @@ def _head(uri: str, file: SourceFile, alive: Alive = unwatched) -> Opened:
     head = file.read_at(0, containers.HEAD_BYTES)
     if not containers.is_marked(head) and (reason := containers.why_no_sound(head)):
         raise SourceError(uri, "open", f"Format not recognised: {reason}")
-    return Opened(uri, file, head, containers.container_of(head, suffix_of(uri)), alive)
+    suffix = suffix_of(uri)
+    return Opened(uri, suffix, file, head, containers.container_of(head, suffix), alive)
 
 
 def _open(stack: contextlib.ExitStack, opened: Opened, seconds: float | None, by_pyav: bool) -> AudioStream:
@@ -75,7 +76,7 @@ def _open(stack: contextlib.ExitStack, opened: Opened, seconds: float | None, by
     if by_pyav:
         return stack.enter_context(with_pyav.opened(opened, seconds))
     decoders: list[Any] = [with_soundfile, with_pyav]
-    if suffix_of(opened.uri) in AV_SUFFIXES:
+    if opened.suffix in AV_SUFFIXES:
         decoders.reverse()
     reasons = []
     for decoder in decoders:

@@ -20,8 +20,8 @@ from pipelines.audio.formats import JOINABLE_SUFFIXES, suffix_of
 from pipelines.audio.limits import SourceLimits
 from pipelines.audio.segments import Padder, Segment, cut_segments
 from pipelines.audio.soundness import checked
-from pipelines.audio.streams import Alive, unwatched
 from pipelines.config import AudioConfig
+from pipelines.decoders.streams import Alive, unwatched
 from pipelines.errors import SourceError, describe, require, stage_of
 from pipelines.store.paths import local_path
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.audio.limits import SourceLimits
-from pipelines.audio.streams import AudioStream
+from pipelines.decoders.streams import AudioStream
 from pipelines.errors import SourceError
 
 _FAR_OVER_DB = 20.0

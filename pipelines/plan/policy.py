@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import store
-from pipelines.audio import with_pyav
-from pipelines.audio.streams import INSTALL
 from pipelines.building.task import DEADLINE
+from pipelines.decoders import with_pyav
+from pipelines.decoders.streams import INSTALL
 from pipelines.errors import SettingError
 from pipelines.store.paths import local_path
 

@@ -12,10 +12,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from pipelines.audio import containers, with_pyav
-from pipelines.audio.containers import Samples
-from pipelines.audio.formats import suffix_of
-from pipelines.audio.streams import (
+from pipelines.decoders import containers, with_pyav
+from pipelines.decoders.containers import Samples
+from pipelines.decoders.streams import (
     BLOCK_FRAMES,
     INSTALL,
     SAME_SECONDS,
@@ -86,7 +85,7 @@ def _target(opened: Opened, samples: Samples | None) -> Any:
         return file.stream(mended)
     path = local_path(opened.uri)
     is_named = path is not None and len(os.fsencode(path)) < _LONGEST_PATH
-    if opened.container is None and is_named and suffix_of(opened.uri) in (".au", ".snd"):
+    if opened.container is None and is_named and opened.suffix in (".au", ".snd"):
         return path  # of those it goes by the name where there is no header
     return _Descriptor.of(file.descriptor, opened.uri)
 

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.audio import containers
-from pipelines.audio.formats import AV_SUFFIXES, suffix_of
-from pipelines.audio.streams import BLOCK_FRAMES, INSTALL, SAME_SECONDS, AudioStream, Opened, cut_short
+from pipelines.decoders import containers
+from pipelines.decoders.streams import BLOCK_FRAMES, INSTALL, SAME_SECONDS, AudioStream, Opened, cut_short
 from pipelines.errors import SourceError, describe, stage_of
 
 NAME = "PyAV"
@@ -72,11 +71,10 @@ def seconds_given(opened: Opened) -> float | None:
 
 
 def _decoding(stack: contextlib.ExitStack, opened: Opened) -> _Decoding:
-    suffix = suffix_of(opened.uri)
     try:
         import av
     except ImportError as error:
-        what = suffix if suffix in AV_SUFFIXES else f"what it holds ({opened.container})"
+        what = opened.suffix if opened.suffix in containers.OF_SUFFIX else f"what it holds ({opened.container})"
         raise SourceError(opened.uri, "open", f"{what} needs PyAV: {INSTALL}") from error
     options = {"protocol_whitelist": ""}
     container = stack.enter_context(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.audio.source_file import SourceFile
+from pipelines.decoders.source_file import SourceFile
 from pipelines.errors import SourceError
 
 BLOCK_FRAMES = 1 << 18
@@ -31,9 +31,10 @@ def unwatched() -> None:
 
 @dataclass(frozen=True)
 class Opened:
-    """A file, its first bytes, and FFmpeg's name of its container, None when that is not known."""
+    """A file, its suffix and first bytes, and FFmpeg's name of its container, None when that is not known."""
 
     uri: str
+    suffix: str
     file: SourceFile
     head: bytes
     container: str | None

@@ -25,7 +25,7 @@ _MAGIC = {
     b"0&\xb2u": "asf",
 }
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
-_OF_SUFFIX = {".m4a": "mov", ".webm": "matroska", ".mka": "matroska", ".wma": "asf", ".aac": "aac"}
+OF_SUFFIX = {".m4a": "mov", ".webm": "matroska", ".mka": "matroska", ".wma": "asf", ".aac": "aac"}
 _NOT_IN_TEXT = bytes(set(range(32)) - set(b"\t\n\f\r")) + b"\x7f"
 
 
@@ -50,7 +50,7 @@ def container_of(head: bytes, suffix: str) -> str | None:
         return "mov"
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         return "aac" if head[1] & 0xF6 == 0xF0 else "mp3"
-    return _OF_SUFFIX.get(suffix)
+    return OF_SUFFIX.get(suffix)
 
 
 def why_no_sound(head: bytes) -> str | None:
