@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from pipelines import __version__
+from pipelines.console.names import one_line
 from pipelines.errors import AudioVaeError
 
 COMMANDS = {
@@ -84,7 +85,7 @@ def run(argv: list[str], commands: Mapping[str, tuple[str, str]] = COMMANDS, is_
     try:
         status: int = importlib.import_module(module).main(argv[1:])
     except AudioVaeError as error:
-        print(f"audio-vae {argv[0]}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"audio-vae {argv[0]}: {one_line(error)}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         print(f"audio-vae {argv[0]}: interrupted", file=sys.stderr)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import SettingError, require, shortened
+from pipelines.matching import search
 from pipelines.settings import MOST, Spelling, check_settings, fixed, one_of, positive, setting, with_values
 
 _PAD_MODES = "constant edge linear_ramp maximum mean median minimum reflect symmetric wrap"
@@ -313,7 +314,7 @@ PRESETS: dict[str, DatasetConfig] = {
 def split_of(source: str, config: DatasetConfig) -> str:
     """The split of a source, from its relative path alone: the first pattern that matches, else a stable hash."""
     for name, pattern in config.split_pattern:
-        if re.search(pattern, source):
+        if search("split_pattern", re.compile(pattern), source):
             return name
     position = int.from_bytes(hashlib.sha256(source.encode()).digest()[:8], "big") / 2.0**64
     for name, fraction in config.split:

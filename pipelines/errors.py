@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import reprlib
 from itertools import islice
@@ -92,7 +93,8 @@ class TooManyFailures(AudioVaeError):
 class SourceError(WorkError):
     """One audio file could not be used. `stage` says where (list, read, open, decode, extract), `reason` why.
 
-    read: the store did not answer in all tries; so the next run tries this source again.
+    read: what failed lies outside the file (its store did not answer, no permission, a deadline); so the next run tries
+    this source again.
     """
 
     def __init__(self, source: str, stage: str, reason: str) -> None:
@@ -103,13 +105,6 @@ class SourceError(WorkError):
 
     def __str__(self) -> str:
         return masked(f"{shown(self.source)}: {self.stage} failed: {self.reason}")
-
-
-CONTENT_ERRORS = (
-    *(OSError, ValueError, TypeError, AttributeError, LookupError),
-    *(RuntimeError, ArithmeticError, MemoryError),
-)
-"""What libraries may raise, beside their own errors, when they decode damaged files."""
 
 
 def require(condition: bool, name: str, value: Any, rule: str) -> None:
@@ -149,14 +144,30 @@ def shortened(value: Any) -> str:
 
 
 def stage_of(error: BaseException, stage: str) -> str:
-    """Where a source failed: `read`, not at this stage, when its store did not answer."""
-    return "read" if isinstance(error, Unreachable) else stage
+    """Where a source failed: `read`, not at this stage, when that lies outside the file and may be mended there."""
+    if hasattr(error, "error_string"):  # of libsndfile, which is not imported for this
+        return "read" if getattr(error, "code", None) == _SYSTEM_ERROR else stage
+    if isinstance(error, FileNotFoundError) or type(error).__module__.startswith("av."):
+        return stage  # of a file that is there again, the listing will say so
+    return "read" if isinstance(error, StoreError) or (isinstance(error, OSError) and error.errno) else stage
+
+
+_SYSTEM_ERROR = 2
+_CODES_OF_FFMPEG = (errno.EPERM, errno.EIO, errno.EINVAL)  # what it says of odd headers; no fault of the system's
+_LIBSNDFILE_SAYS = {
+    "System error": "the system could not read it",
+    "Unspecified internal error": "libsndfile can't follow it",
+    "File does not exist or is not a regular file (possibly a pipe?)": "the system could not open it",
+}
 
 
 def describe(error: BaseException) -> str:
     """What went wrong, on one line, without the path that the caller names anyway."""
     if isinstance(text := getattr(error, "error_string", None), str):  # of libsndfile, which is not imported for this
-        return text.strip().rstrip(".")
-    if isinstance(error, OSError) and error.strerror:
-        return masked(error.strerror)
+        said = text.strip().rstrip(".")
+        return _LIBSNDFILE_SAYS.get(said, said)
+    if type(error).__module__.startswith("av.") and getattr(error, "errno", None) in _CODES_OF_FFMPEG:
+        return "FFmpeg can't follow it"
+    if text := getattr(error, "strerror", None):  # of OSError, and of FFmpeg's errors
+        return masked(" ".join(str(text).split()))
     return masked(" ".join(f"{type(error).__name__}: {error}".split()).rstrip(":"))

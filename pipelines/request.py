@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.audio.limits import SourceLimits
+from pipelines.audio.wanted import Wanted
 from pipelines.config import PRESETS, DatasetConfig
 from pipelines.errors import SettingError, require
 from pipelines.plan.policy import MaxFailures, Policy
@@ -18,6 +20,17 @@ RUN = "how this run works"
 DEFAULT = "default"
 PRESET_KEY = "preset"
 _REACHABLE = "on a store that other processes can reach"
+
+
+def _check_decibels(name: str, value: float) -> None:
+    require(value >= 0, name, value, "a number of dB, at least 0")
+
+
+def _read_patterns(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+_PATTERNS = Spelling(_read_patterns, "like *.wav or takes/*", lambda value: ",".join(value) or "all", repeated=True)
 
 
 @dataclass(frozen=True)
@@ -44,12 +57,43 @@ class RunOptions:
         metavar="N|P%",
         spelling=Spelling(MaxFailures.read, "a count like 10 or a percentage like 2.5%", str),
     )
+    max_source_seconds: float = setting(
+        SourceLimits.max_source_seconds,
+        RUN,
+        "a longer source fails",
+        metavar="S",
+        check=positive("number of seconds"),
+    )
+    max_over_full_scale_db: float = setting(
+        SourceLimits.max_over_full_scale_db,
+        RUN,
+        "a source with a sample so far above full scale fails; with inf it is told",
+        metavar="DB",
+        check=_check_decibels,
+    )
+    strict: bool = setting(False, RUN, "what would be a warning is a failure")
+    include: tuple[str, ...] = setting(
+        (), RUN, "only files like *.wav or takes/*; may be repeated", metavar="PATTERN", spelling=_PATTERNS
+    )
+    exclude: tuple[str, ...] = setting(
+        (), RUN, "no files or folders like these; may be repeated", metavar="PATTERN", spelling=_PATTERNS
+    )
     checksum: bool = setting(False, RUN, "compare files by content, not by time stamp")
     keep_removed: bool = setting(False, RUN, "keep records of removed files")
     retry_failed: bool = setting(False, RUN, "try failed files again")
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+    @property
+    def limits(self) -> SourceLimits:
+        """What a source is let be."""
+        return SourceLimits(self.max_source_seconds, self.max_over_full_scale_db, self.strict)
+
+    @property
+    def wanted(self) -> Wanted:
+        """Which of the files in folders are looked at."""
+        return Wanted(self.include, self.exclude)
 
     @property
     def policy(self) -> Policy:

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines import store
 from pipelines.audio.sources import Listing, add_checksums, list_sources
 from pipelines.config import DatasetConfig
+from pipelines.console.names import printable
 from pipelines.console.terminal import set_up_logging
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.dataset.names import ENTRY, RUNS, SCHEMA_FILE
@@ -36,11 +38,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """What bringing a dataset up to date came to. committed: whether there was a run, the last of dataset.runs."""
+    """What bringing a dataset up to date came to. committed: whether there was a run, the last of dataset.runs.
+
+    warned: sources in that run's manifest that were written with a warning.
+    """
 
     dataset: Dataset
     changes: Changes
     committed: bool
+    warned: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +118,7 @@ def bring_up_to_date(request: Request) -> Update:
             assert base is not None
             return Update(base, changes, committed=False)
         dataset = _run(run, request, job)
-    _report_failures(dataset)
-    return Update(dataset, changes, committed=True)
+    return Update(dataset, changes, committed=True, warned=_report_failures(dataset))
 
 
 def hand_over(request: Request) -> HandOver | Update:
@@ -156,9 +161,9 @@ def list_changes(
     request: Request, config: DatasetConfig, base: Dataset | None, *, may_be_empty: bool = False
 ) -> tuple[Listing, Changes]:
     """List the inputs, and compare them with the dataset that is there. SettingError when there is no audio."""
-    listing = list_sources(request.inputs)
+    listing = list_sources(request.inputs, request.run.wanted)
     if len(listing.table) == 0 and not may_be_empty:
-        raise SettingError(f"INPUT {' '.join(request.inputs)}: must hold at least one audio file")
+        raise SettingError(f"INPUT {' '.join(request.inputs)}: must hold at least one audio file{listing.why_nothing}")
     if request.expected_listing not in (None, listing.digest):
         raise WorkError(f"INPUT {' '.join(request.inputs)}: has changed while this run began")
     if request.run.checksum:
@@ -202,6 +207,9 @@ def _plan(request: Request, base: Dataset | None, alone: bool) -> tuple[PlannedR
     """
     config = request.config(base.config if base else None)
     listing, changes = list_changes(request, config, base)
+    for folder in listing.unlisted:
+        told = f"{printable(folder.name)}: cannot be listed: {folder.error}; what is known of it stays"
+        print(f"warning: {told}", file=sys.stderr)
     cleared = clear_leftovers(request.output, base) if alone else []
     run: PlannedRun | None = None
     if base is None or not changes.nothing:
@@ -209,7 +217,7 @@ def _plan(request: Request, base: Dataset | None, alone: bool) -> tuple[PlannedR
         taken = [uri.rsplit("/", 1)[1] for uri in cleared]
         limit = request.run.max_failures
         with _cleared_unless_done(request.output) if alone else contextlib.nullcontext():
-            run = plan_run(request.output, base, config, listing, changes, cut, limit, taken)
+            run = plan_run(request.output, base, config, listing, changes, cut, limit, taken, request.run.limits)
     return run, changes.without_rows()
 
 
@@ -282,14 +290,20 @@ def _execute(run: PlannedRun, request: Request, job: PipelineOptions | None) -> 
 _FAILURES_SHOWN = 10
 
 
-def _report_failures(dataset: Dataset) -> None:
-    """Each source that failed with its reason, the first few."""
+def _report_failures(dataset: Dataset) -> int:
+    """Each source that failed or has a warning with the reason, the first few; returns how many have a warning."""
     run = dataset.runs[-1]
-    if run.sources.failed == 0:
-        return
-    rows = dataset.run_manifest(run.name, ["source", "status", "error_stage", "error"]).to_pylist()
-    failed = [row for row in rows if row["status"] == "failed"]
-    for row in failed[:_FAILURES_SHOWN]:
-        print(f"failed: {row['source']}: {row['error_stage']}: {row['error']}", file=sys.stderr)
-    if len(failed) > _FAILURES_SHOWN:
-        print(f"… and {len(failed) - _FAILURES_SHOWN:,} more; all are in the manifest", file=sys.stderr)
+    rows = dataset.run_manifest(run.name, ["source", "status", "error_stage", "error", "warning"])
+    warned = rows.filter(pc.is_valid(rows["warning"])).to_pylist()
+    _say([f"warning: {printable(row['source'])}: {printable(row['warning'])}" for row in warned])
+    if run.sources.failed:
+        failed = rows.filter(pc.equal(rows["status"], "failed")).to_pylist()
+        _say([f"failed: {printable(row['source'])}: {row['error_stage']}: {printable(row['error'])}" for row in failed])
+    return len(warned)
+
+
+def _say(lines: list[str]) -> None:
+    for line in lines[:_FAILURES_SHOWN]:
+        print(line, file=sys.stderr)
+    if len(lines) > _FAILURES_SHOWN:
+        print(f"… and {len(lines) - _FAILURES_SHOWN:,} more; all are in the manifest", file=sys.stderr)

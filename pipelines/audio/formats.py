@@ -9,6 +9,8 @@ SOUNDFILE_SUFFIXES = frozenset(
 """Read by libsndfile."""
 AV_SUFFIXES = frozenset((".m4a", ".aac", ".webm", ".wma", ".mka"))
 """Read by PyAV, an extra."""
+JOINABLE_SUFFIXES = frozenset((".mp3", ".flac", ".ogg", ".oga", ".opus"))
+"""Files that may hold more than their first stream or header tells."""
 AUDIO_SUFFIXES = SOUNDFILE_SUFFIXES | AV_SUFFIXES
 """Lower-case suffixes that count as audio."""
 

@@ -8,23 +8,30 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
 
 from pipelines import store
-from pipelines.audio.decoding import BLOCK_FRAMES, AudioStream, first_bytes, open_audio
+from pipelines.audio.decoding import BLOCK_FRAMES, AudioStream, Incomplete, first_bytes, open_audio
+from pipelines.audio.formats import JOINABLE_SUFFIXES, suffix_of
+from pipelines.audio.limits import SourceLimits
 from pipelines.audio.segments import Padder, Segment, cut_segments
+from pipelines.audio.soundness import checked
 from pipelines.config import AudioConfig
-from pipelines.errors import CONTENT_ERRORS, SourceError, require
+from pipelines.decoders.streams import Alive, unwatched
+from pipelines.errors import SourceError, describe, require, stage_of
 from pipelines.store.paths import local_path
 
+Tell = Callable[[str], object]
 QUALITY = "HQ"
 """soxr's quality preset, the same that librosa resamples with by default."""
 _FARTHEST_RATIO = 1000.0
 """No recording is resampled by more than this; a header that asks for it lies, and would fill disks with nothing."""
+_LEAST_RATE_HZ = 1000
+"""No recording has a lower sample rate, unless one is asked for that is lower still."""
 _MAX_RATIO = 8.0
 """Up to this ratio a whole block is resampled at once; beyond it in pieces, to bound the memory of the result."""
 _PRELOADED_VALUES = 1 << 16  # at most, of a file that is worth loading ahead, before and after resampling
@@ -35,7 +42,8 @@ class Loader:
 
     sample_rate: Hz of the waveform, None keeps the file's. duration: seconds to read from the start, None reads all.
     mono: mix the channels to one (their mean), or keep them. channels: with mono=False, how many there must be; a file
-    with one channel is repeated.
+    with one channel is repeated. limits: what a file is let be. warnings: what is to be told of files that were loaded
+    to their ends, by URI. alive: called now and then while no block comes.
 
     >>> waveform = Loader(sample_rate=8000).load(str(sounds / "tone_00.wav"))
     >>> waveform.shape, waveform.dtype.name
@@ -43,7 +51,12 @@ class Loader:
     """
 
     def __init__(
-        self, sample_rate: int | None, duration: float | None = None, mono: bool = True, channels: int | None = None
+        self,
+        sample_rate: int | None,
+        duration: float | None = None,
+        mono: bool = True,
+        channels: int | None = None,
+        limits: SourceLimits | None = None,
     ) -> None:
         if sample_rate is not None:
             require(sample_rate > 0, "sample_rate", sample_rate, "a positive number of Hz")
@@ -53,6 +66,10 @@ class Loader:
         self.duration = duration
         self.mono = mono
         self.channels = channels
+        self.limits = limits or SourceLimits()
+        self.warnings: dict[str, list[str]] = {}
+        self.alive: Alive = unwatched
+        self._by_pyav: set[str] = set()
         self._preloaded: dict[str, NDArray[np.float32]] = {}
         self._first_pieces: dict[str, bytes] = {}
 
@@ -61,15 +78,45 @@ class Loader:
 
         Resampled, it has ceil(n * sample_rate / native rate) samples. SourceError when the file can't be used.
         """
-        return np.concatenate(list(self.blocks(uri)))
+        try:
+            return np.concatenate(list(self.blocks(uri)))
+        except Incomplete:
+            return np.concatenate(list(self.blocks(uri, again=True)))
 
-    def blocks(self, uri: str) -> Iterator[NDArray[np.float32]]:
-        """The waveform in pieces, at least one, together equal to `load`'s."""
+    def blocks(self, uri: str, again: bool = False) -> Iterator[NDArray[np.float32]]:
+        """The waveform in pieces, at least one, together equal to `load`'s.
+
+        Incomplete, a SourceError, when they turn out to be a part only: then again=True gives all of it from its start.
+        """
         if uri in self._preloaded:
             yield self._preloaded.pop(uri)
             return
-        with open_audio(uri, self.duration, self._first_pieces.pop(uri, None)) as stream:
+        if again:
+            self._by_pyav.add(uri)
+        try:
+            yield from self._resampled(uri)
+        except SourceError:
+            raise
+        except Exception as error:
+            raise SourceError(uri, stage_of(error, "decode"), describe(error)) from error
+
+    def _resampled(self, uri: str) -> Iterator[NDArray[np.float32]]:
+        first_piece, by_pyav = self._first_pieces.pop(uri, None), uri in self._by_pyav
+        with open_audio(uri, self.duration, first_piece, by_pyav, self.alive) as stream:
             yield from _resample(stream, self._mixed(uri, stream), self._rate(uri, stream))
+            if stream.warnings:
+                self.warnings[uri] = stream.warnings
+
+    def settle(self, uri: str) -> None:
+        """Find out which decoder gives all of a file, for callers that can't begin anew: `blocks` then does not."""
+        if suffix_of(uri) not in JOINABLE_SUFFIXES:
+            return
+        with open_audio(uri, self.duration) as stream:
+            try:
+                for _ in stream.blocks if stream.may_be_part else ():
+                    pass
+            except Incomplete:
+                self._by_pyav.add(uri)
 
     def fetch(self, uris: Iterable[str]) -> None:
         """Ask for the beginnings of files on other stores at once, so that `preload` and `blocks` have them at hand.
@@ -90,25 +137,30 @@ class Loader:
             piece = self._first_pieces.get(uri)
             if piece is None and local_path(uri) is None:
                 continue
-            with contextlib.suppress(SourceError, *CONTENT_ERRORS), open_audio(uri, self.duration, piece) as stream:
+            with contextlib.suppress(Exception), open_audio(uri, self.duration, piece) as stream:
                 blocks = self._mixed(uri, stream)
                 block, rate = next(blocks), self._rate(uri, stream)
-                if block.size * max(1.0, rate / stream.sample_rate) <= _PRELOADED_VALUES and next(blocks, None) is None:
+                is_short = block.size * max(1.0, rate / stream.sample_rate) <= _PRELOADED_VALUES
+                if is_short and next(blocks, None) is None and not stream.warnings:
                     # those within a factor of two in length, so that little is padded
                     kind = stream.sample_rate, rate, len(block).bit_length()
                     alike.setdefault(kind, []).append((uri, block))
         self._preloaded = {}
         for (native_rate, rate, _), files in alike.items():
-            with contextlib.suppress(*CONTENT_ERRORS):
+            with contextlib.suppress(Exception):
                 resampled = resample_alike([block for _, block in files], native_rate, rate)
                 self._preloaded |= {uri: waveform for (uri, _), waveform in zip(files, resampled, strict=True)}
 
     def _mixed(self, uri: str, stream: AudioStream) -> Iterator[NDArray[np.float32]]:
         """The decoded blocks with the channels that are wanted."""
-        blocks = _finite(uri, stream.blocks)
-        if self.mono and stream.n_channels > 1:
-            return (block.mean(axis=1, keepdims=True) for block in blocks)
-        if not self.mono and self.channels is not None:
+        mixes = self.mono and stream.n_channels > 1
+        blocks = checked(uri, stream, self.limits, self.duration, mixes)
+        if self.mono:
+            return blocks
+        order = stream.order
+        if order is not None:
+            blocks = (block[:, order] for block in blocks)
+        if self.channels is not None:
             channels = self.channels
             return (_with_channels(uri, block, channels) for block in blocks)
         return blocks
@@ -116,43 +168,40 @@ class Loader:
     def _rate(self, uri: str, stream: AudioStream) -> int:
         """The sample rate to resample to."""
         rate = self.sample_rate or stream.sample_rate
+        least = min(_LEAST_RATE_HZ, rate) if self.sample_rate else 1
+        if stream.sample_rate < least:
+            reason = f"its sample rate of {stream.sample_rate} Hz is that of no recording, {least:,} Hz at least"
+            raise SourceError(uri, "open", reason)
         if not 1 / _FARTHEST_RATIO <= rate / stream.sample_rate <= _FARTHEST_RATIO:
             reason = f"its sample rate of {stream.sample_rate} Hz is too far from sample_rate={rate}"
             raise SourceError(uri, "open", reason)
         return rate
 
 
-def loader_of(config: AudioConfig) -> Loader:
+def loader_of(config: AudioConfig, limits: SourceLimits | None = None) -> Loader:
     """The loader that these settings ask for."""
     duration = config.segment_seconds if config.segments == "first" else None
     mono = config.channels == 1
-    return Loader(config.sample_rate, duration, mono, None if mono else config.channels)
+    return Loader(config.sample_rate, duration, mono, None if mono else config.channels, limits)
 
 
-def iter_segments(uri: str, config: AudioConfig) -> Iterator[Segment]:
+def iter_segments(uri: str, config: AudioConfig, tell: Tell | None = None) -> Iterator[Segment]:
     """Decode, mix, resample and cut a file, as a stream.
 
     With `segments="first"` only the first segment_seconds are read, else segments start every segment_hop_seconds until
-    the whole file is covered and the last one is padded. SourceError when the file can't be used.
+    the whole file is covered and the last one is padded. tell: called with a warning, when there is one, at the end.
+    SourceError when the file can't be used.
     """
-    blocks = loader_of(config).blocks(uri)
+    loader = loader_of(config)
+    loader.settle(uri)
+    blocks = loader.blocks(uri)
     size, hop = config.segment_samples, config.segment_hop_samples
     for segment in cut_segments(blocks, size, hop, config.sample_rate, Padder(config.pad_mode)):
         yield segment
         if config.segments == "first":
             return
-
-
-def _finite(uri: str, blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    position = 0
-    for block in blocks:
-        finite = np.isfinite(block).all(axis=1)
-        if not finite.all():
-            raise SourceError(uri, "decode", f"sample {position + int(np.argmin(finite))} is not a finite number")
-        position += len(block)
-        yield block
-    if position == 0:
-        raise SourceError(uri, "decode", "holds no samples")
+    if tell is not None and uri in loader.warnings:
+        tell("; ".join(loader.warnings[uri]))
 
 
 def _with_channels(uri: str, block: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from pipelines import store
 from pipelines.audio.formats import AUDIO_SUFFIXES, suffix_of
+from pipelines.audio.wanted import Wanted, in_words
 from pipelines.errors import SettingError, WorkError, describe
 from pipelines.store.paths import local_path
 
@@ -31,13 +32,31 @@ LISTING = pa.schema(
 _BATCH_ROWS = 1 << 14
 
 
+class Unlisted(NamedTuple):
+    """A folder, by its path below its input, that could not be listed: what lies in it is not known."""
+
+    name: str
+    error: str
+
+
 @dataclass(frozen=True)
 class Listing:
-    """Sources in the order of their names (a table of schema LISTING), and how many other files there were."""
+    """Sources in the order of their names (a table of schema LISTING), and how many other files there were, by why."""
 
     table: pa.Table
-    ignored: int
+    ignored_by: dict[str, int]
     roots: tuple[str, ...]
+    unlisted: tuple[Unlisted, ...] = ()
+
+    @property
+    def ignored(self) -> int:
+        """Files that were not looked at, and folders that were not entered."""
+        return sum(self.ignored_by.values())
+
+    @property
+    def why_nothing(self) -> str:
+        """What there was instead of audio: `; ignored: 3 hidden`, or an empty string."""
+        return f"; ignored: {in_words(self.ignored_by)}" if self.ignored_by else ""
 
     @property
     def digest(self) -> str:
@@ -59,14 +78,24 @@ class _Entry(NamedTuple):
 class _Collector:
     """Gathers entries into record batches, so that a million sources cost their bytes and no more."""
 
+    wanted: Wanted
     batches: list[pa.RecordBatch] = field(default_factory=list)
-    ignored: int = 0
+    ignored: dict[str, int] = field(default_factory=dict)
+    unlisted: list[Unlisted] = field(default_factory=list)
     _rows: list[tuple[str, str, int, str, str | None]] = field(default_factory=list)
 
-    def add(self, root: str, entries: Iterable[_Entry]) -> None:
+    def ignore(self, why: str) -> None:
+        self.ignored[why] = self.ignored.get(why, 0) + 1
+
+    def add(self, root: str, entries: Iterable[_Entry], is_named: bool = False) -> None:
+        """Take entries below a root. is_named: by the user, one by one."""
         for entry in entries:
+            if not is_named and (why := self.wanted.why_not(entry.source)):
+                if entry.error is None or suffix_of(entry.source) in AUDIO_SUFFIXES:
+                    self.ignore(why)
+                continue
             if suffix_of(entry.source) not in AUDIO_SUFFIXES:
-                self.ignored += entry.error is None
+                self.ignore(suffix_of(entry.source) or "without a suffix")
                 continue
             self._rows.append((entry.source, root, entry.size, entry.stamp, entry.error))
             if len(self._rows) >= _BATCH_ROWS:
@@ -84,33 +113,38 @@ class _Collector:
         return pa.Table.from_batches(self.batches, schema=LISTING).sort_by("source")
 
 
-def list_sources(inputs: Iterable[str]) -> Listing:
+def list_sources(inputs: Iterable[str], wanted: Wanted | None = None) -> Listing:
     """List the audio files of folders, buckets and single files (a file's root is the folder that it lies in).
 
-    Nothing is opened. SettingError for an input that does not exist or for two files with one relative path.
+    wanted: which of those in folders. Nothing is opened. SettingError for an input that does not exist or for two files
+    with one relative path.
     """
-    collector = _Collector()
+    collector = _Collector(wanted or Wanted())
     roots = []
     for uri in inputs:
         path = local_path(uri)
-        if path is not None:
-            root, entries = _local_entries(uri, path)
+        if path is None:
+            root, entries, is_file = _remote_entries(uri)
+        elif os.path.isdir(path):
+            root, is_file = os.path.abspath(path), False
+            entries = _walk(root, collector)
         else:
-            root, entries = _remote_entries(uri)
-        collector.add(root, entries)
+            root, entries, is_file = *_named_file(uri, os.path.abspath(path)), True
+        collector.add(root, entries, is_named=is_file)
         roots.append(canonical(uri))
     table = collector.table()
     require_unique(table)
-    return Listing(table, collector.ignored, tuple(roots))
+    return Listing(table, collector.ignored, tuple(roots), tuple(collector.unlisted))
 
 
 def find_audio(inputs: Iterable[str]) -> list[str]:
     """Paths or URIs of the audio files in folders and files; SettingError when an input holds none."""
     found = []
     for uri in inputs:
-        table = list_sources([uri]).table
+        listing = list_sources([uri])
+        table = listing.table
         if len(table) == 0:
-            raise SettingError(f"AUDIO {uri}: must be an audio file or a folder that holds one")
+            raise SettingError(f"AUDIO {uri}: must be an audio file or a folder that holds one{listing.why_nothing}")
         found += [store.join(row["root"], row["source"]) for row in table.select(["root", "source"]).to_pylist()]
     return found
 
@@ -144,34 +178,40 @@ def require_unique(table: pa.Table) -> None:
         raise SettingError(f"INPUT {first} and {second}: two files must not have one relative path")
 
 
-def _local_entries(uri: str, path: str) -> tuple[str, Iterator[_Entry]]:
-    path = os.path.abspath(path)
+def _named_file(uri: str, path: str) -> tuple[str, Iterator[_Entry]]:
     if not os.path.lexists(path):
         raise SettingError(f"INPUT {uri}: must exist")
-    if os.path.isdir(path):
-        return path, _walk(path, "", frozenset())
     folder, name = os.path.split(path)
     return folder, iter([_local_file(name, path)])
 
 
-def _walk(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[_Entry]:
+def _walk(root: str, collector: _Collector) -> Iterator[_Entry]:
     """Files below a folder. Links to folders are followed, but never into a folder that is being walked already."""
-    try:
-        status = os.stat(folder)
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        raise WorkError(f"INPUT {folder}: cannot be listed: {error.strerror}") from error
-    identity = (status.st_dev, status.st_ino)
-    if identity in above:
-        return
-    for entry in entries:
-        name = prefix + entry.name
-        if _is_folder(entry):
-            if suffix_of(entry.name) in AUDIO_SUFFIXES:
-                yield _Entry(name, error="is a folder")
-            yield from _walk(entry.path, name + "/", above | {identity})
-        else:
-            yield _local_file(name, entry.path)
+    pending: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(root, "", frozenset())]
+    while pending:
+        folder, prefix, above = pending.pop()
+        try:
+            status = os.stat(folder)
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            if not prefix:
+                raise WorkError(f"INPUT {folder}: cannot be listed: {error.strerror}") from error
+            if not isinstance(error, FileNotFoundError):
+                collector.unlisted.append(Unlisted(prefix.rstrip("/"), error.strerror or str(error)))
+            continue
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            continue
+        for entry in entries:
+            name = prefix + entry.name
+            if not _is_folder(entry):
+                yield _local_file(name, entry.path)
+            elif why := collector.wanted.why_no_folder(name):
+                collector.ignore(why)
+            else:
+                if suffix_of(entry.name) in AUDIO_SUFFIXES:
+                    yield _Entry(name, error="is a folder")
+                pending.append((entry.path, name + "/", above | {identity}))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -198,16 +238,16 @@ def _local_file(source: str, path: str) -> _Entry:
     return _Entry(source, status.st_size, str(status.st_mtime_ns))
 
 
-def _remote_entries(uri: str) -> tuple[str, Iterator[_Entry]]:
-    """A file when its name has a sound's suffix and it is one, else a folder."""
+def _remote_entries(uri: str) -> tuple[str, Iterator[_Entry], bool]:
+    """A file when its name has a sound's suffix and it is one, else a folder; and whether it is a file."""
     folder, name = store.split(uri)
     if suffix_of(name) in AUDIO_SUFFIXES and (file := _told(uri, lambda: store.one_file(uri))):
-        return folder, iter([_Entry(*file)])
+        return folder, iter([_Entry(*file)]), True
     items = _remote_items(uri)
     first = next(items, None)
     if first is None and not store.exists(uri):
         raise SettingError(f"INPUT {uri}: must exist")
-    return uri.rstrip("/"), itertools.chain([first] if first else [], items)
+    return uri.rstrip("/"), itertools.chain([first] if first else [], items), False
 
 
 def _remote_items(uri: str) -> Iterator[_Entry]:

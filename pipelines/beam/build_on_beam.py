@@ -18,7 +18,7 @@ from apache_beam.pvalue import AsIter, AsSingleton, PCollection, TaggedOutput
 from pipelines.beam.transforms import FAILURES, GlobalRange
 from pipelines.building.shards import ShardSummary
 from pipelines.building.supervision import SupervisedBuilder
-from pipelines.config import DatasetConfig
+from pipelines.console.names import printable
 from pipelines.runs import committing, plan_files
 from pipelines.runs.folder import PlannedRun
 from pipelines.runs.plan_files import Range
@@ -38,18 +38,18 @@ class BuildOptions:
 class BuildShard(beam.DoFn):
     """From a line of the plan to a shard: yields its summary, and (source, stage, reason) on the tag `failures`."""
 
-    def __init__(self, config: DatasetConfig, options: BuildOptions) -> None:
-        self.config = config
+    def __init__(self, options: BuildOptions) -> None:
         self.options = options
+        self.builder: SupervisedBuilder | None = None
         self.records = Metrics.counter(NAMESPACE, "records_written")
         self.written = Metrics.counter(NAMESPACE, "sources_written")
         self.failed = Metrics.counter(NAMESPACE, "sources_failed")
         self.seconds = Metrics.counter(NAMESPACE, "audio_seconds")
 
-    def setup(self) -> None:
-        self.builder = SupervisedBuilder(self.config, self.options.decode_timeout_seconds, self.options.progress_folder)
-
     def process(self, element: tuple[int, int], run: PlannedRun) -> Iterator[Any]:
+        if self.builder is None:
+            timeout, folder = self.options.decode_timeout_seconds, self.options.progress_folder
+            self.builder = SupervisedBuilder(run.config, timeout, folder, run.limits)
         built = plan_files.build_task(run, element, self.builder)
         self.records.inc(built.summary.num_examples)
         self.written.inc(built.summary.written)
@@ -61,13 +61,14 @@ class BuildShard(beam.DoFn):
         yield built.summary
 
     def teardown(self) -> None:
-        self.builder.close()
+        if self.builder is not None:
+            self.builder.close()
 
 
 def log_failure(failure: tuple[str, str, str]) -> None:
     """Put a source that could not be used into the worker's log."""
     source, stage, reason = failure
-    _log.warning("%s: %s failed: %s", source, stage, reason)
+    _log.warning("%s: %s failed: %s", printable(source), stage, printable(reason))
 
 
 def commit(_: int, run: PlannedRun, summaries: Iterable[ShardSummary], run_range: Range) -> str:
@@ -88,14 +89,13 @@ class BuildShards(beam.PTransform):
     run: it, or a side input that holds it.
     """
 
-    def __init__(self, config: DatasetConfig, run: PlannedRun | AsSingleton, options: BuildOptions) -> None:
+    def __init__(self, run: PlannedRun | AsSingleton, options: BuildOptions) -> None:
         super().__init__()
-        self.config = config
         self.run = run
         self.options = options
 
     def expand(self, places: PCollection[tuple[int, int]]) -> BuiltShards:
-        build = beam.ParDo(BuildShard(self.config, self.options), self.run)
+        build = beam.ParDo(BuildShard(self.options), self.run)
         built = (
             places
             | "Reshuffle" >> beam.Reshuffle()
@@ -108,7 +108,7 @@ class BuildShards(beam.PTransform):
 def build_pipeline(pipeline: beam.Pipeline, run: PlannedRun, options: BuildOptions) -> beam.PCollection:
     """Plan → shards → global range → commit. The result is the name of the committed run."""
     places = pipeline | "Plan" >> beam.Create([run.tasks_uri]) | "ReadTasks" >> beam.FlatMap(plan_files.task_ranges)
-    built = places | "BuildShards" >> BuildShards(run.config, run, options)
+    built = places | "BuildShards" >> BuildShards(run, options)
     run_range = built.summaries | "GlobalRange" >> GlobalRange()
     return (
         pipeline

@@ -25,7 +25,7 @@ def run_directly(
     threads = max(1, min(workers or os.cpu_count() or 1, len(places)))
 
     def build(share: list[tuple[int, int]]) -> list[ShardSummary]:
-        builder = SupervisedBuilder(run.config, decode_timeout_seconds, progress_folder)
+        builder = SupervisedBuilder(run.config, decode_timeout_seconds, progress_folder, run.limits)
         try:
             return [plan_files.build_task(run, place, builder).summary for place in share]
         finally:

@@ -92,7 +92,7 @@ def plan(run: EncodingRun, inputs: Sequence[str], shard_mb: float) -> EncodingRu
     """List the inputs and write the plan. SettingError when they hold no audio file."""
     listing = list_sources(inputs)
     if len(listing.table) == 0:
-        raise SettingError(f"INPUT {' '.join(inputs)}: must hold at least one audio file")
+        raise SettingError(f"INPUT {' '.join(inputs)}: must hold at least one audio file{listing.why_nothing}")
     changes = compare(listing, None, Policy(), run.config)
     count = 0
     with store.open_atomic(run.tasks_uri) as file:

@@ -62,7 +62,7 @@ def plan(found: Iterable[AudioFile | Failure], work: Work) -> PlannedRun | None:
         rows.append({**vars(file), "error": error})
     table = pa.Table.from_pylist(rows, schema=LISTING).sort_by("source")
     require_unique(table)
-    listing = Listing(table, 0, tuple(sorted({row["root"] for row in rows})))
+    listing = Listing(table, {}, tuple(sorted({row["root"] for row in rows})))
     base = open_base(work.output)
     if base is not None and (differences := base.config.differences(work.config)):
         raise SettingError(f"output={work.output}: was made with other settings: {'; '.join(differences)}")
@@ -140,7 +140,7 @@ class PreprocessAudio(beam.PTransform):
             | "Plan" >> beam.Map(plan, self.work)
             | "PlanOnce" >> beam.Reshuffle()
         )
-        build = BuildShards(self.work.config, AsSingleton(run), self.options)
+        build = BuildShards(AsSingleton(run), self.options)
         built = run | "ReadTasks" >> beam.FlatMap(places) | "BuildShards" >> build
         dataset = None
         if self.commit:

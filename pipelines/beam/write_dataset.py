@@ -62,7 +62,7 @@ def place_of(source: str, split_bytes: dict[str, int], config: DatasetConfig, sh
 
 def plan_new(_: int, output: str, config: DatasetConfig, max_failures: MaxFailures) -> PlannedRun:
     """The folder of a first run, whose shards are not known yet."""
-    nothing = Listing(LISTING.empty_table(), 0, ())
+    nothing = Listing(LISTING.empty_table(), {}, ())
     changes = compare(nothing, None, Policy(), config)
     return plan_files.plan_run(output, None, config, nothing, changes, (), max_failures)
 

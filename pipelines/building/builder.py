@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines.audio.child import open_answers, write_line
+from pipelines.audio.limits import SourceLimits
 from pipelines.building.counters import PROGRESS_FILE, Progress
 from pipelines.building.shards import NOBODY, build_shard, copy_shard
 from pipelines.building.task import ShardTask, task_from_line
@@ -52,17 +53,20 @@ def _leave(folder: str, status: int) -> None:
 
 def main() -> None:
     """The child: build one task after the other."""
-    folder, config_json = sys.argv[1:]
+    folder, config_json, limits_json = sys.argv[1:]
     replies = open_answers()
     requests = _requests(folder)
     progress = Progress(os.path.join(folder, PROGRESS_FILE))
     config = DatasetConfig.from_dict(json.loads(config_json))
+    limits = SourceLimits(**json.loads(limits_json))
     write_line(replies, {})
     for request, task in requests:
-        write_line(replies, _build(config, progress, request, task))
+        write_line(replies, _build(config, limits, progress, request, task))
 
 
-def _build(config: DatasetConfig, progress: Progress, request: dict[str, Any], task: ShardTask) -> dict[str, Any]:
+def _build(
+    config: DatasetConfig, limits: SourceLimits, progress: Progress, request: dict[str, Any], task: ShardTask
+) -> dict[str, Any]:
     before = progress.read()
     done = {"ticks": before["ticks"], "seconds": 0.0, "index": NOBODY, "last": 0.0, "sources": 0}
 
@@ -81,7 +85,7 @@ def _build(config: DatasetConfig, progress: Progress, request: dict[str, Any], t
             built = copy_shard(task, request["dataset"], request["run"], config.dtype)
         else:
             failed = {int(index): tuple(reason) for index, reason in request["failed"].items()}
-            built = build_shard(task, config, request["run"], failed, watch)  # type: ignore[arg-type]
+            built = build_shard(task, config, request["run"], failed, watch, limits)  # type: ignore[arg-type]
     except AudioVaeError as error:
         return {"error": str(error)}
     finally:

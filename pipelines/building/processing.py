@@ -12,12 +12,15 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.audio.decoding import Incomplete
+from pipelines.audio.limits import SourceLimits
 from pipelines.audio.loading import Loader, loader_of
 from pipelines.audio.segments import Padder, Segment, cut_segments, valid_frames
 from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
 from pipelines.config import DatasetConfig
 from pipelines.dataset.records import Record, frame, serialize
-from pipelines.errors import CONTENT_ERRORS, SourceError, describe, require, stage_of
+from pipelines.errors import SettingError, SourceError, describe, require, stage_of
+from pipelines.matching import search
 from pipelines.store.paths import join
 
 Row = dict[str, Any]
@@ -114,11 +117,11 @@ class PreprocessingPipeline:
         self._label_pattern = re.compile(label_pattern) if label_pattern else None
 
     @classmethod
-    def of(cls, config: DatasetConfig, saver: Saver) -> PreprocessingPipeline:
-        """The pipeline that makes the records of a dataset."""
+    def of(cls, config: DatasetConfig, saver: Saver, limits: SourceLimits | None = None) -> PreprocessingPipeline:
+        """The pipeline that makes the records of a dataset. limits: what a source is let be."""
         audio, spectrogram = config.audio, config.spectrogram
         return cls(
-            loader_of(audio),
+            loader_of(audio, limits),
             Padder(audio.pad_mode),
             LogSpectrogramExtractor(spectrogram.frame_size, spectrogram.hop_length, spectrogram.top_db),
             MinMaxNormaliser(0.0, 1.0),
@@ -153,34 +156,46 @@ class PreprocessingPipeline:
     def process_source(self, source: str, root: str, watch: Watch = lambda seconds: None) -> Row:
         """Save the records of one source, or none of them if it turns out to be damaged."""
         mark = self.saver.mark()
-        count, low, high, end = 0, float("inf"), float("-inf"), 0
-        watch(0.0)
         try:
-            for record, end in self._records(source, root):
-                self.saver.save(record)
-                count += 1
-                low, high = min(low, record.min_db), max(high, record.max_db)
-                watch(end / self.sample_rate)
+            try:
+                return self._saved(source, root, watch)
+            except Incomplete:
+                self.saver.rollback(mark)
+                return self._saved(source, root, watch, again=True)
         except SourceError as error:
             self.saver.rollback(mark)
             return failure(error.stage, error.reason)
-        row = {"status": "written", "num_segments": count, "seconds": round(end / self.sample_rate, 6)}
-        return row | {"min_db": low, "max_db": high, "error_stage": None, "error": None}
 
-    def _records(self, source: str, root: str) -> Iterator[tuple[Record, int]]:
+    def _saved(self, source: str, root: str, watch: Watch, again: bool = False) -> Row:
+        """The row of a source whose records are saved. SourceError when it can't be used."""
+        count, low, high, end = 0, float("inf"), float("-inf"), 0
+        watch(0.0)
+        self.loader.alive = lambda: watch(end / self.sample_rate)
+        for record, end in self._records(source, root, again):
+            self.saver.save(record)
+            count += 1
+            low, high = min(low, record.min_db), max(high, record.max_db)
+            watch(end / self.sample_rate)
+        warning = "; ".join(self.loader.warnings.pop(join(root, source), ())) or None
+        if warning and self.loader.limits.strict:
+            raise SourceError(join(root, source), "decode", f"{warning} (--strict)")
+        row = {"status": "written", "num_segments": count, "seconds": round(end / self.sample_rate, 6)}
+        return row | {"min_db": low, "max_db": high, "error_stage": None, "error": None, "warning": warning}
+
+    def _records(self, source: str, root: str, again: bool) -> Iterator[tuple[Record, int]]:
         """The records of a source, each with the sample at which its sound ends.
 
         SourceError for whatever a file's content makes libraries raise: writing is not among what happens here.
         """
         with blaming(join(root, source)):
-            yield from self._extracted(source, root)
+            yield from self._extracted(source, root, again)
 
-    def _extracted(self, source: str, root: str) -> Iterator[tuple[Record, int]]:
+    def _extracted(self, source: str, root: str, again: bool) -> Iterator[tuple[Record, int]]:
         """The way of one source, step by step; `process_source` writes what comes out."""
         uri = join(root, source)
         labels = labels_of(source, self._label_pattern)
         # load
-        blocks = self.loader.blocks(uri)
+        blocks = self.loader.blocks(uri, again)
         # segment
         segments = cut_segments(blocks, self.segment_samples, self.hop_samples, self.sample_rate, self.padder)
         for segment in segments:
@@ -201,7 +216,9 @@ def blaming(uri: str, stage: str = "decode") -> Iterator[None]:
     """Turn whatever a file's content makes libraries raise in this block into a SourceError of this stage."""
     try:
         yield
-    except CONTENT_ERRORS as error:
+    except (SourceError, SettingError):
+        raise
+    except Exception as error:
         raise SourceError(uri, stage_of(error, stage), describe(error)) from error
 
 
@@ -220,7 +237,7 @@ def labels_of(source: str, pattern: re.Pattern[str] | None) -> dict[str, str]:
     """Named groups of the label pattern, searched in a source's path; empty texts where it does not match."""
     if pattern is None:
         return {}
-    match = pattern.search(source)
+    match = search("label_pattern", pattern, source)
     if match is None:
         return dict.fromkeys(pattern.groupindex, "")
     return {name: value or "" for name, value in match.groupdict().items()}
@@ -229,4 +246,4 @@ def labels_of(source: str, pattern: re.Pattern[str] | None) -> dict[str, str]:
 def failure(stage: str, reason: str) -> Row:
     """The row of a source that could not be used."""
     nothing = {"num_segments": 0, "seconds": None, "min_db": None, "max_db": None}
-    return {"status": "failed", **nothing, "error_stage": stage, "error": reason}
+    return {"status": "failed", **nothing, "error_stage": stage, "error": reason, "warning": None}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipelines import store
+from pipelines.audio.limits import SourceLimits
 from pipelines.building.processing import PreprocessingPipeline, Row, Saver, failure
 from pipelines.building.task import ShardTask
 from pipelines.config import DatasetConfig
@@ -65,16 +66,17 @@ def build_shard(
     run_uri: str,
     failed: Mapping[int, tuple[str, str]] | None = None,
     watch: Watch = lambda index, seconds: None,
+    limits: SourceLimits | None = None,
 ) -> BuiltShard:
     """Decode a task's sources into `run_uri/shard`, which appears whole or not at all.
 
-    failed: sources (by index) known to fail, with stage and reason, that are not tried. WorkError when the shard
-    cannot be written.
+    failed: sources (by index) known to fail, with stage and reason, that are not tried. limits: what a source is let
+    be. WorkError when the shard cannot be written.
     """
     rows: list[Row] = []
     with _shard_file(store.join(run_uri, task.shard)) as file:
         saver = Saver(file, config.dtype)
-        pipeline = PreprocessingPipeline.of(config, saver)
+        pipeline = PreprocessingPipeline.of(config, saver, limits)
         group_end = 0
         for index, (source, root, size, stamp) in enumerate(task.sources):
             if index == group_end:

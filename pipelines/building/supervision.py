@@ -6,6 +6,7 @@ what it has done in a small memory-mapped file; that is its sign of life, and wh
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -14,9 +15,10 @@ import time
 from typing import Any
 
 from pipelines.audio.child import START_SECONDS, Child, Ended
+from pipelines.audio.limits import SourceLimits
 from pipelines.building.counters import PROGRESS_FILE, Progress
 from pipelines.building.shards import NOBODY, BuiltShard, ShardSummary
-from pipelines.building.task import task_from_line
+from pipelines.building.task import DEADLINE, task_from_line
 from pipelines.config import DatasetConfig
 from pipelines.errors import WorkError
 
@@ -53,11 +55,19 @@ class SupervisedBuilder:
     """Builds shards in a child process.
 
     timeout_seconds: without a sign of life for so long, the source at hand fails. progress_folder: a local folder to
-    count in, made if need be, None for a private one. Not safe for threads: one for each.
+    count in, made if need be, None for a private one. limits: what a source is let be. Not safe for threads: one for
+    each.
     """
 
-    def __init__(self, config: DatasetConfig, timeout_seconds: float, progress_folder: str | None = None) -> None:
+    def __init__(
+        self,
+        config: DatasetConfig,
+        timeout_seconds: float,
+        progress_folder: str | None = None,
+        limits: SourceLimits | None = None,
+    ) -> None:
         self.config = config
+        self.limits = limits or SourceLimits()
         self.timeout_seconds = timeout_seconds
         self._own_folder = None if progress_folder else tempfile.TemporaryDirectory(prefix="audio-vae-")
         self._folder = progress_folder or self._own_folder.name  # type: ignore[union-attr]
@@ -105,7 +115,7 @@ class SupervisedBuilder:
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         except OSError as error:
             raise WorkError(f"{self._folder}: cannot be written: {error.strerror}") from error
-        arguments = [folder, json.dumps(self.config.to_dict())]
+        arguments = [folder, json.dumps(self.config.to_dict()), json.dumps(dataclasses.asdict(self.limits))]
         environment = BUILDER_ENVIRONMENT | {"TMPDIR": folder}
         child = Child("pipelines.building.builder", arguments, environment, self._errors)
         _children.running.add(child)
@@ -151,7 +161,7 @@ class SupervisedBuilder:
         index = int(self._progress.read()["index"])
         self._progress.write(index=NOBODY, task_sources=0, task_seconds=0.0)
         if self._hung:
-            return index, f"no progress for {self.timeout_seconds:g} s (--decode-timeout-seconds)", False
+            return index, f"no progress for {self.timeout_seconds:g} s ({DEADLINE})", False
         if -child.status in _CRASHES:
             return index, f"the decoder crashed ({signal.Signals(-child.status).name})", False
         if -child.status == signal.SIGKILL:

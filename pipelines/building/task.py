@@ -16,6 +16,10 @@ class Source(NamedTuple):
     stamp: str
 
 
+DEADLINE = "--decode-timeout-seconds"
+"""In the reason of a source that took too long, as one may on a busy machine: it is tried again."""
+
+
 @dataclass(frozen=True)
 class ShardTask:
     """The work of one shard: sources to decode in order, or the survivors of an old shard to copy.

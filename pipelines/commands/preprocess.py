@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.config import PRESETS, RECORD
+from pipelines.console.counts import failures_so_far
 from pipelines.console.durations import duration_text
 from pipelines.console.terminal import terminable
 from pipelines.errors import masked
@@ -110,7 +111,8 @@ def _print_hand_over(done: HandOver, as_json: bool) -> None:
 def _print_nothing_new(done: Update, as_json: bool) -> None:
     dataset = done.dataset
     values = {"status": "unchanged", "dataset": dataset.uri, "sources": dataclasses.asdict(dataset.sources)}
-    _print(values, f"{dataset.uri} is up to date: nothing new among {done.changes.unchanged:,} sources", as_json)
+    text = f"{dataset.uri} is up to date: nothing new among {done.changes.unchanged:,} sources"
+    _print(values, text + failures_so_far(dataset.sources.failed), as_json)
 
 
 def _print_summary(done: Update, as_json: bool) -> None:
@@ -119,13 +121,15 @@ def _print_summary(done: Update, as_json: bool) -> None:
     run = dataset.runs[-1]
     values = {"status": "committed", "dataset": dataset.uri, "run": run.name, "num_examples": dataset.num_examples}
     values |= {"sources": dataclasses.asdict(dataset.sources), "this_run": dataclasses.asdict(run.sources)}
+    values["warned"] = done.warned
     values |= {"global_range": {"min_db": dataset.min_db, "max_db": dataset.max_db}}
     own = run.sources
     text = f"{dataset.uri}: {own.written:,} sources written, {own.failed:,} failed, {own.removed:,} removed"
+    text += f", {done.warned:,} with a warning" if done.warned else ""
     text += f", {own.ignored:,} other files ignored" if own.ignored else ""
     text += f", {changes.elsewhere:,} kept from other inputs" if changes.elsewhere else ""
     text += f"; {dataset.num_examples:,} records, {dataset.min_db:.2f} to {dataset.max_db:.2f} dB"
-    _print(values, text, as_json)
+    _print(values, text + failures_so_far(dataset.sources.failed), as_json)
 
 
 def _print_plan(plan: DryRun, as_json: bool) -> None:

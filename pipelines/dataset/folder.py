@@ -46,9 +46,13 @@ MANIFEST = pa.schema(
         ("max_db", pa.float64()),
         ("error_stage", pa.string()),
         ("error", pa.string()),
+        ("warning", pa.string()),
     ]
 )
-"""A row a source. shard is a file name in the run's folder, null for a source that failed."""
+"""A row a source. shard is a file name in the run's folder, null for a source that failed.
+
+warning came later than the others: a manifest without it reads as if it were null."""
+_LATER = ("warning",)
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,7 @@ class Dataset:
         """The manifest of one run as it was written. WorkError names the file and what is wrong in it."""
         uri = store.join(self.run_uri(run), MANIFEST_FILE)
         wanted = columns or MANIFEST.names
-        table = read_foreign(uri, list(dict.fromkeys([*wanted, "status"])), MANIFEST)
+        table = read_foreign(uri, list(dict.fromkeys([*wanted, "status"])), MANIFEST, _LATER)
         check_manifest(table, uri)
         return table.select(wanted)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import IO, Any
 
@@ -45,8 +45,10 @@ def read_parquet(uri: str, columns: list[str] | None = None, first_piece: bytes 
         return pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False)
 
 
-def read_foreign(uri: str, columns: list[str], kinds: pa.Schema) -> pa.Table:
+def read_foreign(uri: str, columns: list[str], kinds: pa.Schema, later: Collection[str] = ()) -> pa.Table:
     """Read columns of a Parquet file that anybody may have written. kinds: the types that they must have.
+
+    later: columns that are null in a file without them, as older ones are.
 
     WorkError when it is none, or would take far more memory than its size.
     """
@@ -55,15 +57,17 @@ def read_foreign(uri: str, columns: list[str], kinds: pa.Schema) -> pa.Table:
         store.require_plain_file(uri)
         if path is not None:
             with pa.OSFile(path) as native:
-                return _read(native, native.size(), columns, kinds, use_threads=True)
+                return _read(native, native.size(), columns, kinds, later, use_threads=True)
         with store.open_read(uri) as file:
-            return _read(file, file.seek(0, 2), columns, kinds, use_threads=False)
+            return _read(file, file.seek(0, 2), columns, kinds, later, use_threads=False)
     except (OSError, pa.ArrowException, ValueError, MemoryError) as error:
         reason = describe(error).removeprefix("ValueError: ")[:300]
         raise WorkError(f"{uri}: must be a readable table: {reason}") from error
 
 
-def _read(file: IO[bytes] | Any, size: int, columns: list[str], kinds: pa.Schema, *, use_threads: bool) -> pa.Table:
+def _read(
+    file: IO[bytes] | Any, size: int, wanted: list[str], kinds: pa.Schema, later: Collection[str], *, use_threads: bool
+) -> pa.Table:
     """The columns of an open file of `size` bytes; ValueError says what is wrong with it.
 
     A page of a few bytes can repeat a long text a milliard times. So the number of rows is looked at first, texts are
@@ -72,6 +76,7 @@ def _read(file: IO[bytes] | Any, size: int, columns: list[str], kinds: pa.Schema
     file.seek(0)
     whole = pq.ParquetFile(file, pre_buffer=False)
     rows = whole.metadata.num_rows
+    columns = [name for name in wanted if name not in later or name in whole.schema_arrow.names]
     for name in columns:
         found = whole.schema_arrow.field(name).type if name in whole.schema_arrow.names else "not there"
         if found != kinds.field(name).type:
@@ -84,7 +89,10 @@ def _read(file: IO[bytes] | Any, size: int, columns: list[str], kinds: pa.Schema
     total, allowed = sum(_text_bytes(coded[name]) for name in texts), _ALWAYS_BYTES + _BYTES_A_BYTE * size
     if total > allowed:
         raise ValueError(f"its texts come to {total:,} bytes, in {size:,}")
-    return coded.select(columns).cast(pa.schema([kinds.field(name) for name in columns]))
+    table = coded.select(columns).cast(pa.schema([kinds.field(name) for name in columns]))
+    for name in set(wanted) - set(columns):
+        table = table.append_column(kinds.field(name), pa.nulls(rows, kinds.field(name).type))
+    return table.select(wanted)
 
 
 def _text_bytes(column: pa.ChunkedArray) -> int:

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 from pipelines.audio.sources import Listing, covers
 from pipelines.config import DatasetConfig, split_of
 from pipelines.dataset.folder import MANIFEST, Dataset, Shard
-from pipelines.plan.policy import Policy
+from pipelines.plan.policy import Policy, worth_another_try
 
+_COMPARED = ["size", "stamp", "status", "error_stage", "error", "warning"]
 KEPT = ["split", "seconds", "min_db", "max_db"]
 """What a run needs to know of sources that it leaves as they are."""
 
@@ -70,14 +71,12 @@ def compare(listing: Listing, dataset: Dataset | None, policy: Policy, config: D
     table = listing.table
     position = pc.index_in(table["source"], value_set=known["source"].combine_chunks())
     is_known = pc.is_valid(position)
-    old = (
-        known.select(["size", "stamp", "status", "error_stage"]).take(pc.fill_null(position, 0)) if len(known) else None
-    )
+    old = known.select(_COMPARED).take(pc.fill_null(position, 0)) if len(known) else None
     if old is None:
         same = pa.chunked_array([pa.array([False] * len(table), pa.bool_())])
     else:
         same = pc.and_(is_known, _same(table, old, policy.checksum))
-        same = pc.and_(same, pc.not_equal(pc.fill_null(old["error_stage"], ""), "read"))
+        same = pc.and_(same, pc.invert(worth_another_try(table, old)))
         if policy.retry_failed:
             same = pc.and_(same, pc.not_equal(old["status"], "failed"))
     to_build = table.filter(pc.invert(same))
@@ -86,7 +85,7 @@ def compare(listing: Listing, dataset: Dataset | None, policy: Policy, config: D
 
     listed = pc.is_in(known["source"], value_set=table["source"].combine_chunks())
     rebuilt = pc.is_in(known["source"], value_set=to_build["source"].combine_chunks())
-    missing = pc.invert(listed)
+    missing = pc.and_(pc.invert(listed), pc.invert(_not_looked_at(known, listing)))
     gone = pc.and_(missing, _covered(known, listing, dataset)) if not policy.keep_removed else _none(known)
     leaves = pc.or_(rebuilt, gone)
     is_written = pc.equal(known["status"], "written")
@@ -109,7 +108,7 @@ def compare(listing: Listing, dataset: Dataset | None, policy: Policy, config: D
         changed=_count(rebuilt),
         removed=_count(gone),
         failed_before=len(still_failed),
-        elsewhere=_count(pc.and_(missing, pc.invert(gone))),
+        elsewhere=_count(pc.and_(pc.invert(listed), pc.invert(gone))),
     )
 
 
@@ -150,6 +149,14 @@ def _covered(known: pa.Table, listing: Listing, dataset: Dataset | None) -> pa.A
     names = [run.name for run in runs if all(covers(listing.roots, uri) for uri in run.inputs)]
     covered = pc.is_in(known["run"], value_set=pa.array(names, pa.string()))
     return covered if len(names) == len(runs) else pc.and_(covered, pc.equal(known["status"], "written"))
+
+
+def _not_looked_at(known: pa.Table, listing: Listing) -> pa.Array:
+    """Which known sources lie in folders that could not be listed: nobody knows whether they are there."""
+    unknown = _none(known)
+    for folder in listing.unlisted:
+        unknown = pc.or_(unknown, pc.starts_with(known["source"], folder.name + "/"))
+    return unknown
 
 
 def _failed_rows(unlistable: pa.Table, config: DatasetConfig) -> pa.Table:

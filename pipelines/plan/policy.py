@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines import store
+from pipelines.building.task import DEADLINE
+from pipelines.decoders import with_pyav
+from pipelines.decoders.streams import INSTALL
 from pipelines.errors import SettingError
+from pipelines.store.paths import local_path
 
 
 @dataclass(frozen=True)
@@ -16,6 +26,31 @@ class Policy:
     checksum: bool = False
     keep_removed: bool = False
     retry_failed: bool = False
+
+
+def worth_another_try(table: pa.Table, old: pa.Table) -> Any:
+    """Which listed sources may fare better than in the rows beside them, though they have not changed.
+
+    Those that failed for what lies outside of them (stage `read`), unless they are still not permitted; those that took
+    too long; and those for which PyAV was missing, once it is there.
+    """
+    may_be = pc.equal(pc.fill_null(old["error_stage"], ""), "read")
+    told = pc.binary_join_element_wise(pc.fill_null(old["error"], ""), pc.fill_null(old["warning"], ""), " ")
+    may_be = pc.or_(may_be, pc.match_substring(told, f"({DEADLINE})"))
+    if with_pyav.is_installed():
+        may_be = pc.or_(may_be, pc.match_substring(told, INSTALL))
+    positions = pc.indices_nonzero(pc.and_(may_be, pc.match_substring(told, os.strerror(errno.EACCES))))
+    if len(positions) == 0:
+        return may_be
+    closed = [
+        i for i in positions.to_pylist() if not _is_permitted(table["root"][i].as_py(), table["source"][i].as_py())
+    ]
+    return pc.and_(may_be, pc.invert(pc.is_in(pa.array(range(len(table))), value_set=pa.array(closed, pa.int64()))))
+
+
+def _is_permitted(root: str, source: str) -> bool:
+    path = local_path(store.join(root, source))
+    return path is None or os.access(path, os.R_OK)
 
 
 @dataclass(frozen=True)

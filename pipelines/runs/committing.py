@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pipelines import store
 from pipelines.building.task import split_and_number
 from pipelines.config import TRAIN
+from pipelines.console.names import printable
 from pipelines.dataset.folder import MANIFEST, Dataset, Run, Shard, Sources, Split, open_dataset
 from pipelines.dataset.names import ENTRY, MANIFEST_FILE, RUNS, SCHEMA_FILE
 from pipelines.dataset.records import schema_pbtxt
@@ -105,7 +106,7 @@ def _first_failure(run: PlannedRun, summaries: list[ShardSummary]) -> str:
     tables = [read_parquet(rows_uri(run, s.shard)) for s in summaries if s.failed][:1]
     tables.append(read_parquet(store.join(run.plan_uri, FAILED_FILE)))
     row = next(row for table in tables for row in table.to_pylist() if row["status"] == "failed")
-    return f"{row['source']}: {row['error_stage']} failed: {row['error']}"
+    return printable(f"{row['source']}: {row['error_stage']} failed: {row['error']}")
 
 
 def _write_manifest(run: PlannedRun, summaries: list[ShardSummary]) -> dict[str, int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipelines import store
+from pipelines.audio.limits import SourceLimits
 from pipelines.config import DatasetConfig
 from pipelines.dataset.folder import Dataset, is_dataset, open_dataset
 from pipelines.dataset.names import (
@@ -40,6 +41,7 @@ class PlannedRun:
     inputs: tuple[str, ...]
     num_tasks: int
     num_sources: int
+    limits: SourceLimits = field(default_factory=SourceLimits)
 
     @property
     def uri(self) -> str:

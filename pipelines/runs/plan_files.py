@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import store
+from pipelines.audio.limits import SourceLimits
 from pipelines.audio.sources import Listing
 from pipelines.building.task import ShardTask, task_to_line
 from pipelines.config import DatasetConfig
@@ -91,12 +92,13 @@ def plan_run(
     tasks: Iterable[ShardTask],
     max_failures: MaxFailures,
     taken: Collection[str] = (),
+    limits: SourceLimits | None = None,
 ) -> PlannedRun:
     """Write the plan of the next run into its folder, which has none of the names that are taken."""
     name = _new_folder(dataset_uri, base.runs[-1].number + 1 if base else 1, taken)
     digest = base.digest if base else None
     inputs = _inputs(base, listing, changes)
-    run = PlannedRun(dataset_uri, name, config, digest, inputs, 0, len(changes.build))
+    run = PlannedRun(dataset_uri, name, config, digest, inputs, 0, len(changes.build), limits or SourceLimits())
     num_tasks, new_names = 0, {}
     with store.open_atomic(run.tasks_uri) as file:
         for task in tasks:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from pipelines.console.names import one_line, printable
 from pipelines.errors import SourceError
 from vae_model.commands.arguments import add_phase
 from vae_model.model_folder.config import ORIGINAL_PHASE
@@ -38,9 +39,11 @@ def main(argv: list[str]) -> int:
 def _tell(outcome: Reconstruction | SourceError) -> None:
     """A line for each file."""
     if isinstance(outcome, SourceError):
-        print(f"audio-vae reconstruct: {' '.join(str(outcome).split())}", file=sys.stderr)
-    else:
-        print(f"{outcome.source} -> {outcome.path}", file=sys.stderr)
+        print(f"audio-vae reconstruct: {one_line(outcome)}", file=sys.stderr)
+        return
+    print(f"{printable(outcome.source)} -> {printable(outcome.path)}", file=sys.stderr)
+    if outcome.warning:
+        print(f"audio-vae reconstruct: warning: {printable(outcome.source)}: {outcome.warning}", file=sys.stderr)
 
 
 if __name__ == "__main__":

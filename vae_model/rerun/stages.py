@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines import store
+from pipelines.console.counts import failures_so_far
 from pipelines.dataset.folder import Dataset, is_dataset, open_dataset
 from pipelines.errors import AudioVaeError, Interrupted, SettingError, WorkError
 from pipelines.store.paths import local_path
@@ -102,12 +103,13 @@ def preprocess(job: Job) -> Outcome:
     dataset, changes = update.dataset, update.changes
     result: dict[str, Any] = {"dataset": store.shown(dataset.uri), "num_examples": dataset.num_examples}
     result |= {"sources": dataclasses.asdict(dataset.sources)}
+    so_far = failures_so_far(dataset.sources.failed)
     if not update.committed:
-        return Outcome(SKIPPED, f"nothing new among {changes.unchanged:,} sources", result)
+        return Outcome(SKIPPED, f"nothing new among {changes.unchanged:,} sources{so_far}", result)
     run = dataset.runs[-1]
     result |= {"run": run.name, "this_run": dataclasses.asdict(run.sources)}
     counts = f"{changes.new:,} new, {changes.changed:,} changed and {changes.removed:,} removed sources"
-    return Outcome(DONE, f"{counts}, {run.sources.failed:,} failed", result)
+    return Outcome(DONE, f"{counts}, {run.sources.failed:,} failed{so_far}", result)
 
 
 def _beam_flags(config: RerunConfig) -> tuple[str, ...]:

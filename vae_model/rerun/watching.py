@@ -17,6 +17,7 @@ from typing import Any
 
 from pipelines import store
 from pipelines.audio.sources import list_sources
+from pipelines.console.counts import failures_so_far
 from pipelines.console.durations import in_words
 from pipelines.errors import AudioVaeError, SettingError
 from pipelines.store.paths import Place
@@ -167,11 +168,12 @@ def _result(values: dict[str, Any]) -> str:
     if "stages" in values:
         stages = ", ".join(f"{name} {stage['status']}" for name, stage in values["stages"].items())
         return f"{values['status']}: {stages}; in use is {values['promoted']}"
+    so_far = failures_so_far(values["sources"]["failed"])
     if values["status"] == "unchanged":
-        return f"unchanged: {values['sources']['found']:,} sources"
+        return f"unchanged: {values['sources']['found']:,} sources{so_far}"
     own = values["this_run"]
     counts = f"{own['written']:,} sources written, {own['failed']:,} failed, {own['removed']:,} removed"
-    return f"committed {values['run']}: {counts}; {values['num_examples']:,} records"
+    return f"committed {values['run']}: {counts}; {values['num_examples']:,} records{so_far}"
 
 
 def _say(line: str) -> None:

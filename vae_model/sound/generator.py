@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.audio.loading import iter_segments
+from pipelines.audio.loading import Tell, iter_segments
 from pipelines.store.paths import Place
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import PHASES
@@ -104,16 +104,16 @@ class SoundGenerator:
         for decibels, phasors in self._through(waveforms):
             yield self.inverter.to_waveform(decibels, phasors)
 
-    def reconstruct_file(self, uri: str) -> Iterator[NDArray[np.float32]]:
+    def reconstruct_file(self, uri: str, tell: Tell | None = None) -> Iterator[NDArray[np.float32]]:
         """A whole file through the model, in blocks (n_samples, n_channels) as they become ready.
 
-        Together they have the length that the file has at the model's sample rate, however long it is. SourceError when
-        it can't be used.
+        Together they have the length that the file has at the model's sample rate, however long it is. tell: called
+        with a warning when the file is not whole. SourceError when it can't be used.
         """
         lengths: list[int] = []
 
         def waveforms() -> Iterator[NDArray[np.float32]]:
-            for segment in iter_segments(uri, self.inverter.segmentation.audio):
+            for segment in iter_segments(uri, self.inverter.segmentation.audio, tell):
                 lengths.append(segment.valid_samples)
                 yield segment.samples
 

@@ -20,11 +20,12 @@ from vae_model.runtime import prepare
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What came out for a file. path: of the WAV file, a path or URI."""
+    """What came out for a file. path: of the WAV file, a path or URI. warning: such as that the file is cut short."""
 
     source: str
     path: str
     num_samples: int
+    warning: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class Reconstructions:
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         written, failed = ([asdict(one) for one in several] for several in (self.written, self.failed))
+        for one in written:
+            if one["warning"] is None:
+                del one["warning"]
         return {"sample_rate": self.sample_rate, "phase": self.phase, "written": written, "failed": failed}
 
 
@@ -83,12 +87,14 @@ def reconstruct(
     with output_folder(output) as folder:
         for source, name in zip(sources, names, strict=True):
             try:
-                samples = write_wav(folder.path / name, generator.reconstruct_file(source), sample_rate)
+                warnings: list[str] = []
+                blocks = generator.reconstruct_file(source, warnings.append)
+                samples = write_wav(folder.path / name, blocks, sample_rate)
             except SourceError as error:
                 failed.append(Failure(store.shown(source), error.stage, error.reason))
                 tell(error)
             else:
-                written.append(Reconstruction(store.shown(source), folder.file(name), samples))
+                written.append(Reconstruction(store.shown(source), folder.file(name), samples, *warnings))
                 tell(written[-1])
     return Reconstructions(sample_rate, phase, tuple(written), tuple(failed))
 
