@@ -45,9 +45,8 @@ class Watch:
     def run(self) -> int:
         """Watch until `stop` is called. Returns 0, or 2 when the first run says that a setting is wrong."""
         found = self._look(first=True)
-        _say(
-            f"watching {' '.join(map(store.shown, self.inputs))}, every {in_words(self.interval_seconds)}; Ctrl-C ends it"
-        )
+        watched = " ".join(map(store.shown, self.inputs))
+        _say(f"watching {watched}, every {in_words(self.interval_seconds)}; Ctrl-C ends it")
         while not self._asked.is_set():
             wait = self.interval_seconds
             if self._is_due(found) and (found := self._settled(found)) is not None:
