@@ -18,12 +18,14 @@ from pipelines import store
 from pipelines.audio.sources import list_sources
 from pipelines.dataset.folder import open_dataset
 from pipelines.dataset.tables import read_tables
-from pipelines.errors import SettingError
+from pipelines.errors import SettingError, Unreachable, WorkError
 from tests.helpers.console import audio_vae
 from tests.helpers.dataset_state import SMALL, write_small
 from tests.helpers.object_stores import Bucket, comparable, orphans
 from tests.helpers.places import ROOT
 from vae_model import cli
+from vae_model.model_folder.bundle import Bundle
+from vae_model.model_folder.outputs import output_file, output_folder
 
 Command = Callable[..., dict[str, Any]]
 
@@ -200,6 +202,27 @@ def test_a_folder_that_may_not_be_written_is_told_before_any_work(
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line == f"audio-vae preprocess: {s3.uri}/ds: cannot be written: not for you"
     assert len(s3.proxy.requests) == 1
+
+
+@pytest.mark.parametrize("place", [output_folder, output_file])
+def test_an_output_that_may_not_be_written_is_told_before_any_work(place: Callable[..., Any], s3: Bucket) -> None:
+    s3.proxy.fails(r"^(PUT|POST|DELETE) ", times=1000, status=403, message="not for you")
+    with pytest.raises(WorkError, match=rf"^{s3.uri}/out: cannot be written: not for you$"), place(f"{s3.uri}/out"):
+        raise AssertionError("not reached")
+    s3.proxy.forget()
+    missing = "--output s3://no-such-bucket/out: must be in a bucket that exists"
+    with pytest.raises(SettingError, match=missing), place("s3://no-such-bucket/out"):
+        raise AssertionError("not reached")
+
+
+def test_a_store_that_is_away_is_not_a_folder_that_is_not_there(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.store.remote._FIRST_WAIT_SECONDS", 0.01)
+    s3.proxy.fails(r"^(HEAD|GET) ", times=1000, status=503)
+    for look in (store.is_file, store.exists, store.names, Bundle.load):
+        with pytest.raises(Unreachable, match=f"^{s3.uri}/model"):
+            look(f"{s3.uri}/model")
+    with pytest.raises(Unreachable, match=r"^http://127\.0\.0\.1:9/model/bundle\.json"):
+        Bundle.load("http://127.0.0.1:9/model")
 
 
 def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
