@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from pipelines import store
 from pipelines.dataset.folder import Shard, open_dataset
-from pipelines.dataset.records import Record, parse, read_frames
+from pipelines.dataset.framing import read_frames
+from pipelines.dataset.records import Record, parse
 
 SHUFFLE_RECORDS = 2048
 """Records that a worker shuffles among; the order of the shards is shuffled beside it."""

@@ -18,7 +18,8 @@ from pipelines.audio.loading import Loader, loader_of
 from pipelines.audio.segments import Padder, Segment, cut_segments, valid_frames
 from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
 from pipelines.config import DatasetConfig
-from pipelines.dataset.records import Record, frame, serialize
+from pipelines.dataset.framing import frame
+from pipelines.dataset.records import Record, serialize
 from pipelines.errors import SettingError, SourceError, describe, require, stage_of
 from pipelines.matching import search
 from pipelines.store.paths import join

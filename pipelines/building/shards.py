@@ -17,7 +17,8 @@ from pipelines.audio.limits import SourceLimits
 from pipelines.building.processing import PreprocessingPipeline, Row, Saver, failure
 from pipelines.building.task import ShardTask
 from pipelines.config import DatasetConfig
-from pipelines.dataset.records import read_frames, source_of
+from pipelines.dataset.framing import read_frames
+from pipelines.dataset.records import source_of
 from pipelines.errors import StoreError, WorkError
 from pipelines.store.paths import local_path
 

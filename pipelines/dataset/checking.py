@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from pipelines import store
 from pipelines.dataset.folder import Dataset, Shard, open_dataset
+from pipelines.dataset.framing import read_frames
 from pipelines.dataset.names import SCHEMA_FILE
-from pipelines.dataset.records import parse, read_frames, schema_pbtxt
+from pipelines.dataset.records import parse, schema_pbtxt
 from pipelines.errors import NotThere, StoreError, WorkError
 
 _TOLERANCE_DB = 1e-3

@@ -23,8 +23,9 @@ import pyarrow.compute as pc
 
 from pipelines import store
 from pipelines.config import DatasetConfig
+from pipelines.dataset.framing import read_frames
 from pipelines.dataset.names import ENTRY, MANIFEST_FILE, RUNS, run_number
-from pipelines.dataset.records import Record, RecordSpec, parse, read_frames
+from pipelines.dataset.records import Record, RecordSpec, parse
 from pipelines.dataset.tables import read_foreign
 from pipelines.dataset.validation import check_manifest, checked_entry
 from pipelines.errors import SettingError, Unreachable, WorkError, shortened

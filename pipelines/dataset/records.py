@@ -7,19 +7,14 @@ message types of `tensorflow/core/example/*.proto` declared below.
 from __future__ import annotations
 
 import math
-import os
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-import google_crc32c
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from pipelines import store
 from pipelines.config import DatasetConfig
 from pipelines.errors import WorkError, shortened
 
@@ -37,9 +32,6 @@ VALID_FRAMES = "valid_frames"
 LABEL_PREFIX = "label/"
 MAX_DECIBELS = 1000.0
 """Beyond what a float32 magnitude can be, in either direction: 20 log10 of the largest is 771, of the least -897."""
-_LENGTH = struct.Struct("<Q")
-_CRC = struct.Struct("<I")
-_MAX_RECORD_BYTES = 1 << 31
 _MAX_SEGMENTS = 1 << 31
 _MAX_TEXT_BYTES = 1 << 16
 
@@ -281,72 +273,6 @@ def to_float(stored: tf.Tensor) -> tf.Tensor:
 
     values = tf.cast(stored, tf.float32)
     return values / 255.0 if stored.dtype == tf.uint8 else values
-
-
-def _masked_crc(data: bytes) -> int:
-    crc = google_crc32c.value(data)
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def frame(serialized: bytes) -> bytes:
-    """One TFRecord entry: length, its masked CRC32C, the data, its masked CRC32C (all little-endian)."""
-    length = _LENGTH.pack(len(serialized))
-    return b"".join((length, _CRC.pack(_masked_crc(length)), serialized, _CRC.pack(_masked_crc(serialized))))
-
-
-def read_frames(file: IO[bytes], name: str) -> Iterator[bytes]:
-    """Yield the data of each TFRecord entry of a file open for reading.
-
-    WorkError names the file and the byte where it is truncated or where a checksum does not fit.
-    """
-    position = 0
-    while header := file.read(_LENGTH.size + _CRC.size):
-        if len(header) < _LENGTH.size + _CRC.size:
-            raise WorkError(f"{name}: truncated at byte {position}")
-        (length,) = _LENGTH.unpack_from(header)
-        (length_crc,) = _CRC.unpack_from(header, _LENGTH.size)
-        if _masked_crc(header[: _LENGTH.size]) != length_crc:
-            raise WorkError(f"{name}: the checksum of a record's length does not fit at byte {position}")
-        if length > _MAX_RECORD_BYTES:
-            raise WorkError(f"{name}: a record of {length:,} bytes cannot be in it, at byte {position}")
-        data = file.read(length)
-        trailer = file.read(_CRC.size)
-        if len(data) < length or len(trailer) < _CRC.size:
-            raise WorkError(f"{name}: truncated at byte {position}")
-        if _CRC.unpack(trailer)[0] != _masked_crc(data):
-            raise WorkError(f"{name}: the checksum of a record does not fit at byte {position}")
-        yield data
-        position += len(header) + length + _CRC.size
-
-
-def check_lengths(path: str, num_bytes: int, num_examples: int, name: str) -> None:
-    """WorkError naming a shard whose records' lengths do not add up to its file, or which is another than is said.
-
-    TensorFlow asks for as much memory as a length says, before it reads: what passes here never makes it ask for more
-    than the file has. Only the lengths are read, about a microsecond each.
-    """
-    header = _LENGTH.size + _CRC.size
-    try:
-        store.require_plain_file(path)
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise WorkError(f"{name}: must be a readable shard: {error.strerror or error}") from error
-    try:
-        size = os.fstat(descriptor).st_size
-        if size != num_bytes:
-            raise WorkError(f"{name}: has {size} bytes, dataset.json says {num_bytes}")
-        position = count = 0
-        while position < size:
-            data = os.pread(descriptor, _LENGTH.size, position)
-            end = position + header + _CRC.size
-            length = _LENGTH.unpack(data)[0] if len(data) == _LENGTH.size else size
-            if end + length > size:
-                raise WorkError(f"{name}: the record at byte {position} does not fit into its {size} bytes")
-            position, count = end + length, count + 1
-    finally:
-        os.close(descriptor)
-    if count != num_examples:
-        raise WorkError(f"{name}: has {count} records, dataset.json says {num_examples}")
 
 
 def schema_pbtxt(spec: RecordSpec) -> str:

@@ -17,7 +17,8 @@ from pipelines.audio.loading import QUALITY
 from pipelines.audio.sources import Listing
 from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
 from pipelines.config import DatasetConfig
-from pipelines.dataset.records import Record, frame, serialize
+from pipelines.dataset.framing import frame
+from pipelines.dataset.records import Record, serialize
 from pipelines.plan.changes import Changes
 from pipelines.plan.estimating import Estimator
 from pipelines.plan.tasks import tasks

@@ -38,7 +38,8 @@ from pipelines.beam.launch import LOCAL_RUNNER
 from pipelines.beam.preprocess_audio import Work, commit_run
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.dataset.folder import open_dataset
-from pipelines.dataset.records import parse, read_frames
+from pipelines.dataset.framing import read_frames
+from pipelines.dataset.records import parse
 from pipelines.errors import SettingError, WorkError
 from pipelines.plan.policy import MaxFailures
 from tests.helpers.beam_servers import job_service

@@ -18,7 +18,7 @@ from pipelines.audio.loading import Loader
 from pipelines.audio.segments import Padder
 from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
 from pipelines.building.processing import PreprocessingPipeline, Saver
-from pipelines.dataset.records import read_frames
+from pipelines.dataset.framing import read_frames
 from tests.helpers.console import audio_vae, audio_vae_json, run_in_process
 from tests.helpers.places import FSDD
 from tests.helpers.sounds import tone

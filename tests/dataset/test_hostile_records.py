@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.dataset.checking import check_dataset, check_shard
 from pipelines.dataset.folder import open_dataset
-from pipelines.dataset.records import check_lengths
+from pipelines.dataset.framing import check_lengths
 from pipelines.errors import WorkError
 from tests.helpers.hostile_records import (
     LENGTHS,

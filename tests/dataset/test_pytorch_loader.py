@@ -85,7 +85,8 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from pipelines.config import DatasetConfig, SpectrogramConfig
     from pipelines.dataset.folder import Dataset, Run, Shard, Sources, Split
-    from pipelines.dataset.records import Record, frame, serialize
+    from pipelines.dataset.framing import frame
+    from pipelines.dataset.records import Record, serialize
 
     folder, name = tmp_path_factory.mktemp("data") / "noise", "000001-20260101T000000Z"
     (folder / "runs" / name).mkdir(parents=True)

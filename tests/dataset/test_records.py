@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from pipelines.building.processing import Saver
-from pipelines.dataset.records import Record, RecordSpec, frame, parse, parse_batch, read_frames, serialize
+from pipelines.dataset.framing import frame, read_frames
+from pipelines.dataset.records import Record, RecordSpec, parse, parse_batch, serialize
 from pipelines.errors import WorkError
 
 SHAPE = (4, 3, 2)

@@ -14,7 +14,8 @@ import soundfile
 from pipelines import store
 from pipelines.dataset.checking import check_bytes, check_dataset
 from pipelines.dataset.folder import open_dataset
-from pipelines.dataset.records import parse, read_frames
+from pipelines.dataset.framing import read_frames
+from pipelines.dataset.records import parse
 
 SMALL = ["--sample-rate", "8000", "--frame-size", "64", "--hop-length", "32", "--segment-seconds", "0.1"]
 """Options of tiny records: 32 bins x 26 frames for a tenth of a second."""

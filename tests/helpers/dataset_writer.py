@@ -12,7 +12,8 @@ import numpy as np
 from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
 from pipelines.config import DatasetConfig
 from pipelines.dataset.folder import Dataset, Run, Shard, Sources, Split
-from pipelines.dataset.records import Record, frame, serialize
+from pipelines.dataset.framing import frame
+from pipelines.dataset.records import Record, serialize
 
 RUN = "1-20200101T000000Z"
 TINY = ["--preset", "tiny", "--latent-space-dim", "8"]

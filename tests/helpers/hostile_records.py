@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.dataset.folder import MANIFEST, open_dataset
-from pipelines.dataset.records import _Example, _masked_crc, frame, read_frames, schema_pbtxt
+from pipelines.dataset.framing import _masked_crc, frame, read_frames
+from pipelines.dataset.records import _Example, schema_pbtxt
 from tests.helpers.dataset_writer import RUN, noises, write_dataset
 
 CONFIG = DatasetConfig(

@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pipelines.dataset.folder import Dataset
+from pipelines.dataset.framing import check_lengths
 from pipelines.dataset.records import (
     MAX_DB,
     MIN_DB,
@@ -18,7 +19,6 @@ from pipelines.dataset.records import (
     SPECTROGRAM,
     VALID_FRAMES,
     RecordSpec,
-    check_lengths,
     parse_batch,
     parse_stored,
     to_float,

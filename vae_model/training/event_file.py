@@ -17,7 +17,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.audio import metadata
 from tensorboard.util.tensor_util import make_tensor_proto
 
-from pipelines.dataset.records import frame
+from pipelines.dataset.framing import frame
 from pipelines.errors import WorkError
 from vae_model.report.media import wav_bytes
 
