@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -137,7 +138,8 @@ class Request:
         settings = {name: value for name, value in checked.items() if name not in own}
         if preset is not None:  # else they may go over those of a dataset
             PRESETS[preset].replaced(settings, where)
-        return cls(tuple(inputs), output.rstrip("/") or output, preset, settings, run, **more)
+        places = tuple(inputs), output.rstrip("/") or output
+        return cls(*places, preset, types.MappingProxyType(settings), run, **more)
 
     def config(self, existing: DatasetConfig | None) -> DatasetConfig:
         """The settings asked for: those of the preset, else of the dataset that is there, else the default, then these.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pipelines.errors import SettingError, require, shortened
-from pipelines.settings import coerced, fixed, hints, setting, with_values
+from pipelines.settings import check_settings, coerced, fixed, hints, positive, setting, with_values
 
 VARIATIONAL = "vae"
 KINDS = (VARIATIONAL, "autoencoder")
@@ -68,7 +68,7 @@ class ModelConfig:
     conv_strides: tuple[Stride, ...] = setting(
         (2, 2, 2, 2, (2, 1)), TRAINED, "stride of each convolution, or [bins,frames]"
     )
-    latent_space_dim: int = setting(128, TRAINED, "size of the latent")
+    latent_space_dim: int = setting(128, TRAINED, "size of the latent", check=positive("integer", int))
     norm_momentum: float = setting(
         0.99, TRAINED, "what batch normalisation keeps of its running statistics at each step"
     )
@@ -86,7 +86,9 @@ class ModelConfig:
     decode: str = setting(
         "mean", TRAINED, "which latent is decoded, the mean mu or a sampled z; VAE only", choices=DECODES
     )
-    reconstruction_weight: float = setting(1_000_000.0, LOSS, "reconstruction loss x W + KL; VAE only", metavar="W")
+    reconstruction_weight: float = setting(
+        1_000_000.0, LOSS, "reconstruction loss x W + KL; VAE only", metavar="W", check=positive("number")
+    )
     decoder_variance: str = setting(
         "fixed",
         LOSS,
@@ -99,7 +101,7 @@ class ModelConfig:
     )
 
     def __post_init__(self) -> None:
-        require(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
+        check_settings(self)
         shape = self.input_shape
         is_shape = isinstance(shape, tuple) and len(shape) == 3 and all(_positive(size, int) for size in shape)
         require(is_shape, "input_shape", shape, "three positive sizes (n_bins, n_frames, n_channels)")
@@ -116,18 +118,8 @@ class ModelConfig:
             is_stride = len(sizes) == 2 and all(_positive(size, int) for size in sizes)
             require(is_stride, "conv_strides", stride, "a positive integer or a pair of them")
         require(self._decoded_size <= _MOST_NUMBERS, "conv_strides", self.conv_strides, "an output of at most 2 GiB")
-        require(_positive(self.latent_space_dim, int), "latent_space_dim", self.latent_space_dim, "a positive integer")
-        weight = self.reconstruction_weight
-        require(_positive(weight, int, float), "reconstruction_weight", weight, "a positive number")
         momentum = self.norm_momentum
         require(_positive(momentum, int, float) and momentum < 1, "norm_momentum", momentum, "between 0 and 1")
-        for name, values in (
-            ("decode", DECODES),
-            ("norm", NORMS),
-            ("upsampling", UPSAMPLINGS),
-            ("decoder_variance", DECODER_VARIANCES),
-        ):
-            require(getattr(self, name) in values, name, getattr(self, name), f"one of {', '.join(values)}")
         blocks, bits, limits = self.residual_blocks, self.free_bits, self.log_variance_range
         few = blocks == 0 or (_positive(blocks, int) and blocks <= MOST_LAYERS)
         require(few, "residual_blocks", blocks, f"0 or a positive integer up to {MOST_LAYERS}")
@@ -166,9 +158,9 @@ class ModelConfig:
 class TrainConfig:
     """How a model is fitted. What `setting` makes is a flag of `audio-vae train` and a key of its files."""
 
-    epochs: int = setting(100, FITTING, "passes over the training records")
-    batch_size: int = setting(64, FITTING, "records a step")
-    learning_rate: float = setting(5e-4, FITTING, "Adam's step size", metavar="R")
+    epochs: int = setting(100, FITTING, "passes over the training records", check=positive("integer", int))
+    batch_size: int = setting(64, FITTING, "records a step", check=positive("integer", int))
+    learning_rate: float = setting(5e-4, FITTING, "Adam's step size", metavar="R", check=positive("number"))
     schedule: str = setting(
         "constant", FITTING, "the rate stays constant, or falls as half a cosine to 0", choices=SCHEDULES
     )
@@ -190,36 +182,33 @@ class TrainConfig:
     cache_mb: int | None = setting(
         None, SPEED, "keep a split of up to N MB in memory; not given: of up to a quarter of what is free", metavar="N"
     )
-    shard_cache_mb: int = setting(4096, SPEED, "keep up to N MB of a remote dataset's shards on the local disk")
+    shard_cache_mb: int = setting(
+        4096, SPEED, "keep up to N MB of a remote dataset's shards on the local disk", check=positive("integer", int)
+    )
     mixed_precision: str = setting(
         "off", SPEED, "compute in bfloat16 what may be; auto: where the device is fast at it", choices=MIXED_PRECISIONS
     )
     jit: str = setting("auto", SPEED, "compile steps with XLA; auto: on a GPU", choices=JITS)
-    steps_per_execution: int = setting(1, SPEED, "steps between two looks of the program at what happens")
+    steps_per_execution: int = setting(
+        1, SPEED, "steps between two looks of the program at what happens", check=positive("integer", int)
+    )
     strategy: str = setting(
         "auto",
         SPEED,
         "devices: mirrored, all of this machine; multi-worker, TF_CONFIG's machines; auto: what there is",
         choices=STRATEGIES,
     )
-    checkpoint_seconds: float = setting(600.0, OUTPUT, "within an epoch, save a state to go on from this often")
+    checkpoint_seconds: float = setting(
+        600.0, OUTPUT, "within an epoch, save a state to go on from this often", check=positive("number of seconds")
+    )
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "steps_per_execution", "shard_cache_mb"):
-            require(_positive(getattr(self, name), int), name, getattr(self, name), "a positive integer")
-        for name, choices in (("mixed_precision", MIXED_PRECISIONS), ("jit", JITS), ("strategy", STRATEGIES)):
-            require(getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(choices)}")
-        rate = self.learning_rate
-        require(_positive(rate, int, float), "learning_rate", rate, "a positive number")
-        require(self.schedule in SCHEDULES, "schedule", self.schedule, f"one of {', '.join(SCHEDULES)}")
+        check_settings(self)
         for name in ("patience", "seed", "media_epochs", "cache_mb", "kl_warmup_epochs", "time_shift_frames"):
             value = getattr(self, name)
             given = value is not None or name != "cache_mb"
             require(not given or value == 0 or _positive(value, int), name, value, "0 or a positive integer")
-        seconds = self.checkpoint_seconds
-        require(_positive(seconds, int, float), "checkpoint_seconds", seconds, "a positive number of seconds")
         require(self.seed < 2**31, "seed", self.seed, "below 2**31")
-        require(self.value_range in VALUE_RANGES, "value_range", self.value_range, f"one of {', '.join(VALUE_RANGES)}")
 
     def learning_rate_at(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""

@@ -15,7 +15,7 @@ from pipelines import store
 from pipelines.console.durations import seconds_of
 from pipelines.errors import SettingError, require
 from pipelines.request import Request
-from pipelines.settings import settable, setting, suggestion, with_values
+from pipelines.settings import check_settings, positive, settable, setting, suggestion, with_values
 from pipelines.settings_file import read_settings
 from pipelines.store.paths import local_path
 from vae_model.model_folder.config import FREE, Preset, file_settings, to_dict
@@ -43,19 +43,28 @@ class Places:
 class Retrain:
     """When a model is trained anew, and how."""
 
-    min_new_examples: int = setting(1, _RETRAIN, "training records of new or changed files that are worth a training")
+    min_new_examples: int = setting(
+        1,
+        _RETRAIN,
+        "training records of new or changed files that are worth a training",
+        check=positive("integer", int),
+    )
     max_age: str | None = setting(None, _RETRAIN, "train after so long (12h, 7d) with any change at all")
     start: str = setting(
         "promoted", _RETRAIN, "begin at the promoted model, or from scratch with the settings of train", choices=STARTS
     )
-    epochs: int = setting(10, _RETRAIN, "passes over the training records when going on from the promoted model")
-    learning_rate: float | None = setting(None, _RETRAIN, "Adam's step size then; that of train when not given")
+    epochs: int = setting(
+        10,
+        _RETRAIN,
+        "passes over the training records when going on from the promoted model",
+        check=positive("integer", int),
+    )
+    learning_rate: float | None = setting(
+        None, _RETRAIN, "Adam's step size then; that of train when not given", check=positive("number")
+    )
 
     def __post_init__(self) -> None:
-        for name in ("min_new_examples", "epochs"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "a positive integer")
-        require(self.start in STARTS, "start", self.start, f"one of {', '.join(STARTS)}")
-        require(self.learning_rate is None or self.learning_rate > 0, "learning_rate", self.learning_rate, "positive")
+        check_settings(self)
         if self.max_age is not None:
             seconds_of("max_age", self.max_age)
 
@@ -72,12 +81,13 @@ class Promote:
     split: str | None = setting(None, _PROMOTE, "held-out split; test if it has records, else validation")
     metric: str = setting("rmse_db", _PROMOTE, "what the models are compared by, less is better", choices=METRICS)
     tolerance: float = setting(0.02, _PROMOTE, "part by which the new one may be worse; below 0: must be better by")
-    keep_models: int = setting(3, _PROMOTE, "newest models to keep, besides the promoted one")
+    keep_models: int = setting(
+        3, _PROMOTE, "newest models to keep, besides the promoted one", check=positive("integer", int)
+    )
 
     def __post_init__(self) -> None:
-        require(self.metric in METRICS, "metric", self.metric, f"one of {', '.join(METRICS)}")
+        check_settings(self)
         require(-1 < self.tolerance < 10, "tolerance", self.tolerance, "a part such as 0.02, above -1 and below 10")
-        require(self.keep_models > 0, "keep_models", self.keep_models, "a positive integer")
 
 
 @dataclass(frozen=True)
