@@ -15,9 +15,9 @@ import pytest
 from pipelines import store
 from pipelines.errors import WorkError
 from pipelines.store.holding import LEASE_FILE, hold_model
-from tests.conftest import ROOT
 from tests.helpers.dataset_state import snapshot
 from tests.helpers.dataset_writer import noises, write_dataset
+from tests.helpers.places import ROOT
 from vae_model import cli
 from vae_model.model_folder.outputs import opened_output, require_empty
 

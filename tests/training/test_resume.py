@@ -13,7 +13,6 @@ from pipelines.errors import SettingError
 from tests.helpers.dataset_writer import noises, write_dataset
 from tests.helpers.resuming import CONFIG, OPTIONS, assert_same_run, rows, state_of, stopped
 from tests.helpers.servers import over_http
-from tests.helpers.slow import slow
 from vae_model.commands import train
 from vae_model.model_folder.bundle import Bundle
 from vae_model.training.checkpoints import noise_streams
@@ -35,14 +34,15 @@ def undisturbed(dataset: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hook", "at", "number", "options", "step"),
     [
         ("on_train_batch_end", 9, signal.SIGTERM, (), 3),
-        slow("on_train_batch_end", 12, signal.SIGINT, ("--cache-mb", "0"), 6),
-        slow("on_test_batch_end", 3, signal.SIGTERM, (), 6),
-        slow("on_train_batch_end", 10, signal.SIGKILL, ("--checkpoint-seconds", "1e-9"), 3),
-        slow("on_epoch_end", 2, signal.SIGKILL, (), 0),
+        ("on_train_batch_end", 12, signal.SIGINT, ("--cache-mb", "0"), 6),
+        ("on_test_batch_end", 3, signal.SIGTERM, (), 6),
+        ("on_train_batch_end", 10, signal.SIGKILL, ("--checkpoint-seconds", "1e-9"), 3),
+        ("on_epoch_end", 2, signal.SIGKILL, (), 0),
     ],
     ids=["within an epoch", "after its last step", "validating", "killed", "killed between checkpoints"],
 )

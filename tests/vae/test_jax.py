@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from tests.helpers.places import ROOT
-from tests.helpers.slow import slow
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
 
@@ -41,7 +40,8 @@ np.savez(folder + "/" + wanted, before=before, after=autoencoder.decode(np.ones(
 """
 
 
-@pytest.mark.parametrize("kind", [slow("autoencoder"), "vae"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["autoencoder", "vae"])
 def test_a_step_on_jax_is_a_step_on_tensorflow(kind: str, tmp_path: Path) -> None:
     from vae_model.vae.variational import VAE, Autoencoder
 
