@@ -136,7 +136,7 @@ def _committed(dataset_uri: str) -> set[str]:
     return {run.name for run in open_dataset(dataset_uri).runs} if is_dataset(dataset_uri) else set()
 
 
-def _new_folder(dataset_uri: str, number: int, taken: Collection[str]) -> str:
+def make_run_folder(dataset_uri: str, number: int, taken: Collection[str]) -> str:
     """Make the folder of a new run, with its plan's in it, and return its name: nobody else's, even without a lock.
 
     taken: names of runs that were cleared away just now. One that is alive after all may still write there.

@@ -27,7 +27,7 @@ from pipelines.errors import WorkError
 from pipelines.plan.changes import KEPT, Changes, kept_shards
 from pipelines.plan.policy import MaxFailures
 from pipelines.runs.fate import PLAN_FILE
-from pipelines.runs.folder import CARRIED_FILE, FAILED_FILE, PlannedRun, _new_folder
+from pipelines.runs.folder import CARRIED_FILE, FAILED_FILE, PlannedRun, make_run_folder
 
 if TYPE_CHECKING:
     from pipelines.building.shards import BuiltShard
@@ -95,7 +95,7 @@ def plan_run(
     limits: SourceLimits | None = None,
 ) -> PlannedRun:
     """Write the plan of the next run into its folder, which has none of the names that are taken."""
-    name = _new_folder(dataset_uri, base.runs[-1].number + 1 if base else 1, taken)
+    name = make_run_folder(dataset_uri, base.runs[-1].number + 1 if base else 1, taken)
     digest = base.digest if base else None
     inputs = _inputs(base, listing, changes)
     run = PlannedRun(dataset_uri, name, config, digest, inputs, 0, len(changes.build), limits or SourceLimits())
