@@ -26,6 +26,8 @@ COMMANDS = {
 _VERSIONS = ("keras", "tensorflow", "apache-beam")
 """Packages whose versions decide what works, by their names in a package index."""
 _SETTLED = ("preprocess", "rerun")
+_TAKES_FEATURE = ("preprocess", "watch")
+"""Commands with --feature among their own settings."""
 
 
 def help_text(commands: Mapping[str, tuple[str, str]] = COMMANDS) -> str:
@@ -41,6 +43,7 @@ def help_text(commands: Mapping[str, tuple[str, str]] = COMMANDS) -> str:
             "",
             "audio-vae COMMAND --help, or audio-vae help COMMAND, shows the options of a command.",
             "audio-vae --version shows the versions that matter.",
+            "--feature module:Class lets any command import the feature of your own that a dataset or a model is of.",
         ]
     )
 
@@ -83,7 +86,8 @@ def run(argv: list[str], commands: Mapping[str, tuple[str, str]] = COMMANDS, is_
         terminal.settle()
     module, _ = commands[argv[0]]
     try:
-        status: int = importlib.import_module(module).main(argv[1:])
+        words = argv[1:] if argv[0] in _TAKES_FEATURE else allowing_feature(argv[1:])
+        status: int = importlib.import_module(module).main(words)
     except AudioVaeError as error:
         print(f"audio-vae {argv[0]}: {one_line(error)}", file=sys.stderr)
         return error.exit_status
@@ -91,6 +95,20 @@ def run(argv: list[str], commands: Mapping[str, tuple[str, str]] = COMMANDS, is_
         print(f"audio-vae {argv[0]}: interrupted", file=sys.stderr)
         return 1
     return status
+
+
+def allowing_feature(words: list[str]) -> list[str]:
+    """The words without `--feature NAME`, which lets code that a dataset or a model names be imported."""
+    rest, given = [], iter(words)
+    for word in given:
+        flag, equals, name = word.partition("=")
+        if flag != "--feature":
+            rest.append(word)
+            continue
+        from pipelines.config import allow_feature
+
+        allow_feature(name if equals else next(given, ""))
+    return rest
 
 
 def run_module(module: str) -> NoReturn:

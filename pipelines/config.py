@@ -15,20 +15,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.errors import SettingError, require, shortened
+from pipelines import splits
+from pipelines.errors import SettingError, require
 from pipelines.matching import search
-from pipelines.settings import MOST, Spelling, check_settings, fixed, one_of, positive, setting, with_values
+from pipelines.settings import MOST, check_settings, fixed, one_of, positive, setting, with_values
 
 _PAD_MODES = "constant edge linear_ramp maximum mean median minimum reflect symmetric wrap"
 PAD_MODES = tuple(_PAD_MODES.split())
 """numpy's pad modes but `empty`, whose values are not defined and so would differ from run to run."""
 SEGMENTS = ("all", "first")
 DTYPES = ("float16", "float32", "uint8")
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-"""Splits that mean something: train gets what no other does, and models are measured on test, else validation."""
+TRAIN, VALIDATION, TEST = splits.TRAIN, splits.VALIDATION, splits.TEST
 RECORD = "what a record is (fixed when the dataset is made)"
 """The group of `audio-vae preprocess --help` with these settings."""
-_SPLIT_NAME = re.compile(r"[a-z][a-z0-9_]*")
+LOG_SPECTROGRAM, LOG_MEL = "log-spectrogram", "log-mel"
+FEATURES = (LOG_SPECTROGRAM, LOG_MEL)
+"""What is extracted from a segment; a class of one's own is named `module:Class`."""
+LOG_MEL_BANDS = 64
+_OWN_FEATURE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_allowed_features: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -94,12 +99,18 @@ def _check_frame_size(name: str, value: Any) -> None:
     require(is_even, name, value, "an even number of samples, at least 2")
 
 
+def _check_feature(name: str, value: Any) -> None:
+    is_known = value in FEATURES or (isinstance(value, str) and bool(_OWN_FEATURE.fullmatch(value)))
+    require(is_known, name, value, f"one of {', '.join(FEATURES)}, or module:Class")
+
+
 @dataclass(frozen=True)
 class SpectrogramConfig:
     """Short-time Fourier transform to decibels.
 
     frame_size: samples in a window (n_fft), even. hop_length: samples between windows. top_db: a segment's values
-    lie at most this many dB under its loudest one, as `librosa.amplitude_to_db` has it.
+    lie at most this many dB under its loudest one, as `librosa.amplitude_to_db` has it. feature: what is made of the
+    transform, one of FEATURES or `module:Class` (docs/features.md). n_bands: its rows, where they are not the bins.
     """
 
     frame_size: int = setting(512, RECORD, "STFT window, n_fft", metavar="SAMPLES", check=_check_frame_size)
@@ -107,83 +118,72 @@ class SpectrogramConfig:
         256, RECORD, "from one STFT window to the next", metavar="SAMPLES", check=positive("number of samples", int)
     )
     top_db: float = setting(80.0, RECORD, "floor under the loudest cell", metavar="DB", check=positive("number of dB"))
+    feature: str = setting(
+        LOG_SPECTROGRAM,
+        RECORD,
+        f"{', '.join(FEATURES)}, or module:Class of your own, which is then imported",
+        metavar="FEATURE",
+        check=_check_feature,
+    )
+    n_bands: int | None = setting(
+        None,
+        RECORD,
+        "rows of the feature, where they are not the bins of the transform",
+        unset=f"{LOG_MEL_BANDS} of log-mel",
+        check=positive("number of rows", int),
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
         object.__setattr__(self, "top_db", float(self.top_db))
+        if self.feature == LOG_SPECTROGRAM:
+            rule = f"left out with feature={LOG_SPECTROGRAM}, whose rows are bins"
+            require(self.n_bands is None, "n_bands", self.n_bands, rule)
+        elif self.feature == LOG_MEL and self.n_bands is None:
+            object.__setattr__(self, "n_bands", LOG_MEL_BANDS)
 
     @property
     def n_bins(self) -> int:
-        """Frequency bins kept: frame_size / 2, the Nyquist bin dropped."""
+        """Frequency bins of the transform that are kept: frame_size / 2, the Nyquist bin dropped."""
         return self.frame_size // 2
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the feature: the bins, or its bands. SettingError where a class of one's own has not said it yet."""
+        if self.feature == LOG_SPECTROGRAM:
+            return self.n_bins
+        require(self.n_bands is not None, "n_bands", None, f"given with feature={self.feature}")
+        assert self.n_bands is not None
+        return self.n_bands
 
     def n_frames(self, n_samples: int) -> int:
         """Frames of a waveform of n_samples, windows centred on multiples of hop_length."""
         return 1 + n_samples // self.hop_length
 
-
-def _read_split(value: Any) -> Any:
-    """Pairs of `validation=0.1,test=0.1`, of `none`, or of a mapping; what is none of these as it is."""
-    if value == "none":
-        return ()
-    if isinstance(value, Mapping):
-        return tuple(value.items())
-    if not isinstance(value, str):
-        return value
-    pairs = (part.partition("=") for part in value.split(","))
-    return tuple((name.strip(), float(fraction)) for name, _, fraction in pairs)
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON values; those of the feature only where it is not the log-spectrogram."""
+        values = dataclasses.asdict(self)
+        if self.feature == LOG_SPECTROGRAM:
+            del values["feature"], values["n_bands"]
+        return values
 
 
-def _read_split_pattern(value: Any) -> Any:
-    r"""Pairs of one or several `test=_[0-4]\.wav$`."""
-    if isinstance(value, Mapping):
-        return tuple(value.items())
-    texts = [value] if isinstance(value, str) else value
-    return tuple(_pair(text) if isinstance(text, str) else text for text in texts)
+def allow_feature(name: str) -> None:
+    """Let a feature `module:Class` be imported in this process, as a user asks for it by name.
+
+    A dataset or a model that names one never makes anything be imported by itself. SettingError when it is no feature.
+    """
+    SpectrogramConfig(feature=name)
+    _allowed_features.add(name)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, pattern = text.partition("=")
-    if not equals:
-        raise ValueError
-    return name, pattern
-
-
-def _written(pairs: tuple[tuple[str, Any], ...]) -> str:
-    return ",".join(f"{name}={value}" for name, value in pairs) or "none"
-
-
-_SPLIT = Spelling(_read_split, "like validation=0.1,test=0.1, or none", _written)
-_SPLIT_PATTERN = Spelling(_read_split_pattern, "like test=EXPRESSION", _written, repeated=True)
-
-
-def _check_split(_: str, value: tuple[tuple[str, float], ...]) -> None:
-    for name, fraction in value:
-        require(bool(_SPLIT_NAME.fullmatch(name)), "split", name, "named in lower-case letters, digits and _")
-        require(name != TRAIN, "split", name, "another split than train, which gets the rest")
-        is_number = isinstance(fraction, (int, float)) and not isinstance(fraction, bool)
-        require(is_number and 0 < fraction < 1, f"split {name}", fraction, "a fraction between 0 and 1")
-    names = [name for name, _ in value]
-    require(len(set(names)) == len(names), "split", ",".join(names), "a list of different splits")
-    require(sum(fraction for _, fraction in value) < 1, "split", dict(value), "fractions with a sum below 1")
-
-
-def _check_split_pattern(_: str, value: tuple[tuple[str, str], ...]) -> None:
-    for name, pattern in value:
-        require(bool(_SPLIT_NAME.fullmatch(name)), "split_pattern", name, "a split in lower-case letters")
-        _compile("split_pattern", pattern)
-
-
-def _check_label_pattern(name: str, value: str) -> None:
-    groups = _compile(name, value).groupindex
-    require(bool(groups), name, value, "an expression with named groups (?P<name>…)")
-
-
-def _compile(name: str, pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise SettingError(f"{name}={shortened(pattern)} must be a regular expression: {error}") from error
+def check_feature_allowed(name: str) -> None:
+    """SettingError, with the flag to give, for code that a dataset or model names and nobody here has asked for."""
+    if name not in FEATURES and name not in _allowed_features:
+        raise SettingError(
+            f"feature={name} is code that would be imported; where you trust it, give --feature {name} "
+            "(in Python: pipelines.config.allow_feature)"
+        )
 
 
 @dataclass(frozen=True)
@@ -204,16 +204,16 @@ class DatasetConfig:
         RECORD,
         "fractions of the files, the rest is train; or none",
         metavar="NAME=FRACTION,…",
-        spelling=_SPLIT,
-        check=_check_split,
+        spelling=splits.SPLIT,
+        check=splits.check_split,
     )
     split_pattern: tuple[tuple[str, str], ...] = setting(
         (),
         RECORD,
         "files whose relative path matches go to this split; may be repeated",
         metavar="NAME=REGEX",
-        spelling=_SPLIT_PATTERN,
-        check=_check_split_pattern,
+        spelling=splits.SPLIT_PATTERN,
+        check=splits.check_split_pattern,
     )
     label_pattern: str | None = setting(
         None,
@@ -221,12 +221,13 @@ class DatasetConfig:
         "named groups in the relative path are labels",
         metavar="REGEX",
         unset="no labels",
-        check=_check_label_pattern,
+        check=splits.check_label_pattern,
     )
 
     def __post_init__(self) -> None:
         check_settings(self)
-        shape = self.record_shape
+        rows = self.spectrogram.n_bands or self.spectrogram.n_bins  # a class of one's own may not have said it yet
+        shape = rows, self.spectrogram.n_frames(self.audio.segment_samples), self.audio.channels
         require(4 * math.prod(shape) < MOST, "the shape of a record", shape, "of at most 2 GiB of float32")
         object.__setattr__(self, "split", tuple(sorted((name, float(fraction)) for name, fraction in self.split)))
 
@@ -244,7 +245,7 @@ class DatasetConfig:
     def record_shape(self) -> tuple[int, int, int]:
         """(n_bins, n_frames, n_channels) of every record."""
         frames = self.spectrogram.n_frames(self.audio.segment_samples)
-        return self.spectrogram.n_bins, frames, self.audio.channels
+        return self.spectrogram.n_rows, frames, self.audio.channels
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -254,6 +255,7 @@ class DatasetConfig:
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values."""
         values = dataclasses.asdict(self)
+        values["spectrogram"] = self.spectrogram.to_dict()
         values["split"] = dict(self.split)
         values["split_pattern"] = [list(pair) for pair in self.split_pattern]
         return values
@@ -278,7 +280,10 @@ class DatasetConfig:
 
     def differences(self, other: DatasetConfig) -> list[str]:
         """`name: this value != other value` for each setting in which the two differ."""
-        mine, theirs = _flatten(self.to_dict()), _flatten(other.to_dict())
+        mine, theirs = (
+            _flatten(config.to_dict() | {"spectrogram": dataclasses.asdict(config.spectrogram)})
+            for config in (self, other)
+        )
         return [f"{name}: {mine[name]!r} != {theirs[name]!r}" for name in mine if mine[name] != theirs[name]]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.audio.limits import SourceLimits
 from pipelines.audio.wanted import Wanted
-from pipelines.config import PRESETS, DatasetConfig
+from pipelines.config import PRESETS, DatasetConfig, allow_feature
 from pipelines.errors import SettingError, require
 from pipelines.plan.policy import MaxFailures, Policy
 from pipelines.settings import Spelling, at, check_settings, checked_values, positive, settable, setting, with_values
@@ -136,6 +136,8 @@ class Request:
         own = {name: value for name, value in checked.items() if name in settable(RunOptions)}
         run: RunOptions = with_values((RunOptions(),), own, where)[0]
         settings = {name: value for name, value in checked.items() if name not in own}
+        if "feature" in settings:
+            allow_feature(settings["feature"])  # a flag or the user's own file asks for it
         if preset is not None:  # else they may go over those of a dataset
             PRESETS[preset].replaced(settings, where)
         places = tuple(inputs), output.rstrip("/") or output
@@ -144,10 +146,12 @@ class Request:
     def config(self, existing: DatasetConfig | None) -> DatasetConfig:
         """The settings asked for: those of the preset, else of the dataset that is there, else the default, then these.
 
-        SettingError when they differ from those of the dataset.
+        SettingError when they differ from those of the dataset, or name code as a feature that is not asked for here.
         """
+        from pipelines.audio.features import settled
+
         base = PRESETS[self.preset] if self.preset else existing or PRESETS[DEFAULT]
-        config = base.replaced(self.settings)
+        config = settled(base.replaced(self.settings))
         if existing is not None and (differences := existing.differences(config)):
             raise SettingError(f"--output {self.output}: was made with other settings: {'; '.join(differences)}")
         return config

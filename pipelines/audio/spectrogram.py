@@ -52,11 +52,24 @@ class LogSpectrogramExtractor:
         channels = [self._decibels(columns[:, channel], n_sounding) for channel in range(columns.shape[1])]
         (silence,) = _to_decibels(np.zeros(1, dtype=np.float32))
         floor = max(array.max(initial=silence) for array in channels) - np.float32(self.top_db)
-        extracted = np.empty((self.config.n_bins, n_frames, len(channels)), dtype=np.float32)
+        extracted = np.empty((self.n_rows, n_frames, len(channels)), dtype=np.float32)
         for channel, array in enumerate(channels):
             extracted[:, :n_sounding, channel] = np.maximum(array, floor, out=array).T
         extracted[:, n_sounding:] = max(silence, floor)
         return extracted if waveform.ndim == 2 else extracted[..., 0]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of what is extracted."""
+        return self.config.n_bins
+
+    def invert(self, log_spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The log-spectrogram in dB, (n_bins, n_frames, ...), whose phases are then estimated: itself."""
+        return log_spectrogram
+
+    def _rows(self, power: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Power (n_frames, n_bins) to that of the rows (n_frames, n_rows)."""
+        return power
 
     def _frames_before_silence(self, columns: NDArray[np.float32]) -> int:
         """Number of the first frame that, like all behind it, has only zeros: padding needs no transform."""
@@ -64,7 +77,7 @@ class LogSpectrogramExtractor:
         return 0 if last < 0 else (last + self.frame_size // 2) // self.hop_length + 1
 
     def _decibels(self, channel: NDArray[np.float32], n_frames: int) -> NDArray[np.float32]:
-        """The first n_frames, without a floor but MIN_POWER, float32 (n_frames, n_bins).
+        """The first n_frames, without a floor but MIN_POWER, float32 (n_frames, n_rows).
 
         The transform is done in double precision: in single, its rounding error alone moves a cell 80 dB under the
         loudest one by a hundredth of a decibel.
@@ -80,7 +93,7 @@ class LogSpectrogramExtractor:
             squares = spectrum.real**2
             squares += spectrum.imag**2
             power[start : start + len(spectrum)] = squares
-        return _to_decibels(power)
+        return _to_decibels(self._rows(power))
 
 
 def _to_decibels(power: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,9 +12,10 @@ from apache_beam.io import fileio
 from apache_beam.io.filesystem import FileMetadata
 from numpy.typing import NDArray
 
+from pipelines.audio.features import Extractor
 from pipelines.audio.segments import Padder, Segment, cut_segments, valid_frames
 from pipelines.audio.sources import canonical, list_sources
-from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser, normalise_to
+from pipelines.audio.spectrogram import MinMaxNormaliser, normalise_to
 from pipelines.building.processing import labels_of, levels
 from pipelines.config import AudioConfig, DatasetConfig
 from pipelines.dataset.records import Record, serialize
@@ -140,7 +141,7 @@ def segments_of(waveform: Waveform, config: AudioConfig) -> Iterator[FileSegment
             return
 
 
-def feature_of(piece: FileSegment, extractor: LogSpectrogramExtractor) -> Feature:
+def feature_of(piece: FileSegment, extractor: Extractor) -> Feature:
     """What the extractor finds in a segment. SourceError when it is no finite number of decibels."""
     segment = piece.segment
     decibels, low, high = levels(extractor, segment, piece.file.uri)

@@ -29,7 +29,7 @@ from pipelines import store
 from pipelines.audio.sources import list_sources
 from pipelines.building.supervision import SupervisedBuilder, end_children
 from pipelines.building.task import split_and_number, task_to_line
-from pipelines.config import DatasetConfig
+from pipelines.config import DatasetConfig, check_feature_allowed
 from pipelines.dataset.folder import MANIFEST, read_records
 from pipelines.dataset.records import Record, RecordSpec
 from pipelines.dataset.tables import read_tables
@@ -89,7 +89,8 @@ class EncodingRun:
 
 
 def plan(run: EncodingRun, inputs: Sequence[str], shard_mb: float) -> EncodingRun:
-    """List the inputs and write the plan. SettingError when they hold no audio file."""
+    """List the inputs and write the plan. SettingError when they hold no audio file, or a feature is not asked for."""
+    check_feature_allowed(run.config.spectrogram.feature)
     listing = list_sources(inputs)
     if len(listing.table) == 0:
         raise SettingError(f"INPUT {' '.join(inputs)}: must hold at least one audio file{listing.why_nothing}")

@@ -11,6 +11,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import AsIter, AsSingleton, PCollection
 
+from pipelines.audio.features import settled
 from pipelines.audio.sources import LISTING, Listing, require_unique
 from pipelines.beam.build_on_beam import BuildOptions, BuildShards
 from pipelines.beam.elements import AudioFile, Failure
@@ -126,7 +127,8 @@ class PreprocessAudio(beam.PTransform):
         require(shard_mb > 0, "shard_mb", shard_mb, "a positive number of megabytes")
         policy = Policy(keep_removed=keep_removed, retry_failed=retry_failed)
         limit = max_failures or MaxFailures()
-        self.work = Work(os.fspath(output).rstrip("/"), config or DatasetConfig(), policy, limit, shard_mb)
+        config = settled(config or DatasetConfig())
+        self.work = Work(os.fspath(output).rstrip("/"), config, policy, limit, shard_mb)
         self.root = root
         self.commit = commit
         self.options = BuildOptions(decode_timeout_seconds)

@@ -20,6 +20,7 @@ import apache_beam as beam
 from apache_beam.io import fileio
 from apache_beam.pvalue import AsSingleton, PCollection, TaggedOutput
 
+from pipelines.audio.features import Extractor, extractor_of
 from pipelines.audio.loading import loader_of
 from pipelines.audio.spectrogram import LogSpectrogramExtractor
 from pipelines.beam.elements import (
@@ -37,8 +38,8 @@ from pipelines.beam.elements import (
     serialized,
 )
 from pipelines.building.processing import blaming
-from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
-from pipelines.errors import SourceError
+from pipelines.config import LOG_SPECTROGRAM, AudioConfig, DatasetConfig, SpectrogramConfig
+from pipelines.errors import SourceError, require
 from pipelines.runs.committing import merged_range
 from pipelines.runs.plan_files import Range
 
@@ -168,7 +169,10 @@ class CutSegments(beam.PTransform):
 
 @beam.typehints.with_input_types(FileSegment)
 class ExtractFeatures(beam.PTransform):
-    """Segments to decibels. extractor: with `extract(segment)` and `hop_length`, or settings of log-spectrograms.
+    """Segments to decibels.
+
+    extractor: an object with `extract(segment)` and `hop_length`, or settings: of log-spectrograms, or of a dataset
+    with any feature.
 
     Gives `FeaturesExtracted`: features, failures.
 
@@ -184,13 +188,18 @@ class ExtractFeatures(beam.PTransform):
     1 (128, 47, 1)
     """
 
-    def __init__(self, extractor: LogSpectrogramExtractor | SpectrogramConfig | None = None) -> None:
+    def __init__(self, extractor: Extractor | SpectrogramConfig | DatasetConfig | None = None) -> None:
         super().__init__()
-        if extractor is None:
-            extractor = SpectrogramConfig()
-        if isinstance(extractor, SpectrogramConfig):
-            extractor = LogSpectrogramExtractor(extractor.frame_size, extractor.hop_length, extractor.top_db)
-        self.extractor = extractor
+        self.extractor: Extractor
+        settings = SpectrogramConfig() if extractor is None else extractor
+        if isinstance(settings, DatasetConfig):
+            self.extractor = extractor_of(settings.audio, settings.spectrogram)
+        elif isinstance(settings, SpectrogramConfig):
+            rule = f"{LOG_SPECTROGRAM} here; give the DatasetConfig for another"
+            require(settings.feature == LOG_SPECTROGRAM, "feature", settings.feature, rule)
+            self.extractor = LogSpectrogramExtractor(settings.frame_size, settings.hop_length, settings.top_db)
+        else:
+            self.extractor = settings
 
     def expand(self, segments: PCollection[FileSegment]) -> FeaturesExtracted:
         extract = beam.ParDo(_Extract(self.extractor))
@@ -200,7 +209,7 @@ class ExtractFeatures(beam.PTransform):
 
 
 class _Extract(beam.DoFn):
-    def __init__(self, extractor: LogSpectrogramExtractor) -> None:
+    def __init__(self, extractor: Extractor) -> None:
         self.extractor = extractor
 
     def process(self, piece: FileSegment) -> Iterator[Any]:

@@ -22,7 +22,7 @@ from pipelines.audio.limits import SourceLimits
 from pipelines.building.counters import PROGRESS_FILE, Progress
 from pipelines.building.shards import NOBODY, build_shard, copy_shard
 from pipelines.building.task import ShardTask, task_from_line
-from pipelines.config import DatasetConfig
+from pipelines.config import DatasetConfig, allow_feature
 from pipelines.errors import AudioVaeError
 
 
@@ -59,6 +59,7 @@ def main() -> None:
     progress = Progress(os.path.join(folder, PROGRESS_FILE))
     config = DatasetConfig.from_dict(json.loads(config_json))
     limits = SourceLimits(**json.loads(limits_json))
+    allow_feature(config.spectrogram.feature)  # whoever planned the run had to
     write_line(replies, {})
     for request, task in requests:
         write_line(replies, _build(config, limits, progress, request, task))

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.audio.decoding import Incomplete
+from pipelines.audio.features import Extractor, extractor_of
 from pipelines.audio.limits import SourceLimits
 from pipelines.audio.loading import Loader, loader_of
 from pipelines.audio.segments import Padder, Segment, cut_segments, valid_frames
-from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
+from pipelines.audio.spectrogram import MinMaxNormaliser
 from pipelines.config import DatasetConfig
 from pipelines.dataset.framing import frame
 from pipelines.dataset.records import Record, serialize
@@ -95,7 +96,7 @@ class PreprocessingPipeline:
         self,
         loader: Loader,
         padder: Padder,
-        extractor: LogSpectrogramExtractor,
+        extractor: Extractor,
         normaliser: MinMaxNormaliser,
         saver: Saver,
         segment_seconds: float | None = None,
@@ -124,7 +125,7 @@ class PreprocessingPipeline:
         return cls(
             loader_of(audio, limits),
             Padder(audio.pad_mode),
-            LogSpectrogramExtractor(spectrogram.frame_size, spectrogram.hop_length, spectrogram.top_db),
+            extractor_of(audio, spectrogram),
             MinMaxNormaliser(0.0, 1.0),
             saver,
             audio.segment_seconds,
@@ -223,7 +224,7 @@ def blaming(uri: str, stage: str = "decode") -> Iterator[None]:
         raise SourceError(uri, stage_of(error, stage), describe(error)) from error
 
 
-def levels(extractor: LogSpectrogramExtractor, segment: Segment, uri: str) -> tuple[NDArray[np.float32], float, float]:
+def levels(extractor: Extractor, segment: Segment, uri: str) -> tuple[NDArray[np.float32], float, float]:
     """A segment's log-spectrogram in dB with its lowest and highest value. SourceError when one is not finite."""
     with blaming(uri, "extract"), np.errstate(over="ignore", invalid="ignore"):
         decibels = extractor.extract(segment.samples)

@@ -12,10 +12,11 @@ import pyarrow as pa
 import soxr
 
 from pipelines import store
+from pipelines.audio.features import Extractor, extractor_of
 from pipelines.audio.headers import header_seconds
 from pipelines.audio.loading import QUALITY
 from pipelines.audio.sources import Listing
-from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
+from pipelines.audio.spectrogram import MinMaxNormaliser
 from pipelines.config import DatasetConfig
 from pipelines.dataset.framing import frame
 from pipelines.dataset.records import Record, serialize
@@ -87,15 +88,14 @@ def _num_segments(seconds: float, config: DatasetConfig) -> int:
     return 1 + math.ceil(beyond / config.audio.segment_hop_samples)
 
 
-def _example(config: DatasetConfig) -> tuple[LogSpectrogramExtractor, np.ndarray]:
-    spectrogram = config.spectrogram
-    extractor = LogSpectrogramExtractor(spectrogram.frame_size, spectrogram.hop_length, spectrogram.top_db)
+def _example(config: DatasetConfig) -> tuple[Extractor, np.ndarray]:
+    extractor = extractor_of(config.audio, config.spectrogram)
     samples = int(config.audio.segment_seconds * _TYPICAL_RATE_HZ) or 1
     noise = np.random.default_rng(0).normal(0, 0.1, (samples, config.audio.channels))
     return extractor, noise.astype(np.float32)
 
 
-def _serialized(extractor: LogSpectrogramExtractor, noise: np.ndarray, config: DatasetConfig) -> bytes:
+def _serialized(extractor: Extractor, noise: np.ndarray, config: DatasetConfig) -> bytes:
     audio = config.audio
     waveform = soxr.resample(noise, _TYPICAL_RATE_HZ, audio.sample_rate, QUALITY)
     padded = np.zeros((audio.segment_samples, audio.channels), np.float32)

@@ -9,7 +9,8 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 
-from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
+from pipelines.audio.features import extractor_of
+from pipelines.audio.spectrogram import MinMaxNormaliser
 from pipelines.config import DatasetConfig
 from pipelines.dataset.folder import Dataset, Run, Shard, Sources, Split
 from pipelines.dataset.framing import frame
@@ -50,8 +51,7 @@ def write_dataset(
 
 
 def _records(number: int, waveform: np.ndarray, config: DatasetConfig) -> list[Record]:
-    spectrogram, size = config.spectrogram, config.audio.segment_samples
-    extractor = LogSpectrogramExtractor(spectrogram.frame_size, spectrogram.hop_length, spectrogram.top_db)
+    size, extractor = config.audio.segment_samples, extractor_of(config.audio, config.spectrogram)
     records = []
     for index, start in enumerate(range(0, len(waveform), size)):
         piece = waveform[start : start + size].astype(np.float32)

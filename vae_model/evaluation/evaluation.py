@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.config import LOG_SPECTROGRAM
 from pipelines.dataset.folder import Dataset
 from pipelines.errors import SettingError, WorkError
 from vae_model.evaluation.baselines import COMPONENTS, LabelMeans, PrincipalComponents
@@ -199,7 +200,9 @@ def evaluate(
     training = training_sample(dataset, bundle.value_range)
     if training is not None:
         say(f"fitting baselines on {len(training):,} training examples")
-    statistics = LogMelStatistics(bundle.audio.sample_rate, bundle.spectrogram.frame_size)
+    settings = bundle.spectrogram
+    own_rows = None if settings.feature == LOG_SPECTROGRAM else settings.n_rows
+    statistics = LogMelStatistics(bundle.audio.sample_rate, settings.frame_size, own_rows)
     evaluation = Evaluation(autoencoder, bundle.value_range, statistics, training, num_examples, seed)
     say(f"measuring {num_examples:,} examples of split {split}")
     for batch in batches(dataset.records(split), bundle.value_range):

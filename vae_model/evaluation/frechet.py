@@ -17,10 +17,14 @@ _MIN_POWER = 1e-20  # under the sum of any records' bins in a band: only keeps t
 class LogMelStatistics:
     """Of each spectrogram the mean and the standard deviation over its frames of each log-mel band, in dB.
 
-    sample_rate in Hz, frame_size in samples: of the spectrograms. Bands that no bin falls into are left out.
+    sample_rate in Hz, frame_size in samples: of the spectrograms. Bands that no bin falls into are left out. Of another
+    feature than the log-spectrogram the bands are its own n_rows.
     """
 
-    def __init__(self, sample_rate: int, frame_size: int) -> None:
+    def __init__(self, sample_rate: int, frame_size: int, n_rows: int | None = None) -> None:
+        if n_rows is not None:
+            self._filters = np.eye(n_rows)
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # librosa's, of empty bands
             filters = mel_filters(sr=sample_rate, n_fft=frame_size, n_mels=MEL_BANDS)

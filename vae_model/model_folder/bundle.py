@@ -78,7 +78,7 @@ class Bundle:
             "model": to_dict(self.model),
             "train": to_dict(self.train),
             "audio": dataclasses.asdict(self.audio),
-            "spectrogram": dataclasses.asdict(self.spectrogram),
+            "spectrogram": self.spectrogram.to_dict(),
             "value_range": dataclasses.asdict(self.value_range),
             "labels": list(self.labels),
             "dataset": self.dataset,

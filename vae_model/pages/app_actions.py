@@ -109,7 +109,8 @@ class Studio:
     ) -> Heard:
         """A waveform, made quieter where it is beyond full scale, with spectrograms in [0, 1]."""
         peak = max(float(np.abs(waveform).max(initial=0.0)), 1.0)
-        in_db = {name: value_range.to_db(each) for name, each in spectrograms.items()}
+        to_linear = self.generator.inverter.to_linear
+        in_db = {name: to_linear(value_range.to_db(each)) for name, each in spectrograms.items()}
         return Heard(waveform / np.float32(peak), in_db)
 
 

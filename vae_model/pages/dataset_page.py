@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines import store
+from pipelines.audio.features import mel_filters
+from pipelines.config import LOG_MEL, LOG_SPECTROGRAM
 from pipelines.dataset.folder import Dataset, open_dataset, read_records
 from pipelines.dataset.names import RUNS
 from pipelines.dataset.records import Record
@@ -97,8 +99,18 @@ def dataset_page(dataset: Dataset, count: int, seed: int) -> Page:
 
 
 def full_scale_db(dataset: Dataset) -> float:
-    """The level of a sine of full scale in its loudest cell: half the sum of a Hann window."""
-    return float(20 * np.log10(dataset.config.spectrogram.frame_size / 4))
+    """The level of a sine of full scale in its loudest cell: half the sum of a Hann window.
+
+    In bands, those of it and of a quarter of its power in the bins above and below. 0 where a feature's levels are its
+    own.
+    """
+    audio, spectrogram = dataset.config.audio, dataset.config.spectrogram
+    in_bin = float(20 * np.log10(spectrogram.frame_size / 4))
+    if spectrogram.feature == LOG_MEL:
+        filters = np.pad(mel_filters(audio.sample_rate, spectrogram.frame_size, spectrogram.n_rows), [(0, 0), (1, 1)])
+        around = filters[:, 1:-1] + (filters[:, :-2] + filters[:, 2:]) / 4
+        return in_bin + float(10 * np.log10(around.max()))
+    return in_bin if spectrogram.feature == LOG_SPECTROGRAM else 0.0
 
 
 def choose(
@@ -162,10 +174,11 @@ def _sound(dataset: Dataset, record: Record) -> Sound:
     """A record made sound."""
     audio, spectrogram = dataset.config.audio, dataset.config.spectrogram
     in_db = record.log_spectrogram
-    waveform = Inverter(audio, spectrogram).to_waveform(in_db)
+    inverter = Inverter(audio, spectrogram)
+    waveform, drawn = inverter.to_waveform(in_db), inverter.to_linear(in_db)
     where = "" if record.segment == 0 else f"From {record.start_seconds:.1f} s, b"
     caption = f"{where or 'B'}y inversion"
-    return Sound.excerpt(caption, waveform, audio.sample_rate, in_db, spectrogram.hop_length, MAX_SECONDS)
+    return Sound.excerpt(caption, waveform, audio.sample_rate, drawn, spectrogram.hop_length, MAX_SECONDS)
 
 
 def _comparison(table: pa.Table, pick: Pick, sound: Sound) -> Comparison:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines import store
-from pipelines.config import AudioConfig, SpectrogramConfig
+from pipelines.config import LOG_SPECTROGRAM, AudioConfig, SpectrogramConfig
 from pipelines.dataset.folder import Dataset
 from vae_model.report import Fact
 from vae_model.report.media import MAX_PIXELS
@@ -32,6 +32,8 @@ def data_facts(dataset: Dataset) -> list[Fact]:
         Fact("Waveform", f"{audio.segment_seconds:g} s at {audio.sample_rate:,} Hz, {channels}"),
         Fact("Spectrogram", f"{shape}, frame {spectrogram.frame_size}, hop {spectrogram.hop_length}"),
     ]
+    if spectrogram.feature != LOG_SPECTROGRAM:
+        facts.append(Fact("Feature", spectrogram.feature))
     if dataset.sources.failed:
         facts.append(Fact("Unreadable files", f"{dataset.sources.failed:,}, left out"))
     return facts

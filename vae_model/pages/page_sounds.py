@@ -124,4 +124,5 @@ class Listener:
     def _sound(self, caption: str, waveform: NDArray[np.float32], in_db: NDArray[np.float32]) -> Sound:
         settings = self.generator.bundle
         rate, hop = settings.audio.sample_rate, settings.spectrogram.hop_length
-        return Sound.excerpt(caption, waveform, rate, in_db, hop, self._max_seconds)
+        drawn = self.generator.inverter.to_linear(in_db)
+        return Sound.excerpt(caption, waveform, rate, drawn, hop, self._max_seconds)

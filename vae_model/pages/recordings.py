@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pipelines import store
 from pipelines.audio.decoding import open_audio
+from pipelines.audio.features import extractor_of
 from pipelines.audio.formats import AUDIO_SUFFIXES, suffix_of
 from pipelines.audio.loading import iter_segments
-from pipelines.audio.spectrogram import LogSpectrogramExtractor
 from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import Record
 from pipelines.errors import SourceError
@@ -32,8 +32,7 @@ class Recordings:
         inputs = [uri for run in reversed(dataset.runs) for uri in run.inputs]
         self._roots = list(dict.fromkeys(map(_root, inputs)))
         self._audio = dataset.config.audio
-        settings = dataset.config.spectrogram
-        self._extractor = LogSpectrogramExtractor(settings.frame_size, settings.hop_length, settings.top_db)
+        self._extractor = extractor_of(self._audio, dataset.config.spectrogram)
 
     def segment(self, record: Record) -> NDArray[np.float32] | None:
         """The waveform (segment_samples, n_channels) of a record; None when its recording has gone or has changed."""

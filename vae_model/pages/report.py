@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.audio.features import require_sound
 from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.dataset.records import Record
@@ -53,6 +54,7 @@ def _write(model: str, dataset: Dataset, path: Path, name: str, split: str | Non
     bundle.check_fits(dataset, model)
     split = split or default_split(dataset)
     dataset.split(split)
+    require_sound(bundle.audio, bundle.spectrogram)
     prepare()
     from vae_model.evaluation.evaluation import evaluate
     from vae_model.pages.model_page import Story, model_page

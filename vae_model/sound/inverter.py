@@ -6,14 +6,16 @@ inside, where sounds are put together frame by frame, frames come first. `Invert
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.audio.spectrogram import LogSpectrogramExtractor
+from pipelines.audio.features import extractor_of
 from pipelines.config import AudioConfig, SpectrogramConfig
 from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES
 from vae_model.sound.inversion import Frames, invert
@@ -50,7 +52,11 @@ class Inverter:
         self.spectrogram = spectrogram
         self.phase = phase
         self.seed = seed
-        self._extractor = LogSpectrogramExtractor(spectrogram.frame_size, spectrogram.hop_length, spectrogram.top_db)
+
+    @functools.cached_property
+    def extractor(self) -> Any:
+        """What makes the log-spectrograms, and the way back. SettingError when it is code that nobody has asked for."""
+        return extractor_of(self.audio, self.spectrogram)
 
     @functools.cached_property
     def segmentation(self) -> Segmentation:
@@ -59,7 +65,14 @@ class Inverter:
 
     def to_decibels(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """The log-spectrogram of a waveform."""
-        return self._extractor.extract(waveform)
+        return np.asarray(self.extractor.extract(waveform))
+
+    def to_linear(self, decibels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is heard and drawn: the log-spectrogram (n_bins, n_frames, n_channels) in dB of what a record holds.
+
+        Itself, but of another feature what its `invert` gives. SettingError when it has none.
+        """
+        return np.asarray(self.extractor.invert(decibels))
 
     def to_phasors(self, waveform: NDArray[np.float32]) -> NDArray[np.complex64] | None:
         """The transform of a waveform, of its log-spectrogram's shape; None unless its phases are asked for."""
@@ -77,7 +90,7 @@ class Inverter:
         phasors: complex of any length but 0 and of its shape, where phases are known; else they are found as `phase`
         says.
         """
-        frames = _frames_first(Piece(decibels, self.audio.segment_samples, phasors))
+        frames = _frames_first(Piece(self.to_linear(decibels), self.audio.segment_samples, phasors))
         return np.concatenate(list(invert([frames], self.spectrogram, self.phase, self.seed)))
 
     def to_long_waveform(self, pieces: Iterable[Piece]) -> Iterator[NDArray[np.float32]]:
@@ -86,8 +99,12 @@ class Inverter:
         The log-spectrograms of its pieces become one, and the phases are those of the whole: no seam is heard, and
         memory does not grow with its length.
         """
-        stretches = self.segmentation.join(map(_frames_first, pieces))
+        stretches = map(self._linear_frames, self.segmentation.join(map(_frames_first, pieces)))
         return invert(stretches, self.spectrogram, self.phase, self.seed)
+
+    def _linear_frames(self, frames: Frames) -> Frames:
+        decibels = self.to_linear(np.swapaxes(frames.log_spectrogram, 0, 1))
+        return dataclasses.replace(frames, log_spectrogram=np.swapaxes(decibels, 0, 1))
 
 
 def _frames_first(piece: Piece) -> Frames:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboard.plugins import projector
 
+from pipelines.audio.features import has_sound
 from pipelines.config import TRAIN, VALIDATION
 from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import LABEL_PREFIX
@@ -144,11 +145,14 @@ class Exhibits:
     def write(self, file: EventFile, step: int, autoencoder: Autoencoder, with_originals: bool) -> None:
         """Original and reconstruction of each: a picture of both, and their sounds (of the original if asked for)."""
         audio, spectrogram = self.bundle.audio, self.bundle.spectrogram
+        if not has_sound(audio, spectrogram):
+            return
         generator = SoundGenerator(autoencoder, self.bundle)
         outputs, _ = autoencoder.reconstruct(self.inputs)
         images, sounds = {}, {}
         for number, (x, y, bounds) in enumerate(zip(self.inputs, outputs, self.ranges, strict=True), start=1):
-            decibels = {"original": bounds.to_db(x), "reconstruction": bounds.to_db(y)}
+            drawn = {"original": bounds.to_db(x), "reconstruction": bounds.to_db(y)}
+            decibels = {name: generator.inverter.to_linear(each) for name, each in drawn.items()}
             images[f"spectrograms/{number}"] = side_by_side(
                 decibels, self.range_db, audio.sample_rate, spectrogram.hop_length
             )

@@ -12,9 +12,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from pipelines.audio.features import mel_filters
 from pipelines.audio.spectrogram import MIN_POWER
-from pipelines.config import AudioConfig, SpectrogramConfig
+from pipelines.config import FEATURES, LOG_MEL, AudioConfig, SpectrogramConfig
+from pipelines.errors import require
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import latent_names
 from vae_model.model_folder.value_range import ValueRange
@@ -36,6 +39,12 @@ class WaveformModel:
         self.encoder = latents_only(autoencoder)
         self.decoder = autoencoder.decoder
         self._names = latent_names(autoencoder.config)
+        settings = bundle.spectrogram
+        self._filters = None
+        if settings.feature == LOG_MEL:
+            self._filters = mel_filters(bundle.audio.sample_rate, settings.frame_size, settings.n_rows)
+        rule = f"one of {', '.join(FEATURES)} to be exported: what is saved is TensorFlow alone"
+        require(settings.feature in FEATURES, "feature", settings.feature, rule)
 
     def encode(self, waveform: Any) -> dict[str, Any]:
         """mu and log_variance (an autoencoder: z), (batch, latent_space_dim), and min_db and max_db, (batch,).
@@ -69,7 +78,7 @@ class WaveformModel:
         audio = self.bundle.audio
         if audio.channels == 1:
             waveform = waveform[..., None]
-        decibels = log_spectrogram(padded(waveform, audio), self.bundle.spectrogram)
+        decibels = log_spectrogram(padded(waveform, audio), self.bundle.spectrogram, self._filters)
         value_range = self.bundle.value_range
         if value_range.per_record:
             low, high = tf.reduce_min(decibels, [1, 2, 3]), tf.reduce_max(decibels, [1, 2, 3])
@@ -107,16 +116,20 @@ def latents_only(autoencoder: Autoencoder) -> keras.Model:
     return keras.Model(autoencoder.encoder.input, wanted, name="latents")
 
 
-def log_spectrogram(waveform: Any, config: SpectrogramConfig) -> Any:
+def log_spectrogram(waveform: Any, config: SpectrogramConfig, filters: NDArray[np.float64] | None = None) -> Any:
     """Decibels (batch, n_bins, n_frames, n_channels) of waveforms (batch, n_samples, n_channels).
 
-    As `LogSpectrogramExtractor.extract`, example by example; the floor of each is common to its channels.
+    As `LogSpectrogramExtractor.extract`, example by example; the floor of each is common to its channels. filters: of
+    `LogMelExtractor`, (n_bands, n_bins), where the rows are its bands.
     """
     half = config.frame_size // 2
     signal = tf.cast(tf.transpose(waveform, [0, 2, 1]), tf.float64)
     signal = tf.pad(signal, [[0, 0], [0, 0], [half, half]])
     spectrum = tf.signal.stft(signal, config.frame_size, config.hop_length, config.frame_size)[..., :half]
-    power = tf.cast(tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum)), tf.float32)
+    power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
+    if filters is not None:
+        power = tf.linalg.matmul(power, tf.constant(filters, tf.float64), transpose_b=True)
+    power = tf.cast(power, tf.float32)
     decibels = tf.math.log(tf.maximum(power, MIN_POWER)) * np.float32(10 / math.log(10))
     decibels = tf.transpose(decibels, [0, 3, 2, 1])
     floor = tf.reduce_max(decibels, [1, 2, 3], keepdims=True) - config.top_db
