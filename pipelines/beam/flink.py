@@ -12,8 +12,8 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import FlinkRunnerOptions, GoogleCloudOptions, PipelineOptions
 
-_SECONDS = 10.0
-_LOCAL_FLINK = ("[local]", "[auto]")
+ANSWER_SECONDS = 10.0
+LOCAL_FLINK = ("[local]", "[auto]")
 
 
 @contextlib.contextmanager
@@ -34,17 +34,17 @@ def flink_job_ended_when_interrupted(job: PipelineOptions) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if master not in _LOCAL_FLINK and name:
+        if master not in LOCAL_FLINK and name:
             with contextlib.suppress(OSError, ValueError, KeyError):
-                for found in _ask_flink(master, "/jobs/overview")["jobs"]:
+                for found in ask_flink(master, "/jobs/overview")["jobs"]:
                     if found["name"] == name:
-                        _ask_flink(master, f"/jobs/{found['jid']}", method="PATCH")
+                        ask_flink(master, f"/jobs/{found['jid']}", method="PATCH")
         raise
 
 
-def _ask_flink(master: str, path: str, method: str = "GET") -> Any:
+def ask_flink(master: str, path: str, method: str = "GET") -> Any:
     """What a Flink cluster's REST interface answers. ValueError when it is not JSON, OSError when nothing answers."""
     address = (master if "://" in master else f"http://{master}").rstrip("/")
     request = urllib.request.Request(address + path, method=method)
-    with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
+    with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
         return json.load(answer)

@@ -31,7 +31,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.runner import create_runner
 from apache_beam.utils.subprocess_server import JavaJarServer
 
-from pipelines.beam.flink import _LOCAL_FLINK, _SECONDS, _ask_flink
+from pipelines.beam.flink import ANSWER_SECONDS, LOCAL_FLINK, ask_flink
 from pipelines.errors import SettingError, WorkError
 from pipelines.store.paths import local_path
 
@@ -128,7 +128,7 @@ def _flink_flags(options: PipelineOptions, beam_flags: list[str], uris: Iterable
         if wanted not in (None, named[1]):
             raise SettingError(f"--flink_version {wanted}: --flink_job_server_jar {jar} is for {named[1]}")
         wanted = named[1]
-    if flink.flink_master not in _LOCAL_FLINK:
+    if flink.flink_master not in LOCAL_FLINK:
         wanted = _fitting_version(flink.flink_master, wanted)
         _warn_of_local_paths("--flink_master", _address(flink.flink_master, "--flink_master")[0], uris)
     version = wanted or FLINK_VERSIONS[-1]
@@ -148,7 +148,7 @@ def _fitting_version(master: str, wanted: str | None) -> str:
     """The cluster's version like 1.20. SettingError when it is not one that Beam runs on, or not the one wanted."""
     _address(master, "--flink_master")
     try:
-        version = str(_ask_flink(master, "/config")["flink-version"])
+        version = str(ask_flink(master, "/config")["flink-version"])
     except (ValueError, KeyError, TypeError, urllib.error.HTTPError) as error:
         raise WorkError(f"--flink_master {master}: what answers there is no Flink cluster") from error
     except OSError as error:
@@ -205,7 +205,7 @@ def _address(text: str, flag: str) -> tuple[str, int]:
 def _check_listens(flag: str, text: str, what: str) -> None:
     """WorkError when nothing listens at an address."""
     try:
-        socket.create_connection(_address(text, flag), timeout=_SECONDS).close()
+        socket.create_connection(_address(text, flag), timeout=ANSWER_SECONDS).close()
     except OSError as error:
         raise WorkError(f"{flag} {text}: {what} can be reached there: {_said(error)}") from error
 

@@ -22,7 +22,7 @@ def read_history(folder: Path | str) -> list[dict[str, Any]]:
     return [{name: int(v) if name == "epoch" else float(v) for name, v in row.items() if v} for row in rows]
 
 
-def _write_history(folder: Path, rows: list[dict[str, Any]]) -> None:
+def write_history(folder: Path, rows: list[dict[str, Any]]) -> None:
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with replacing(folder / HISTORY_FILE) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)

@@ -31,7 +31,7 @@ from pipelines.store import read_json, write_json
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import FREE, ModelConfig, TrainConfig
 from vae_model.model_folder.folder import BUNDLE_FILE, STATE_FILE, file_in
-from vae_model.model_folder.history import HISTORY_FILE, _write_history, read_history
+from vae_model.model_folder.history import HISTORY_FILE, read_history, write_history
 from vae_model.model_folder.outputs import Output
 from vae_model.training.stopping import StopSignals
 from vae_model.vae.autoencoder import save_model
@@ -222,7 +222,7 @@ class Checkpoints(keras.callbacks.Callback):
             raise LossNotFinite(f"the loss of epoch {epoch + 1} is no finite number: try a lower --learning-rate")
         seconds = self._seconds()
         self._history.append({"epoch": epoch + 1, **figures, "seconds": round(seconds, 3)})
-        _write_history(self.folder, self._history)
+        write_history(self.folder, self._history)
         name = f"epoch-{epoch + 1:05}.keras"
         state = dataclasses.replace(
             self.state, epoch=epoch + 1, step=0, last=name, noise=_noise(self.model), totals=[], seconds=seconds
