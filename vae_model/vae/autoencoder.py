@@ -71,8 +71,12 @@ class AutoencoderModel(keras.Model):
         self, x: Any, outputs: dict[str, Any], valid_frames: Any = None, training: bool = False
     ) -> tuple[Any, list[Any]]:
         """The loss and its terms in the order of `metric_names`, each (batch,)."""
-        loss = reconstruction_loss(x, outputs["reconstruction"], valid_frames)
+        loss = self.reconstruction_loss(x, outputs, valid_frames)
         return loss, [loss]
+
+    def reconstruction_loss(self, x: Any, outputs: dict[str, Any], valid_frames: Any = None) -> Any:
+        """How far a reconstruction is from what it is of, (batch,), for both kinds of model."""
+        return reconstruction_loss(x, outputs["reconstruction"], valid_frames)
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
         """inputs: (batch, n_bins, n_frames, n_channels) in [0, 1]. Returns `reconstruction` and the latents."""

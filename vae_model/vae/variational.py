@@ -11,7 +11,7 @@ from keras import layers
 from vae_model.model_folder.config import VARIATIONAL, ModelConfig, to_dict
 from vae_model.vae.autoencoder import Autoencoder, AutoencoderModel
 from vae_model.vae.layers import PACKAGE, Limited, Sampling
-from vae_model.vae.losses import combined_loss, kl_per_dimension, learned_weight, reconstruction_loss, with_free_bits
+from vae_model.vae.losses import combined_loss, kl_per_dimension, learned_weight, with_free_bits
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -50,7 +50,7 @@ class VAEModel(AutoencoderModel):
     ) -> tuple[Any, list[Any]]:
         """The combined loss, and its two terms unweighted, each (batch,)."""
         settings = self.settings
-        reconstruction = reconstruction_loss(x, outputs["reconstruction"], valid_frames)
+        reconstruction = self.reconstruction_loss(x, outputs, valid_frames)
         kl_terms = kl_per_dimension(outputs["mu"], outputs["log_variance"])
         kl = counted = keras.ops.sum(kl_terms, axis=1)
         if training:
