@@ -131,7 +131,7 @@ def plan(folder: Path, sources: int) -> PlannedRun:
     none = {"carried": empty, "failed": empty, "kept": empty.select(KEPT), "lost_shards": ()}
     counts = {"unchanged": 0, "new": sources, "changed": 0, "removed": 0, "failed_before": 0, "elsewhere": 0}
     changes = Changes(build=build_rows, **none, **counts)
-    listing = Listing(build_rows, 0, ("gs://my-bucket/in",))
+    listing = Listing(build_rows, {}, ("gs://my-bucket/in",))
     return plan_files.plan_run(
         str(folder), None, DatasetConfig(), listing, changes, shard_tasks(sources), MaxFailures()
     )
