@@ -36,7 +36,7 @@ def remote() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Records of 32 x 16 x 1."""
-    from tests.sound.test_latents import CONFIG
+    from tests.helpers.small_models import CONFIG
 
     return write_dataset(tmp_path_factory.mktemp("data") / "dataset", {"train": noises(4)}, CONFIG)
 
