@@ -10,7 +10,7 @@ DEMO_OUT ?= demo-out
 QUICK := not slow and not airflow and not flink
 PYTEST = $(BIN)/python -m pytest --durations=25
 
-.PHONY: demo test test-slow test-all test-airflow test-flink test-long lint format types check bench requirements clean
+.PHONY: demo test test-slow test-all test-airflow test-flink test-long lint format types check bench requirements locked clean
 
 demo: $(INSTALLED)
 	$(BIN)/audio-vae demo --output $(DEMO_OUT) $(if $(AUDIO),--audio "$(AUDIO)")
@@ -51,12 +51,20 @@ types: $(INSTALLED_DEV)
 
 check: lint types test
 
-# Pins every version for Python 3.10 to 3.13; needs uv.
+# Pins every version for Python 3.10 to 3.13, in requirements.lock with the hashes of all files; needs uv.
 requirements:
 	uv pip compile setup.py --all-extras --universal --python-version 3.10 --upgrade \
 		--custom-compile-command "make requirements" -o requirements.txt
+	cp requirements.txt requirements.lock
+	uv pip compile setup.py --all-extras --universal --python-version 3.10 --generate-hashes \
+		--custom-compile-command "make requirements" -o requirements.lock
 	echo "apache-airflow>=3.3,<4" | uv pip compile - --universal --python-version 3.10 --upgrade \
 		--custom-compile-command "make requirements" -o deploy/airflow/requirements.txt
+
+# All packages into .venv, each file by its hash; what the other targets install is then there already.
+locked: requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 
 bench: $(INSTALLED_DEV)
 	for script in preprocess_speed preprocess_memory rerun_speed profile_preprocess preprocess_cost train_input_speed train_memory inversion; do \
