@@ -26,12 +26,16 @@ from pipelines.store import join
 
 @dataclass(frozen=True)
 class AudioFile:
-    """A file to read. source: its path below root, which identifies it. stamp: changes when the file does."""
+    """A file to read. source: its path below root, which identifies it. stamp: changes when the file does.
+
+    warning: what is to be told of it, once it is loaded.
+    """
 
     source: str
     root: str
     size: int
     stamp: str
+    warning: str | None = None
 
     @property
     def uri(self) -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from apache_beam.pvalue import AsIter, AsSingleton, PCollection
 
 from pipelines.audio.features import settled
+from pipelines.audio.limits import SourceLimits
 from pipelines.audio.sources import LISTING, Listing, require_unique
 from pipelines.beam.build_on_beam import BuildOptions, BuildShards
 from pipelines.beam.elements import AudioFile, Failure
@@ -37,6 +38,7 @@ class Work:
     policy: Policy
     max_failures: MaxFailures
     shard_mb: float
+    limits: SourceLimits | None
 
 
 class AudioPreprocessed(NamedTuple):
@@ -73,7 +75,8 @@ def plan(found: Iterable[AudioFile | Failure], work: Work) -> PlannedRun | None:
     if base is not None and changes.nothing:
         return None
     cut = tasks(changes, work.config, Estimator(changes.build, work.config), work.shard_mb)
-    return plan_files.plan_run(work.output, base, work.config, listing, changes, cut, work.max_failures)
+    limits = work.limits
+    return plan_files.plan_run(work.output, base, work.config, listing, changes, cut, work.max_failures, (), limits)
 
 
 def places(run: PlannedRun | None) -> Iterable[tuple[int, int]]:
@@ -99,8 +102,8 @@ class PreprocessAudio(beam.PTransform):
 
     root: the folder that names are relative to, as they identify a file; without it that of a folder is the folder,
     that of a file the one it lies in. keep_removed: keep records of files below the same roots that are not among
-    these. commit: whether to make the run real as the last step; if not, `commit_run` of this module does so later, or
-    the next `audio-vae preprocess` clears the run away.
+    these. limits: what a file is let be. commit: whether to make the run real as the last step; if not, `commit_run` of
+    this module does so later, or the next `audio-vae preprocess` clears the run away.
 
     >>> import apache_beam as beam
     >>> from pipelines.beam import PreprocessAudio
@@ -120,6 +123,7 @@ class PreprocessAudio(beam.PTransform):
         keep_removed: bool = True,
         retry_failed: bool = False,
         max_failures: MaxFailures | None = None,
+        limits: SourceLimits | None = None,
         shard_mb: float = RunOptions().shard_mb,
         decode_timeout_seconds: float = RunOptions().decode_timeout_seconds,
     ) -> None:
@@ -128,7 +132,7 @@ class PreprocessAudio(beam.PTransform):
         policy = Policy(keep_removed=keep_removed, retry_failed=retry_failed)
         limit = max_failures or MaxFailures()
         config = settled(config or DatasetConfig())
-        self.work = Work(os.fspath(output).rstrip("/"), config, policy, limit, shard_mb)
+        self.work = Work(os.fspath(output).rstrip("/"), config, policy, limit, shard_mb, limits)
         self.root = root
         self.commit = commit
         self.options = BuildOptions(decode_timeout_seconds)

@@ -11,6 +11,7 @@ shard at a time, in processes that a decoder may crash. docs/architecture.md com
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from apache_beam.io import fileio
 from apache_beam.pvalue import AsSingleton, PCollection, TaggedOutput
 
 from pipelines.audio.features import Extractor, extractor_of
+from pipelines.audio.limits import SourceLimits
 from pipelines.audio.loading import loader_of
 from pipelines.audio.spectrogram import LogSpectrogramExtractor
 from pipelines.beam.elements import (
@@ -37,7 +39,7 @@ from pipelines.beam.elements import (
     segments_of,
     serialized,
 )
-from pipelines.building.processing import blaming
+from pipelines.building.processing import blaming, warning_of
 from pipelines.config import LOG_SPECTROGRAM, AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.errors import SourceError, require
 from pipelines.runs.committing import merged_range
@@ -97,7 +99,8 @@ class ReadAudio(beam.PTransform):
 
     Takes a pattern, file or folder at the start of a pipeline; or a PCollection of paths and URIs, or of matches of
     Beam's `fileio` (`MatchFiles`, `ReadMatches`). root: the folder that names are relative to, as splits and labels
-    come from them; without it a pattern's folder, else see `files_at`. Gives `AudioRead`: waveforms, failures.
+    come from them; without it a pattern's folder, else see `files_at`. limits: what a file is let be. Gives
+    `AudioRead`: waveforms, failures.
 
     A file is in memory whole, and its decoder runs in the worker: what crashes it takes the worker along.
 
@@ -111,35 +114,42 @@ class ReadAudio(beam.PTransform):
     """
 
     def __init__(
-        self, pattern: str | os.PathLike[str] | None = None, config: AudioConfig | None = None, root: str | None = None
+        self,
+        pattern: str | os.PathLike[str] | None = None,
+        config: AudioConfig | None = None,
+        root: str | None = None,
+        limits: SourceLimits | None = None,
     ) -> None:
         super().__init__()
         self.listing = ListAudio(pattern, root)
         self.config = config or AudioConfig()
+        self.limits = limits
 
     def expand(self, begin: Any) -> AudioRead:
         files, unlisted = begin | "ListAudio" >> self.listing
-        read = files | "Load" >> beam.ParDo(_Load(self.config)).with_outputs(FAILURES, main="waveforms")
+        read = files | "Load" >> beam.ParDo(_Load(self.config, self.limits)).with_outputs(FAILURES, main="waveforms")
         waveforms = read.waveforms
         waveforms.element_type = Waveform
         return AudioRead(waveforms, (unlisted, read[FAILURES]) | "Failures" >> beam.Flatten())
 
 
 class _Load(beam.DoFn):
-    def __init__(self, config: AudioConfig) -> None:
+    def __init__(self, config: AudioConfig, limits: SourceLimits | None) -> None:
         self.config = config
+        self.limits = limits
 
     def setup(self) -> None:
-        self.loader = loader_of(self.config)
+        self.loader = loader_of(self.config, self.limits)
 
     def process(self, file: AudioFile) -> Iterator[Any]:
         try:
             with blaming(file.uri):
                 samples = self.loader.load(file.uri)
+            warning = warning_of(self.loader, file.uri)
         except SourceError as error:
             yield TaggedOutput(FAILURES, Failure(file, error.stage, error.reason))
             return
-        yield Waveform(file, samples)
+        yield Waveform(dataclasses.replace(file, warning=warning), samples)
 
 
 @beam.typehints.with_input_types(Waveform)

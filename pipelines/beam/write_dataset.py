@@ -115,6 +115,7 @@ def _row(source: str, ordered: list[Entry]) -> Row:
         "max_db": max(entry.max_db for entry in ordered),
         "error_stage": None,
         "error": None,
+        "warning": ordered[0].file.warning,
     }
 
 

@@ -85,6 +85,7 @@ class PreprocessingPipeline:
     segment_hop_seconds: start of one segment to the start of the next, None for no overlap. label_pattern: regular
     expression whose named groups, searched in the relative path, become labels.
 
+    >>> from pipelines import LogSpectrogramExtractor
     >>> with open(folder / "sounds.tfrecord", "w+b") as file:
     ...     steps = Loader(16000, 0.5), Padder(), LogSpectrogramExtractor(512, 256), MinMaxNormaliser()
     ...     rows = PreprocessingPipeline(*steps, Saver(file, "float32")).process(str(sounds))
@@ -178,9 +179,7 @@ class PreprocessingPipeline:
             count += 1
             low, high = min(low, record.min_db), max(high, record.max_db)
             watch(end / self.sample_rate)
-        warning = "; ".join(self.loader.warnings.pop(join(root, source), ())) or None
-        if warning and self.loader.limits.strict:
-            raise SourceError(join(root, source), "decode", f"{warning} (--strict)")
+        warning = warning_of(self.loader, join(root, source))
         row = {"status": "written", "num_segments": count, "seconds": round(end / self.sample_rate, 6)}
         return row | {"min_db": low, "max_db": high, "error_stage": None, "error": None, "warning": warning}
 
@@ -222,6 +221,14 @@ def blaming(uri: str, stage: str = "decode") -> Iterator[None]:
         raise
     except Exception as error:
         raise SourceError(uri, stage_of(error, stage), describe(error)) from error
+
+
+def warning_of(loader: Loader, uri: str) -> str | None:
+    """What is to be told of a file that was loaded, once. SourceError when its loader is strict."""
+    warning = "; ".join(loader.warnings.pop(uri, ())) or None
+    if warning and loader.limits.strict:
+        raise SourceError(uri, "decode", f"{warning} (--strict)")
+    return warning
 
 
 def levels(extractor: Extractor, segment: Segment, uri: str) -> tuple[NDArray[np.float32], float, float]:

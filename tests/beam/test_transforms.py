@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -22,6 +23,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.typehints.decorators import TypeCheckError
 
 from pipelines import store
+from pipelines.audio.limits import SourceLimits
 from pipelines.audio.spectrogram import normalise_to
 from pipelines.beam import (
     CutSegments,
@@ -56,7 +58,16 @@ CONFIG = DatasetConfig(
     label_pattern=r"(?P<kind>[a-z]+)_(?P<number>\d+)",
 )
 """The settings of SMALL, with labels."""
-OPTIONS = [*SMALL, "--split", "validation=0.3", "--label-pattern", CONFIG.label_pattern]
+LIMITS = SourceLimits(max_over_full_scale_db=math.inf)
+OPTIONS = [
+    "--max-over-full-scale-db",
+    "inf",
+    *SMALL,
+    "--split",
+    "validation=0.3",
+    "--label-pattern",
+    CONFIG.label_pattern,
+]
 
 
 def local() -> beam.Pipeline:
@@ -71,10 +82,12 @@ def run(build: Callable[[beam.Pipeline], object]) -> None:
 
 
 def write_sounds(folder: Path) -> Path:
-    """Sounds of two and three segments, in two folders, one that is none, and one too loud for decibels at its end."""
+    """Sounds of two and three segments in two folders, one cut short, one that is none, one too loud for decibels."""
     for i in range(6):
         write_small(folder / f"low_{i}.wav", 200 + 40 * i)
         write_small(folder / "more" / f"high_{i}.wav", 900 + 40 * i, seconds=0.15)
+    cut = folder / "low_5.wav"
+    cut.write_bytes(cut.read_bytes()[:3000])
     (folder / "bad.wav").write_text("no sound")
     loud = np.concatenate([tone(300, 0.15, 8000), np.full(800, 3e38, np.float32)])
     soundfile.write(folder / "loud.wav", loud, 8000, subtype="FLOAT")
@@ -105,7 +118,7 @@ def to_dataset(read: Any, output: Path, **options: Any) -> Any:
 
 def test_the_dataset_is_that_of_preprocess(sounds: Path, preprocessed: Path, tmp_path: Path) -> None:
     with local() as pipeline:
-        written = to_dataset(pipeline | ReadAudio(sounds, CONFIG.audio), tmp_path / "dataset")
+        written = to_dataset(pipeline | ReadAudio(sounds, CONFIG.audio, limits=LIMITS), tmp_path / "dataset")
         assert_that(written, equal_to([str(tmp_path / "dataset")]))
     assert contents(tmp_path / "dataset") == contents(preprocessed)
     assert orphans(tmp_path / "dataset") == set()
@@ -113,6 +126,7 @@ def test_the_dataset_is_that_of_preprocess(sounds: Path, preprocessed: Path, tmp
     rows = open_dataset(str(tmp_path / "dataset")).manifest().to_pylist()
     failed = {row["source"]: (row["error_stage"], row["error"]) for row in rows if row["status"] == "failed"}
     assert failed["bad.wav"][0] == "open"
+    assert {row["source"] for row in rows if row["warning"]} == {"low_5.wav"}
     assert failed["loud.wav"] == ("extract", "the level at 0.1 s is no finite number of decibels")
     done = audio_vae("preprocess", sounds, "--output", tmp_path / "dataset", *OPTIONS)
     assert "up to date: nothing new among 14 sources" in done.stderr
@@ -160,7 +174,7 @@ def test_a_file_s_name_is_relative_to_a_root_that_is_above_it(sounds: Path) -> N
 
 def test_records_in_many_shards_are_the_same_records(sounds: Path, preprocessed: Path, tmp_path: Path) -> None:
     with local() as pipeline:
-        _ = to_dataset(pipeline | ReadAudio(sounds, CONFIG.audio), tmp_path / "dataset", shard_mb=0.006)
+        _ = to_dataset(pipeline | ReadAudio(sounds, CONFIG.audio, limits=LIMITS), tmp_path / "dataset", shard_mb=0.006)
     dataset = open_dataset(str(tmp_path / "dataset"))
     assert len(dataset.split("train").shards) > 3
     assert max(shard.num_bytes for shard in dataset.shards) < 20_000
@@ -233,7 +247,9 @@ def test_two_files_of_one_name_are_refused(sounds: Path, tmp_path: Path) -> None
 
 def test_too_many_failures_leave_no_dataset(sounds: Path, tmp_path: Path) -> None:
     def build(pipeline: beam.Pipeline) -> None:
-        to_dataset(pipeline | ReadAudio(sounds, CONFIG.audio), tmp_path / "new", max_failures=MaxFailures(1))
+        to_dataset(
+            pipeline | ReadAudio(sounds, CONFIG.audio, limits=LIMITS), tmp_path / "new", max_failures=MaxFailures(1)
+        )
 
     with pytest.raises(Exception, match=r"2 of 14 sources failed, --max-failures=1 allows fewer"):
         run(build)
@@ -288,7 +304,7 @@ def test_the_ordinary_pipeline_fits_on_a_screen() -> None:
 
 def test_one_transform_makes_the_dataset_of_preprocess(sounds: Path, preprocessed: Path, tmp_path: Path) -> None:
     with local() as pipeline:
-        done = pipeline | beam.Create([str(sounds)]) | PreprocessAudio(tmp_path / "dataset", CONFIG)
+        done = pipeline | beam.Create([str(sounds)]) | PreprocessAudio(tmp_path / "dataset", CONFIG, limits=LIMITS)
         assert_that(done.dataset, equal_to([str(tmp_path / "dataset")]))
         assert_that(done.failures | beam.Map(lambda told: told[0]), equal_to(["bad.wav", "loud.wav"]), label="failed")
     assert contents(tmp_path / "dataset") == contents(preprocessed)
@@ -317,7 +333,7 @@ def test_a_dataset_takes_in_what_is_new(sounds: Path, preprocessed: Path, tmp_pa
 
 def test_a_run_may_be_committed_by_the_caller(sounds: Path, preprocessed: Path, tmp_path: Path) -> None:
     output = tmp_path / "dataset"
-    transform = PreprocessAudio(output, CONFIG, commit=False)
+    transform = PreprocessAudio(output, CONFIG, commit=False, limits=LIMITS)
 
     def finish(run: Any, summaries: Any, work: Work) -> str:
         if sum(summary.failed for summary in summaries) > 2:
