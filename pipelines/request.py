@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.audio.limits import SourceLimits
 from pipelines.audio.wanted import Wanted
 from pipelines.config import PRESETS, DatasetConfig, allow_feature
-from pipelines.errors import SettingError, require
+from pipelines.errors import SettingError, require, shortened
 from pipelines.plan.policy import MaxFailures, Policy
 from pipelines.settings import Spelling, at, check_settings, checked_values, positive, settable, setting, with_values
 from pipelines.store.paths import local_path
@@ -129,7 +129,7 @@ class Request:
         """
         preset = values.get(PRESET_KEY)
         if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
-            raise at(where, SettingError(f"{PRESET_KEY}={preset!r} must be one of {', '.join(PRESETS)}"))
+            raise at(where, SettingError(f"{PRESET_KEY}={shortened(preset)} must be one of {', '.join(PRESETS)}"))
         named = {name: value for name, value in values.items() if name != PRESET_KEY}
         parts = PRESETS[preset or DEFAULT].parts
         checked = checked_values((*parts, RunOptions()), named, where)

@@ -21,6 +21,7 @@ T = TypeVar("T")
 Check = Callable[[str, Any], None]
 """Called with the name and the value of a setting; raises SettingError `name=value must be rule`."""
 _FIXED = "fixed"
+_NAME = 80  # characters that are shown of a name that is none
 _TYPES = {int: "an integer", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -189,7 +190,8 @@ def checked_values(configs: Sequence[Any], values: Mapping[str, Any], where: str
     checked = {}
     for name, value in values.items():
         if name not in fields:
-            raise at(where, SettingError(f"{name} must be a setting{suggestion(str(name), fields)}"))
+            word = str(name)[:_NAME]
+            raise at(where, SettingError(f"{word} must be a setting{suggestion(word, fields)}"))
         config, field = fields[name]
         try:
             checked[name] = coerced(name, value, hints(config)[name], field.metadata.get("spelling"))

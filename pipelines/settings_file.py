@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,73 @@ from typing import Any
 import yaml
 
 from pipelines import store
-from pipelines.errors import SettingError, WorkError
+from pipelines.errors import SettingError, WorkError, describe
 from pipelines.settings import settable
+
+_MOST_BYTES = 1 << 18
+_MOST_VALUES = 100_000
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
     """The mapping in the YAML file at a path or URI. SettingError names the file, and the line where it is no YAML."""
     try:
-        values = yaml.safe_load(store.read_bytes(str(path)).decode("utf-8"))
+        values = _document(_text(path))
     except WorkError:  # of a store that does not answer
         raise
     except OSError as error:
         raise SettingError(f"{path} must be a readable file: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise SettingError(f"{path} must be a text file in UTF-8") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        raise SettingError(f"{path}:{line} must be YAML: {getattr(error, 'problem', None) or error}") from error
+        problem = str(getattr(error, "problem", None) or error)[:300]
+        raise SettingError(f"{path}:{line} must be YAML: {problem}") from error
+    # what its constructors raise for a value that is none of the kind it says, such as 2026-99-99
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise SettingError(f"{path} must be YAML: {describe(error)[:300]}") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise SettingError(f"{path} must hold settings, each a line `name: value`, not a {type(values).__name__}")
     return values
+
+
+def _text(path: str | Path) -> str:
+    with store.open_read(str(path)) as file:
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise SettingError(f"{path} must be a file of settings, of at most {_MOST_BYTES:,} bytes")
+    return data.decode("utf-8")
+
+
+def _document(text: str) -> Any:
+    """The values in a text of YAML. ValueError when anchors make far more of them than stand there."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _count(node, {}) > _MOST_VALUES:
+            raise ValueError(f"it must hold at most {_MOST_VALUES:,} values, with what its anchors repeat")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _count(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values a node holds, written out; without end where it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        if isinstance(node, yaml.ScalarNode):
+            node.value.encode()  # UnicodeError for half of a pair, which can't be printed
+            inner: list[yaml.Node] = []
+        elif isinstance(node, yaml.MappingNode):
+            inner = [part for pair in node.value for part in pair]
+        else:
+            inner = node.value
+        known[id(node)] = 1 + sum(_count(part, known) for part in inner)
+    return known[id(node)]
 
 
 class _Dumper(yaml.SafeDumper):

@@ -72,6 +72,7 @@ def check_label_pattern(name: str, value: str) -> None:
 
 
 def _compile(name: str, pattern: str) -> re.Pattern[str]:
+    require(isinstance(pattern, str), name, pattern, "a regular expression")
     try:
         return re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipelines.errors import SettingError
+from pipelines.errors import SettingError, shortened
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
 _PATTERN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
@@ -14,7 +14,7 @@ def seconds_of(name: str, text: str) -> float:
     """Seconds of a text such as 90s, 15m, 12h or 7d; a plain number is seconds. SettingError names the setting."""
     found = _PATTERN.fullmatch(text.strip())
     if not found:
-        raise SettingError(f"{name}={text!r} must be a length of time such as 90s, 15m, 12h or 7d")
+        raise SettingError(f"{name}={shortened(text)} must be a length of time such as 90s, 15m, 12h or 7d")
     return float(found[1]) * _SECONDS[found[2]]
 
 

@@ -86,6 +86,7 @@ def _read(
     texts = [name for name in columns if pa.types.is_string(kinds.field(name).type)]
     file.seek(0)
     coded = pq.ParquetFile(file, pre_buffer=False, read_dictionary=texts).read(columns, use_threads=use_threads)
+    coded.validate(full=True)  # that numbers of texts are of texts that are there, and texts are UTF-8
     total, allowed = sum(_text_bytes(coded[name]) for name in texts), _ALWAYS_BYTES + _BYTES_A_BYTE * size
     if total > allowed:
         raise ValueError(f"its texts come to {total:,} bytes, in {size:,}")

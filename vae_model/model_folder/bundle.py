@@ -11,9 +11,11 @@ from typing import Any
 from pipelines import store
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.dataset.folder import Dataset
-from pipelines.errors import SettingError
+from pipelines.dataset.records import MAX_DECIBELS
+from pipelines.errors import SettingError, shortened
 from pipelines.settings_file import settings_text
 from pipelines.store import read_json, replacing, write_json
+from pipelines.store.json_values import Value
 from vae_model.model_folder.config import ModelConfig, TrainConfig, model_config, to_dict, train_config
 from vae_model.model_folder.folder import BUNDLE_FILE, CONFIG_FILE, file_in
 from vae_model.model_folder.value_range import ValueRange
@@ -87,8 +89,16 @@ class Bundle:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Bundle:
-        """The inverse of `to_dict`. KeyError, TypeError or SettingError when it is none."""
+    def from_dict(cls, values: dict[str, Any], path: str = BUNDLE_FILE) -> Bundle:
+        """The inverse of `to_dict`. SettingError naming the file, the rule and the value when it is none."""
+        _check(Value(path, values))
+        try:
+            return cls._of_values(values)
+        except SettingError as error:
+            raise SettingError(f"{path}: {error}") from error
+
+    @classmethod
+    def _of_values(cls, values: dict[str, Any]) -> Bundle:
         data = DatasetConfig.from_dict({"audio": values["audio"], "spectrogram": values["spectrogram"]})
         return cls(
             model=model_config(values["model"]),
@@ -126,11 +136,34 @@ class Bundle:
         values = read_json(path)
         version = values.get("format_version")
         if version != FORMAT_VERSION:
-            raise SettingError(f"{path}: format_version={version!r} must be {FORMAT_VERSION}")
-        try:
-            return cls.from_dict(values)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise SettingError(f"{path} must be whole, but {error!r}") from error
+            raise SettingError(f"{path}: format_version={shortened(version)} must be {FORMAT_VERSION}")
+        return cls.from_dict(values, path)
+
+
+def _check(bundle: Value) -> None:
+    """SettingError for what is not of the kind that it must be; the settings look at themselves."""
+    names = ("model", "train", "audio", "spectrogram", "value_range", "labels", "dataset", "metrics", "versions")
+    values = bundle.object(names, optional=("format_version",))
+    for name in ("model", "train", "audio", "spectrogram", "metrics"):
+        values[name].object()
+    value_range = values["value_range"]
+    parts = value_range.object(("min_db", "max_db"), optional=("per_record",))
+    low, high = (parts[name].number(-MAX_DECIBELS, MAX_DECIBELS) for name in ("min_db", "max_db"))
+    value_range.require(low <= high, "a range whose min_db is at most its max_db")
+    if "per_record" in parts:
+        parts["per_record"].require(isinstance(parts["per_record"].value, bool), "true or false")
+    for label in values["labels"].list():
+        label.text()
+    for version in values["versions"].object().values():
+        version.text()
+    origin = values["dataset"].object()
+    for name in ("uri", "fingerprint"):
+        if name in origin:
+            origin[name].text()
+    for count in origin["num_examples"].object().values() if "num_examples" in origin else ():
+        count.integer()
+    if "label_pattern" in origin and origin["label_pattern"].value is not None:
+        origin["label_pattern"].text()
 
 
 def package_versions() -> dict[str, str]:

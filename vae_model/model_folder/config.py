@@ -307,7 +307,7 @@ def file_settings(file: Mapping[str, Any], where: str, base: Preset | None = Non
     """
     named = file.get(PRESET_KEY, DEFAULT)
     if not isinstance(named, str) or named not in PRESETS:
-        raise SettingError(f"{where}: {PRESET_KEY}={named!r} must be one of {', '.join(PRESETS)}")
+        raise SettingError(f"{where}: {PRESET_KEY}={shortened(named)} must be one of {', '.join(PRESETS)}")
     preset = base or PRESETS[named]
     in_file = {name: value for name, value in file.items() if name != PRESET_KEY}
     return with_values((preset.model, preset.train), in_file, where)

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipelines import store
 from pipelines.console.durations import seconds_of
-from pipelines.errors import SettingError, require
+from pipelines.errors import SettingError, require, shortened
 from pipelines.request import Request
 from pipelines.settings import check_settings, positive, settable, setting, suggestion, with_values
 from pipelines.settings_file import read_settings
@@ -136,10 +136,10 @@ def read_config(path: str) -> RerunConfig:
     known = [*settable(Places), *sections]
     for name, value in values.items():
         if name not in known:
-            raise SettingError(f"{path}: {name} must be a setting{suggestion(str(name), known)}")
+            raise SettingError(f"{path}: {str(name)[:80]} must be a setting{suggestion(str(name)[:80], known)}")
         if name in sections:
             if not isinstance(value or {}, dict):
-                raise SettingError(f"{path}: {name}={value!r} must hold settings, each a line `name: value`")
+                raise SettingError(f"{path}: {name}={shortened(value)} must hold settings, each a line `name: value`")
             sections[name] = value or {}
     places = _places(path, {name: value for name, value in values.items() if name not in sections})
     retrain, promote = (

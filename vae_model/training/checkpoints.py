@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset
 from pipelines.errors import Interrupted, SettingError, WorkError
 from pipelines.store import read_json, write_json
+from pipelines.store.json_values import Value
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import FREE, ModelConfig, TrainConfig
 from vae_model.model_folder.folder import BUNDLE_FILE, STATE_FILE, file_in
@@ -124,10 +126,28 @@ class RunState:
         values = read_json(path)
         if "epoch" in values and "step" not in values:
             raise SettingError(f"{path} is of an earlier version of audio-vae: train anew in another folder")
-        try:
-            return cls(**values | {"bundle": Bundle.from_dict(values["bundle"])})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise SettingError(f"{path} must be whole, but {error!r}") from error
+        _check_state(Value(path, values))
+        return cls(**values | {"bundle": Bundle.from_dict(values["bundle"], path)})
+
+
+def _check_state(value: Value) -> None:
+    """SettingError for what is not of the kind that a RunState has, or names a file elsewhere."""
+    values = value.object(("bundle", "epoch", "step", "last"), {field.name for field in dataclasses.fields(RunState)})
+    for name in ("epoch", "step", "best_epoch"):
+        if name in values:
+            values[name].integer()
+    for name in {"last", "best"} & values.keys():
+        model = values[name]
+        is_model = model.text() == "" or re.fullmatch(r"epoch-[0-9]+(-step-[0-9]+)?\.keras", model.text())
+        model.require(bool(is_model), "a checkpoint's, epoch-<number>.keras")
+    for loss in values["best_metrics"].object().values() if "best_metrics" in values else ():
+        loss.number()
+    for name in {"noise", "totals"} & values.keys():
+        for part in values[name].list():
+            for number in part.list():
+                number.number()
+    if "seconds" in values:
+        values["seconds"].number(least=0)
 
 
 def fetch_run(output: Output, state: RunState) -> None:
