@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
 import subprocess
 import sys
@@ -11,13 +13,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.dataset.folder import open_dataset
+from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import SettingError
 from tests.helpers.console import audio_vae_json
 from tests.helpers.pages import Elements, content_of
+from tests.helpers.servers import WholeFiles, over_http
 from tests.helpers.sounds import tone, write_tones
 from vae_model.commands import browse
 from vae_model.pages import dataset_page
+from vae_model.pages.recordings import Recordings
 
 RATE = 16000
 
@@ -105,3 +109,52 @@ def test_it_needs_no_tensorflow(dataset: Path, tmp_path: Path) -> None:
 def test_refusals(dataset: Path, tmp_path: Path, words: list[str], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         browse.main([str(dataset), *(word.format(tmp_path) for word in words)])
+
+
+def pointing_at(dataset: Path, *inputs: str) -> Dataset:
+    """The dataset as a stranger may send it: made of anything."""
+    opened = open_dataset(str(dataset))
+    return dataclasses.replace(opened, runs=tuple(dataclasses.replace(run, inputs=inputs) for run in opened.runs))
+
+
+def clipped_on(page: dataset_page.Page) -> bool:
+    return any(section.title == "Clipped recordings" for section in page.sections)
+
+
+def test_a_dataset_does_not_say_whom_to_ask(dataset: Path) -> None:
+    asked: list[str] = []
+
+    class Counting(WholeFiles):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            super().do_GET()
+
+        def do_HEAD(self) -> None:
+            asked.append(self.path)
+            super().do_HEAD()
+
+    with over_http(dataset.parent, Counting) as url:
+        inputs = f"{url}/sounds"
+        theirs = pointing_at(dataset, inputs, f"simplecache::{inputs}", f"{inputs}/clipped.wav")
+        assert not clipped_on(dataset_page.dataset_page(theirs, 1, 0))
+        record = next(theirs.records("train"))
+        assert Recordings(theirs).segment(record) is None
+        assert Recordings(theirs).clipped_samples(f"x::{inputs}/clipped.wav") == 0
+        assert asked == []
+        assert clipped_on(dataset_page.dataset_page(theirs, 1, 0, [inputs])), "the user has named it"
+        assert Recordings(theirs, [inputs]).segment(record) is not None
+        assert asked
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_no_recording(dataset: Path, tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "clipped.wav"
+    {
+        "pipe": lambda: os.mkfifo(source),
+        "device": lambda: source.symlink_to("/dev/zero"),
+        "folder": source.mkdir,
+    }[kind]()
+    theirs = Recordings(pointing_at(dataset, str(tmp_path), str(source)))
+    assert theirs.clipped_samples("clipped.wav") == 0
+    record = next(record for record in open_dataset(str(dataset)).records("train"))
+    assert theirs.segment(dataclasses.replace(record, source="clipped.wav")) is None

@@ -21,6 +21,14 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--output", default="browse.html", metavar="HTML", help="the file to write (browse.html)")
     result.add_argument("--count", type=int, default=8, metavar="N", help="recordings of each kind, up to 50 (8)")
     result.add_argument("--seed", type=int, default=0, metavar="N", help="of the random ones (0)")
+    result.add_argument(
+        "--recordings",
+        nargs="+",
+        default=[],
+        metavar="INPUT",
+        help="folders or files, also URIs, that the dataset was made of (of those that it names, only files on this "
+        "machine are read)",
+    )
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return result
 
@@ -28,7 +36,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
-    page = write_dataset_page(arguments.dataset, arguments.output, count=arguments.count, seed=arguments.seed)
+    page = write_dataset_page(
+        arguments.dataset,
+        arguments.output,
+        count=arguments.count,
+        seed=arguments.seed,
+        recordings=arguments.recordings,
+    )
     print(json.dumps(dataclasses.asdict(page)) if arguments.json else page.page)
     return 0
 

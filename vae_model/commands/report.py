@@ -22,6 +22,14 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--output", required=True, metavar="HTML", help="the file to write")
     result.add_argument("--split", metavar="S", help="which split (default: test if there is one, else validation)")
     result.add_argument("--seed", type=int, default=0, metavar="N", help="of new sounds and the map (0)")
+    result.add_argument(
+        "--recordings",
+        nargs="+",
+        default=[],
+        metavar="INPUT",
+        help="folders or files, also URIs, that the dataset was made of (of those that it names, only files on this "
+        "machine are read)",
+    )
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return result
 
@@ -30,7 +38,12 @@ def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
     report = write_report(
-        arguments.model, arguments.dataset, arguments.output, split=arguments.split, seed=arguments.seed
+        arguments.model,
+        arguments.dataset,
+        arguments.output,
+        split=arguments.split,
+        seed=arguments.seed,
+        recordings=arguments.recordings,
     )
     print(json.dumps(dataclasses.asdict(report)) if arguments.json else report.page)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,12 +51,19 @@ class Pick:
 
 
 def write_dataset_page(
-    dataset: Dataset | Place, output: Place = "browse.html", *, count: int = 8, seed: int = 0
+    dataset: Dataset | Place,
+    output: Place = "browse.html",
+    *,
+    count: int = 8,
+    seed: int = 0,
+    recordings: Sequence[Place] = (),
 ) -> DatasetPage:
     """Write a page on which to see and hear what is in a dataset, one HTML file: `audio-vae browse`.
 
     dataset: an open one, or the path or URI of one. count: recordings of each kind, up to 50: random, loudest,
-    quietest, clipped and shortest ones. seed: of the random ones. No model is needed, and no TensorFlow.
+    quietest, clipped and shortest ones. seed: of the random ones. recordings: folders or files, also URIs, that the
+    dataset was made of; those that it names itself are looked at where they are files on this machine. No model is
+    needed, and no TensorFlow.
 
     >>> page = write_dataset_page(dataset, folder / "browse.html", count=2)
     >>> page.num_sounds, page.page.endswith("browse.html")
@@ -66,19 +73,22 @@ def write_dataset_page(
     require(0 <= seed < 2**31, "--seed", seed, "at least 0 and below 2**31")
     output = os.fspath(output)
     with output_file(output) as path:
-        page = dataset_page(open_dataset(dataset), count, seed)
+        page = dataset_page(open_dataset(dataset), count, seed, [os.fspath(place) for place in recordings])
         num_bytes = write_page(page, path).stat().st_size
     return DatasetPage(shown(output), num_bytes, sum(len(section.sounds) for section in page.sections))
 
 
-def dataset_page(dataset: Dataset, count: int, seed: int) -> Page:
-    """The page of a dataset, with up to `count` sources of each kind, fewer where they are long."""
+def dataset_page(dataset: Dataset, count: int, seed: int, recordings: Sequence[str] = ()) -> Page:
+    """The page of a dataset, with up to `count` sources of each kind, fewer where they are long.
+
+    recordings: as of Recordings.
+    """
     audio, spectrogram = dataset.config.audio, dataset.config.spectrogram
     count = max(1, min(count, int(LIST_BYTES / (5 * sound_bytes(audio, spectrogram, MAX_SECONDS)))))
     table = dataset.manifest(_COLUMNS)
     written = table.filter(pc.equal(table["status"], "written"))
     failed = table.filter(pc.equal(table["status"], "failed"))
-    kinds = choose(written, Recordings(dataset), full_scale_db(dataset), count, seed)
+    kinds = choose(written, Recordings(dataset, recordings), full_scale_db(dataset), count, seed)
     rows = sorted({pick.row for _, _, picks in kinds for pick in picks})
     sounds = {row: _sound(dataset, record) for row, record in _loudest_records(dataset, written, rows)}
     sections = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,12 @@ def model_page(
     story: Story,
     seed: int,
     say: Callable[[str], None] = lambda line: None,
+    recordings: Sequence[str] = (),
 ) -> Page:
-    """The page of a model on a split of a dataset that fits it. figures: of `evaluation.evaluate` on the same split."""
+    """The page of a model on a split of a dataset that fits it.
+
+    figures: of `evaluation.evaluate` on the same split. recordings: as of Recordings.
+    """
     numbers = numbers_for(generator.bundle)
     total = dataset.split(split).num_examples
     looked_at = min(total, MAX_SURVEYED)
@@ -78,7 +82,7 @@ def model_page(
     evenly, worst = survey(
         generator, sample(dataset, split, looked_at), looked_at, numbers.comparisons, min(numbers.worst, looked_at)
     )
-    listener = Listener(generator, dataset, story.sound_title, MAX_SECONDS)
+    listener = Listener(generator, dataset, story.sound_title, MAX_SECONDS, recordings)
     say("making sounds")
     sections = [
         *_compared(listener, evenly, worst, split, total, looked_at),
@@ -92,7 +96,7 @@ def model_page(
         between = listener.interpolation([one.record for one in evenly], numbers.steps)
         text = "From the latent of one of the sounds above to that of another, each step decoded."
         sections.append(Section("Interpolation", text, [Comparisons([between])]))
-    sections += _map(generator, dataset, split, story, numbers.points, seed, say)
+    sections += _map(generator, dataset, split, story, numbers.points, seed, say, recordings)
     sections += training_sections(model, generator.bundle)
     facts = circumstances(dataset, generator.bundle, generator.autoencoder.model.count_params())
     sections.append(Section("Numbers", f"Measured on split {split}.", [measures(figures), facts]))
@@ -139,6 +143,7 @@ def _map(
     points: int,
     seed: int,
     say: Callable[[str], None],
+    recordings: Sequence[str],
 ) -> list[Section]:
     """The latent map: half of it of the split, the rest of what the model was trained on."""
     others = 0 if split == TRAIN else dataset.count(TRAIN)
@@ -149,6 +154,6 @@ def _map(
     if len(records) < MIN_POINTS:
         return []
     say(f"placing {len(records)} sounds on the map")
-    listener = Listener(generator, dataset, story.sound_title, MAP_SECONDS)
+    listener = Listener(generator, dataset, story.sound_title, MAP_SECONDS, recordings)
     text = f"{len(records)} sounds as the model sees them, a point each. Click one to hear it."
     return [Section("Latent map", text, [latent_map(listener, records, seed)])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,14 +55,20 @@ class Listener:
     """Makes a page's sounds.
 
     title: names a record for people. max_seconds: of longer sounds the page gets the beginning.
+    recordings: as of Recordings.
     """
 
     def __init__(
-        self, generator: SoundGenerator, dataset: Dataset, title: Callable[[Record], str], max_seconds: float
+        self,
+        generator: SoundGenerator,
+        dataset: Dataset,
+        title: Callable[[Record], str],
+        max_seconds: float,
+        recordings: Sequence[str] = (),
     ) -> None:
         self.generator = generator
         self.title = title
-        self._recordings = Recordings(dataset)
+        self._recordings = Recordings(dataset, recordings)
         self._max_seconds = max_seconds
 
     def compare(self, chosen: Iterable[Reconstructed]) -> list[Comparison]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -26,19 +27,23 @@ _CLIPPED_RUN = 3
 
 
 class Recordings:
-    """Finds a record's own sound below the inputs of the dataset's runs, the last run's first."""
+    """Finds a record's own sound below `given`, folders or files anywhere, and then below the dataset's inputs.
 
-    def __init__(self, dataset: Dataset) -> None:
-        inputs = [uri for run in reversed(dataset.runs) for uri in run.inputs]
-        self._roots = list(dict.fromkeys(map(_root, inputs)))
+    Those that its runs name are looked at, the last run's first, in regular files on this machine alone: a dataset may
+    be a stranger's, and would have this machine ask wherever it likes, with the user's keys.
+    """
+
+    def __init__(self, dataset: Dataset, given: Sequence[str] = ()) -> None:
+        named = [uri for run in reversed(dataset.runs) for uri in run.inputs if local_path(uri) is not None]
+        self._roots = list(dict.fromkeys(_root(uri) for uri in [*given, *named]))
         self._audio = dataset.config.audio
         self._extractor = extractor_of(self._audio, dataset.config.spectrogram)
 
     def segment(self, record: Record) -> NDArray[np.float32] | None:
         """The waveform (segment_samples, n_channels) of a record; None when its recording has gone or has changed."""
-        for root in self._roots:
+        for uri in self._found(record.source):
             try:
-                segments = iter_segments(store.join(root, record.source), self._audio)
+                segments = iter_segments(uri, self._audio)
                 found = next(islice(segments, record.segment, None), None)
             except SourceError:
                 continue
@@ -48,10 +53,20 @@ class Recordings:
 
     def clipped_samples(self, source: str) -> int:
         """Samples of a source's recording, of any channel, in runs of three or more at full scale; 0 if it has gone."""
-        for root in self._roots:
-            with contextlib.suppress(SourceError), open_audio(store.join(root, source)) as stream:
+        for uri in self._found(source):
+            with contextlib.suppress(SourceError), open_audio(uri) as stream:
                 return sum(_clipped(block) for block in stream.blocks)
         return 0
+
+    def _found(self, source: str) -> Iterator[str]:
+        """Where a source may be; not where a pipe or a device is, which would be read without end."""
+        if "://" in source or ".." in source.split("/"):  # no name of a file below a folder
+            return
+        for root in self._roots:
+            uri = store.join(root, source)
+            with contextlib.suppress(OSError, ValueError):
+                store.require_plain_file(uri)
+                yield uri
 
     def _is_of(self, record: Record, waveform: NDArray[np.float32]) -> bool:
         wanted = record.log_spectrogram

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +32,20 @@ class Report:
 
 
 def write_report(
-    model: Place, dataset: Dataset | Place, output: Place, *, split: str | None = None, seed: int = 0
+    model: Place,
+    dataset: Dataset | Place,
+    output: Place,
+    *,
+    split: str | None = None,
+    seed: int = 0,
+    recordings: Sequence[Place] = (),
 ) -> Report:
     """Write a page on which to see and hear what a model learned, one HTML file: `audio-vae report`.
 
     model: the MODEL folder at a path or URI. dataset: an open one, or the path or URI of one, made with the model's
     settings. split: test if it has records, else validation, unless given. seed: of new sounds and the map.
+    recordings: folders or files, also URIs, that the dataset was made of; those that it names itself are looked at
+    where they are files on this machine.
 
     >>> report = write_report(model, dataset, folder / "report.html")
     >>> report.split, report.num_sounds > 10, report.num_bytes < 30e6
@@ -45,10 +54,13 @@ def write_report(
     require(0 <= seed < 2**31, "--seed", seed, "at least 0 and below 2**31")
     output = os.fspath(output)
     with output_file(output) as path:
-        return _write(os.fspath(model), open_dataset(dataset), path, shown(output), split, seed)
+        places = [os.fspath(place) for place in recordings]
+        return _write(os.fspath(model), open_dataset(dataset), path, shown(output), split, seed, places)
 
 
-def _write(model: str, dataset: Dataset, path: Path, name: str, split: str | None, seed: int) -> Report:
+def _write(
+    model: str, dataset: Dataset, path: Path, name: str, split: str | None, seed: int, recordings: Sequence[str]
+) -> Report:
     """Write the page into a local file; `name` is what it will be called."""
     bundle = Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
     bundle.check_fits(dataset, model)
@@ -70,7 +82,7 @@ def _write(model: str, dataset: Dataset, path: Path, name: str, split: str | Non
         sound_title=sound_title,
         notice=TRAINED_ON if split == TRAIN else "",
     )
-    page = model_page(generator, dataset, split, model, figures, story, seed, _say)
+    page = model_page(generator, dataset, split, model, figures, story, seed, _say, recordings)
     num_bytes = write_page(page, path).stat().st_size
     return Report(name, num_bytes, split, sum(len(section.sounds) for section in page.sections))
 

@@ -305,7 +305,8 @@ def report(job: Job) -> Outcome:
         return Outcome(SKIPPED, "model and dataset are the same as before", last.result)
     from vae_model.pages.report import write_report
 
-    written = write_report(job.folder(job.state.promoted), dataset, page, split=split)
+    inputs = job.config.places.inputs
+    written = write_report(job.folder(job.state.promoted), dataset, page, split=split, recordings=inputs)
     result = {"page": page, "num_bytes": written.num_bytes, "made_of": made_of}
     return Outcome(DONE, f"on model {job.state.promoted}", result)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from pipelines.dataset.records import (
 from pipelines.errors import WorkError
 from pipelines.store.paths import local_path
 from vae_model.model_folder.value_range import ValueRange
-from vae_model.training.shard_cache import CACHE, FETCHES
+from vae_model.training.shard_cache import CACHE, FETCHED, FETCHES
 
 SHUFFLE_MB = 256
 """A split is shuffled through a buffer of this size; a larger one also by its shards, in a new order each epoch."""
@@ -213,9 +214,7 @@ class Examples:
 
     def _fetched(self, shard: tf.Tensor) -> tf.Tensor:
         def fetch(number: Any) -> bytes:
-            path = CACHE.fetch(*self._shards[number])
-            self._check(int(number), path)
-            return path.encode()
+            return FETCHED.path(*self._shards[number], partial(self._check, int(number))).encode()
 
         path = tf.numpy_function(fetch, [shard], tf.string)
         path.set_shape(())

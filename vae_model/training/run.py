@@ -19,7 +19,7 @@ from pipelines.config import TRAIN, VALIDATION
 from pipelines.console.live_line import LiveLine
 from pipelines.dataset.checking import damage_in
 from pipelines.dataset.folder import Dataset
-from pipelines.errors import Interrupted, WorkError
+from pipelines.errors import AudioVaeError, Interrupted, StoreError, WorkError, describe
 from vae_model.evaluation import health
 from vae_model.model_folder.bundle import Bundle, package_versions
 from vae_model.model_folder.config import ModelConfig, TrainConfig
@@ -41,7 +41,7 @@ from vae_model.training.devices import default_cache_mb, is_chief, is_multi_work
 from vae_model.training.first_weights import at_data, at_model
 from vae_model.training.outcome import Training
 from vae_model.training.progress import Progress, Speed
-from vae_model.training.shard_cache import CACHE
+from vae_model.training.shard_cache import CACHE, FETCHED
 from vae_model.training.stopping import StopSignals
 from vae_model.training.tensorboard import TensorBoard
 from vae_model.vae.autoencoder import Autoencoder, load_model
@@ -61,6 +61,7 @@ def run_training(
 ) -> Training:
     """Train a model of these settings; all else is as `train_model` has it."""
     CACHE.limit_mb = train.shard_cache_mb
+    FETCHED.begin()
     strategy = make_strategy(train.strategy)  # first: a cluster is joined before anything is computed
     model = dataclasses.replace(model, input_shape=dataset.record.shape)
     with contextlib.ExitStack() as stack:
@@ -304,6 +305,11 @@ class _Run:
 
 
 def _read_error(dataset: Dataset, error: tf.errors.OpError) -> WorkError:
-    """What TensorFlow failed on: a damaged shard by its name, if reading them one by one finds it."""
+    """What TensorFlow failed on: a shard that did not come, or a damaged one, if reading them one by one finds it."""
+    if (failure := FETCHED.failure) is not None:
+        if isinstance(failure, WorkError) and not isinstance(failure, StoreError):
+            return failure  # it came, and is damaged
+        told = str(failure) if isinstance(failure, (AudioVaeError, OSError)) else describe(failure)
+        return WorkError(f"training on DATASET {dataset.uri} failed: {told}")
     text = (error.message or repr(error)).splitlines()[0]
     return damage_in(dataset) or WorkError(f"training on DATASET {dataset.uri} failed: {text}")
