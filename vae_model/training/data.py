@@ -214,7 +214,8 @@ class Examples:
 
     def _fetched(self, shard: tf.Tensor) -> tf.Tensor:
         def fetch(number: Any) -> bytes:
-            return FETCHED.path(*self._shards[number], partial(self._check, int(number))).encode()
+            uri, num_bytes = self._shards[number]
+            return FETCHED.path(uri, num_bytes, partial(self._check, int(number))).encode()
 
         path = tf.numpy_function(fetch, [shard], tf.string)
         path.set_shape(())
