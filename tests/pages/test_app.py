@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ from tests.helpers.tones_model import CONFIG, tones, write_model
 from vae_model.commands import app
 from vae_model.pages.app import MAX_UPLOAD_MB
 from vae_model.pages.app_actions import Studio
+from vae_model.pages.app_guard import Guard
 from vae_model.sound.generator import SoundGenerator
 
 RATE = 4000
@@ -103,14 +106,30 @@ def test_refusals(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture(scope="module")
-def server(model: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The app's folder of temporary files."""
+    return tmp_path_factory.mktemp("temporary")
+
+
+@pytest.fixture(scope="module")
+def left(temporary: Path) -> Path:
+    """What an app that was killed left: the folder of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    folder = Path(tempfile.mkdtemp(prefix=f"audio-vae-app-{ended.pid}-", dir=temporary))
+    (folder / "private.wav").write_text("sound")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(model: str, temporary: Path, left: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The URL of a running app, and its process."""
     pytest.importorskip("gradio", reason="needs gradio, the extra app")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "vae_model.cli", "app", model, "--port", str(port)]
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), TMPDIR=str(temporary))
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
         line = next((line for line in process.stderr if line.startswith("http")), "")
@@ -118,6 +137,68 @@ def server(model: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         yield line.split()[0], process
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
+    assert [path.name for path in temporary.glob("audio-vae-*")] == [], "uploads and sounds go with the app"
+
+
+def answer_to(url: str, method: str, path: str, body: bytes = b"", **headers: str) -> int:
+    """The status of a request, with headers as another site's page would send them."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body or None, sent)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+UPLOAD = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\nsound\r\n--x--\r\n'
+FORM = "multipart/form-data; boundary=x"
+EVIL = "evil.example"
+
+
+def test_only_its_own_names_are_answered(server: tuple[str, subprocess.Popen[str]]) -> None:
+    url, port = server[0], server[0].rsplit(":", 1)[1]
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"LOCALHOST:{port}", f"[::1]:{port}", "localhost:8888"):
+        assert answer_to(url, "GET", "/config", Host=host) == 200, host
+    for host in (EVIL, f"{EVIL}:{port}", f"192.0.2.7:{port}", f"127.0.0.1.{EVIL}:{port}", "", "[:"):
+        assert answer_to(url, "GET", "/config", Host=host) in (400, 403), host
+        assert answer_to(url, "GET", "/", Host=host) in (400, 403), host
+
+
+def test_pages_of_other_sites_can_t_upload(server: tuple[str, subprocess.Popen[str]], temporary: Path) -> None:
+    url, port = server[0], server[0].rsplit(":", 1)[1]
+
+    def upload(**headers: str) -> int:
+        return answer_to(url, "POST", "/gradio_api/upload", UPLOAD, Content_Type=FORM, **headers)
+
+    (folder,) = temporary.glob("audio-vae-app-*")
+    before = sorted(folder.rglob("*"))
+    for origin in (f"http://{EVIL}", "null", "http://localhost:3000", f"http://localhost:{port}", "http://127.0.0.1"):
+        assert upload(Origin=origin) == 403, origin
+        assert answer_to(url, "POST", "/gradio_api/queue/join", b"{}", Origin=origin) == 403, origin
+    assert sorted(folder.rglob("*")) == before
+    assert upload(Origin=url) == 200
+    assert upload() == 200, "a program that is no browser"
+    assert any(path.name == "a.wav" for path in folder.rglob("*"))
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_what_a_killed_app_left_is_removed_by_the_next(server: tuple[str, subprocess.Popen[str]], left: Path) -> None:
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("listening", "host", "allowed"),
+    [
+        ("0.0.0.0", "192.0.2.7:7860", True),
+        ("0.0.0.0", "evil.example:7860", False),
+        ("studio.example", "studio.example:7860", True),
+        ("::1", "[::1]:7860", True),
+        ("127.0.0.1", "192.0.2.7", False),
+    ],
+)
+def test_other_addresses_are_those_that_are_listened_on(listening: str, host: str, allowed: bool) -> None:
+    guard = Guard(None, listening)  # type: ignore[arg-type]
+    assert guard._allows({"type": "http", "method": "GET", "headers": [(b"host", host.encode())]}) == allowed
 
 
 def status(url: str) -> int:

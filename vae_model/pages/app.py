@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import socket
-import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SettingError, require
+from pipelines.store.own_folder import own_folder
 from pipelines.store.paths import Place
 from vae_model.model_folder.bundle import Bundle
 from vae_model.pages.facts import name_of
@@ -17,6 +19,10 @@ from vae_model.runtime import prepare
 
 MAX_UPLOAD_MB = 20
 """Larger uploads are refused."""
+KEPT_SECONDS = 900
+"""Uploads and sounds are removed when they are so old, and at the end."""
+_LOOK_SECONDS = 60
+_PREFIX = "audio-vae-app-"
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,12 @@ class App:
 
     url: str
     _page: Any
-    _folder: tempfile.TemporaryDirectory[str]
+    _folder: Path
 
     def close(self) -> None:
         """End the server, and remove uploads and sounds."""
         self._page.close(verbose=False)
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> App:
         return self
@@ -43,7 +49,8 @@ def open_app(model: Place, *, host: str = "127.0.0.1", port: int = 7860) -> App:
     """Serve a local web page on which to play with a model: `audio-vae app`. It goes on while the program does.
 
     model: the MODEL folder at a path or URI. host: the address to listen on; anyone who reaches another one than
-    127.0.0.1 can use the page. SettingError when Gradio is not installed, or the port is taken.
+    127.0.0.1 can use the page. Pages of other sites can't: see Guard. Uploads and sounds lie in a temporary folder
+    for KEPT_SECONDS. SettingError when Gradio is not installed, or the port is taken.
 
     >>> with open_app(model, port=port) as app:
     ...     page = urllib.request.urlopen(app.url).read()
@@ -57,11 +64,11 @@ def open_app(model: Place, *, host: str = "127.0.0.1", port: int = 7860) -> App:
     Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
     _require_free(host, port)
     prepare()
-    folder = tempfile.TemporaryDirectory(prefix="audio-vae-app-")
+    folder = own_folder(_PREFIX)
     try:
-        page = _launch(model, host, port, folder.name)
+        page = _launch(model, host, port, str(folder))
     except BaseException:
-        folder.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
         raise
     return App(f"http://{host}:{port}", page, folder)
 
@@ -71,13 +78,16 @@ def _launch(model: str, host: str, port: int, folder: str) -> Any:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = folder
     os.environ["HF_HUB_OFFLINE"] = "1"
+    from starlette.middleware import Middleware
+
     from vae_model.pages.app_actions import Studio
+    from vae_model.pages.app_guard import Guard
     from vae_model.pages.app_page import build, theme
     from vae_model.sound.generator import SoundGenerator
 
     studio = Studio(SoundGenerator.load(model))
     studio.move([0.0])  # compiles what the first sound would wait for
-    page = build(studio, f"Sounds of {name_of(model)}")
+    page = build(studio, f"Sounds of {name_of(model)}", (_LOOK_SECONDS, KEPT_SECONDS))
     page.queue(default_concurrency_limit=1, api_open=False)
     page.launch(
         server_name=host,
@@ -92,6 +102,7 @@ def _launch(model: str, host: str, port: int, folder: str) -> Any:
         enable_monitoring=False,
         footer_links=[],
         theme=theme(),
+        app_kwargs={"middleware": [Middleware(Guard, host=host)]},
     )
     return page
 

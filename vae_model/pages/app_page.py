@@ -23,9 +23,9 @@ def theme() -> gr.themes.Base:
     return gr.themes.Default(primary_hue="pink", font=_SYSTEM, font_mono=_MONO)
 
 
-def build(studio: Studio, title: str) -> gr.Blocks:
-    """The page of a model."""
-    with gr.Blocks(title=title, analytics_enabled=False) as page:
+def build(studio: Studio, title: str, delete_cache: tuple[int, int]) -> gr.Blocks:
+    """The page of a model. delete_cache: every so many seconds, its files of that age in seconds are removed."""
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=delete_cache) as page:
         gr.Markdown(f"# {title}")
         with gr.Tab("Reconstruct"):
             _reconstruct(studio)

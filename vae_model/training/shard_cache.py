@@ -5,10 +5,8 @@ from __future__ import annotations
 import atexit
 import gc
 import hashlib
-import os
 import queue
 import shutil
-import tempfile
 import threading
 import time
 import weakref
@@ -17,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipelines import store
+from pipelines.store.own_folder import own_folder
 
 FETCHES = 4
 """Shards that are fetched at a time, ahead of those that are being read."""
@@ -53,8 +52,7 @@ class ShardCache:
         """Where the copies are."""
         with self._lock:
             if self._folder is None:
-                _remove_left_behind()
-                self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+                self._folder = own_folder(_PREFIX)
                 weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
             return self._folder
 
@@ -189,21 +187,3 @@ class Fetches:
 FETCHED = Fetches(CACHE)
 """The process's own."""
 atexit.register(FETCHED.end)
-
-
-def _remove_left_behind() -> None:
-    """Remove the folders of processes that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-        number = folder.name.removeprefix(_PREFIX).split("-")[0]
-        if number.isdecimal() and not _is_running(int(number)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
