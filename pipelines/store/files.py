@@ -214,7 +214,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a folder that can't be written nothing can be removed: that is told
+            partial.unlink()
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

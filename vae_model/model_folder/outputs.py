@@ -90,6 +90,7 @@ def opened_output(name: str, last: Sequence[str] = (), *, alone: bool = False) -
     path = local_path(name)
     with hold_model(name) if alone else nullcontext():
         if path is not None:
+            _require_written(name, Path(path))
             yield Output(name if "://" in name else str(Path(name)), Path(path))
             return
         with temporary_output(name, last) as output:
@@ -123,6 +124,7 @@ def output_file(name: str) -> Iterator[Path]:
         raise SettingError(f"--output {name} must be a file, it is a folder")
     if not Path(path).resolve().parent.is_dir():
         raise SettingError(f"--output {name} must lie in a folder that is there, {Path(path).parent} is not")
+    _require_written(name, Path(path).resolve().parent)
     yield Path(path)
 
 
@@ -164,6 +166,17 @@ def _require_no_file(name: str) -> None:
     _require_writable(name)
     if store.is_file(name):
         raise SettingError(f"--output {name} must be a folder, it is a file")
+
+
+def _require_written(name: str, folder: Path) -> None:
+    """WorkError when a local folder that is there can't be written: soon, not after an hour of work."""
+    if not folder.is_dir():
+        return
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".partial-"):
+            pass
+    except OSError as error:
+        raise WorkError(f"--output {name}: {folder} cannot be written: {error.strerror or error}") from error
 
 
 def _require_writable(name: str) -> None:

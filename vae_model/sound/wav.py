@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,7 +78,8 @@ def write_wav(path: Path, blocks: Iterable[NDArray[np.float32]], sample_rate: in
     except soundfile.LibsndfileError as error:
         raise WorkError(f"{path} cannot be written: {error}") from error
     finally:
-        spool.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            spool.unlink()
 
 
 def _spool(path: Path, blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> tuple[float, int]:
