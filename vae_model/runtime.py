@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 
-from pipelines.console.terminal import held_stderr
+from pipelines.console.terminal import held_signals, held_stderr
 
 
 def prepare() -> None:
     """Import TensorFlow as Keras's backend and start its devices, without a word on the terminal.
 
     TensorFlow's C++ side writes notes to file descriptor 2 before any setting reaches it, so the descriptor itself
-    is held meanwhile; if the start fails, what it wrote is shown.
+    is held meanwhile; if the start fails, what it wrote is shown. So are signals: parts of these imports take any
+    error for a package that is not there, and go on.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with held_stderr():
+    with held_signals(), held_stderr():
+        import keras  # noqa: F401
         import tensorflow
 
         if "TF_CONFIG" not in os.environ:  # a cluster must be joined before the devices start
