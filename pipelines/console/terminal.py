@@ -63,8 +63,8 @@ def held_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for held, handler in before.items():
+            signal.signal(held, signal.SIG_DFL if handler is None else handler)
         if came:
             signal.raise_signal(came[0])
 
