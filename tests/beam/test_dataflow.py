@@ -159,6 +159,7 @@ def test_a_job_that_nobody_waits_for_commits_what_a_local_run_does(
     assert cloud.run_folders("set") == {values["run"]}
 
 
+@pytest.mark.slow
 def test_the_options_reach_the_job(cloud: Cloud) -> None:
     options = (
         *("--machine_type=n2-standard-4", "--disk_size_gb=30", "--num_workers=3", "--max_num_workers=40"),

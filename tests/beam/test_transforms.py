@@ -48,6 +48,7 @@ from tests.helpers.beam_servers import job_service
 from tests.helpers.console import audio_vae, audio_vae_json
 from tests.helpers.dataset_state import SMALL, contents, orphans, problems, serialized_records, write_small
 from tests.helpers.places import ROOT
+from tests.helpers.slow import slow
 from tests.helpers.snippets import WAYS, Run
 from tests.helpers.sounds import tone, write_tones
 
@@ -285,7 +286,7 @@ def run_example(recordings: Path, dataset: Path, *flags: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("runner", ["local", "portable"])
+@pytest.mark.parametrize("runner", ["local", slow("portable")])
 def test_the_ordinary_pipeline_writes_the_bytes_of_preprocess(runner: str, tone_folder: Path, tmp_path: Path) -> None:
     audio_vae_json("preprocess", tone_folder, "--output", tmp_path / "preprocessed", "--preset", "tiny")
     if runner == "local":

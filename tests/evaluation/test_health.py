@@ -76,6 +76,7 @@ def test_a_healthy_training_warns_of_nothing(dataset: str, tmp_path: Path, capsy
     assert len(posterior["kl_per_dimension"]) == posterior["latent_space_dim"] == 8
 
 
+@pytest.mark.slow
 def test_an_autoencoder_has_no_posterior(dataset: str, tmp_path: Path) -> None:
     options = ["--preset", "tiny", "--model", "autoencoder", "--epochs", "1"]
     train.main([dataset, "--output", str(tmp_path), *options])

@@ -209,6 +209,7 @@ def status(url: str) -> int:
         return error.code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/etc/passwd", "setup.py", "../../../../etc/passwd", f"{ROOT}/setup.py"])
 def test_no_file_of_the_machine_is_served(server: tuple[str, subprocess.Popen[str]], path: str) -> None:
     url, _ = server
@@ -216,6 +217,7 @@ def test_no_file_of_the_machine_is_served(server: tuple[str, subprocess.Popen[st
     assert status(f"{url}/gradio_api/file={path}") == 403
 
 
+@pytest.mark.slow
 def test_too_large_an_upload_is_refused(server: tuple[str, subprocess.Popen[str]]) -> None:
     content = b"0" * (MAX_UPLOAD_MB * 2**20 + 1)
     part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\n' + content + b"\r\n--x--\r\n"

@@ -107,6 +107,7 @@ def test_a_training_that_a_full_disk_ended_goes_on(tmp_path: Path, capsys: pytes
     assert values["promoted"] == begun.name
 
 
+@pytest.mark.slow
 def test_a_promotion_that_was_cut_off_is_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The state says what is promoted; link and folders follow it, if need be the next time."""
     write_sounds(tmp_path / "sounds", 0, 20)

@@ -16,6 +16,7 @@ from pipelines.audio.sources import list_sources
 from pipelines.errors import WorkError
 from tests.helpers.dataset_state import SMALL, write_small
 from tests.helpers.object_stores import GCS_SERVER, Bucket, google_bucket
+from tests.helpers.slow import slow
 from vae_model import cli
 
 NAMES = [
@@ -152,8 +153,7 @@ MANY = "s?t[1]* 100%25#1"
 
 @pytest.mark.parametrize(
     ("name", "place"),
-    [("set[1]", "local"), (MANY, "local"), ("set[1]", "s3"), (MANY, "gs")]
-    + [pytest.param(name, place, marks=pytest.mark.slow) for name, place in ((MANY, "s3"), ("set[1]", "gs"))],
+    [("set[1]", "local"), (MANY, "local")] + [slow(name, place) for name in ("set[1]", MANY) for place in ("s3", "gs")],
     indirect=["place"],
 )
 def test_the_life_of_a_dataset_touches_no_neighbour(name: str, place: str, tmp_path: Path, run: Run) -> None:

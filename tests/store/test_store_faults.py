@@ -103,7 +103,7 @@ def test_a_source_that_never_comes_fails_and_is_tried_by_the_next_run(
     [
         r"PUT /\S+\.tfrecord",
         slow(r"PUT /\S+/manifest.parquet"),
-        r"PUT /\S+/dataset.json",
+        slow(r"PUT /\S+/dataset.json"),
     ],
 )
 def test_a_dataset_is_as_it_was_when_its_files_cannot_be_written(

@@ -101,6 +101,7 @@ def test_train_writes_a_model_that_stops_and_goes_on(
         train.main([other, "--output", str(folder), "--resume"])
 
 
+@pytest.mark.slow
 def test_autoencoder_without_validation_is_repeatable_and_can_generate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

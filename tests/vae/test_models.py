@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import AudioVaeError, SettingError, WorkError
+from tests.helpers.slow import slow
 from vae_model.model_folder.config import PRESETS, ModelConfig, TrainConfig, model_config, to_dict, train_config
 from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.layers import Sampling
@@ -72,7 +73,7 @@ def test_sizes_that_strides_do_not_divide_come_back_as_they_were(shape: tuple[in
     assert latents.shape == (2, 2)
 
 
-@pytest.mark.parametrize("kind", [Autoencoder, VAE])
+@pytest.mark.parametrize("kind", [slow(Autoencoder), VAE])
 def test_example_trains_saves_and_loads(kind: type[Autoencoder], tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     x = images(64)
@@ -92,6 +93,7 @@ def test_example_trains_saves_and_loads(kind: type[Autoencoder], tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
 
 
+@pytest.mark.slow
 def test_saved_vae_goes_on_with_its_noise_and_its_optimiser(tmp_path: Path) -> None:
     x = images(32)
     vae = VAE(**EXAMPLE)

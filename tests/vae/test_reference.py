@@ -45,6 +45,7 @@ def patterns(count: int) -> np.ndarray:
     return (coarse.repeat(4, axis=1).repeat(4, axis=2) * 0.8).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_losses_agree_with_the_plain_port_step_by_step() -> None:
     keras.utils.set_random_seed(1)
     ours, plain = course_like(), PlainVAE(**SMALL)
