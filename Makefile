@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 AIRFLOW := .cache/airflow
@@ -10,7 +11,12 @@ DEMO_OUT ?= demo-out
 QUICK := not slow and not airflow and not flink
 PYTEST = $(BIN)/python -m pytest --durations=25
 
-.PHONY: demo test test-slow test-all test-airflow test-flink test-long lint format types check bench requirements locked clean
+define MAKE_VENV
+	$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f'Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …')"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+endef
+
+.PHONY: demo test test-slow test-all test-airflow test-flink test-long lint format types check bench requirements clean
 
 demo: $(INSTALLED)
 	$(BIN)/audio-vae demo --output $(DEMO_OUT) $(if $(AUDIO),--audio "$(AUDIO)")
@@ -51,20 +57,12 @@ types: $(INSTALLED_DEV)
 
 check: lint types test
 
-# Pins every version for Python 3.10 to 3.13, in requirements.lock with the hashes of all files; needs uv.
+# Pins every version for Python 3.10 to 3.13, and the content of every file that may be installed; needs uv.
+COMPILE := uv pip compile --universal --python-version 3.10 --custom-compile-command "make requirements"
 requirements:
-	uv pip compile setup.py --all-extras --universal --python-version 3.10 --upgrade \
-		--custom-compile-command "make requirements" -o requirements.txt
-	cp requirements.txt requirements.lock
-	uv pip compile setup.py --all-extras --universal --python-version 3.10 --generate-hashes \
-		--custom-compile-command "make requirements" -o requirements.lock
-	echo "apache-airflow>=3.3,<4" | uv pip compile - --universal --python-version 3.10 --upgrade \
-		--custom-compile-command "make requirements" -o deploy/airflow/requirements.txt
-
-# All packages into .venv, each file by its hash; what the other targets install is then there already.
-locked: requirements.lock
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(COMPILE) setup.py --all-extras --upgrade -o requirements.txt
+	$(COMPILE) setup.py --all-extras --generate-hashes --no-annotate -c requirements.txt -o requirements-hashed.txt
+	echo "apache-airflow>=3.3,<4" | $(COMPILE) - --upgrade --generate-hashes -o deploy/airflow/requirements.txt
 
 bench: $(INSTALLED_DEV)
 	for script in preprocess_speed preprocess_memory rerun_speed profile_preprocess preprocess_cost train_input_speed train_memory inversion; do \
@@ -75,16 +73,18 @@ clean:
 
 # The package and what it needs at run time, at the versions of requirements.txt.
 $(INSTALLED): requirements.txt setup.py
-	$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f'Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 …')"
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -e .
+	$(MAKE_VENV)
+	$(PIP) -c requirements.txt -e .
 	touch $@
 
-$(INSTALLED_DEV): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -e '.[dev]'
-	touch $@
+# All that tests and checks need besides: of each file the content that requirements-hashed.txt names, or nothing.
+$(INSTALLED_DEV): requirements-hashed.txt setup.py
+	$(MAKE_VENV)
+	$(PIP) --require-hashes -r requirements-hashed.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	touch $(INSTALLED) $@
 
 $(AIRFLOW)/.installed: deploy/airflow/requirements.txt
 	test -x $(AIRFLOW)/bin/python || $(PYTHON) -m venv $(AIRFLOW)
-	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check -r deploy/airflow/requirements.txt
+	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/airflow/requirements.txt
 	touch $@

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 
 from pipelines.audio.sources import list_sources
 from pipelines.dataset.checking import check_bytes, check_dataset, check_values
-from pipelines.dataset.facts import describe
+from pipelines.dataset.facts import describe_dataset
 from pipelines.dataset.folder import open_dataset, read_records
-from pipelines.dataset.records import check_lengths, frame, parse, read_frames, source_of
+from pipelines.dataset.framing import check_lengths, frame, read_frames
+from pipelines.dataset.records import parse, source_of
 from pipelines.errors import AudioVaeError
 from pipelines.plan.changes import compare, kept_shards
 from pipelines.plan.policy import Policy
-from pipelines.runs.pruning import unused
+from pipelines.runs.pruning import find_unused
 from pipelines.settings_file import read_settings
 from tests.helpers.hostile_records import CONFIG, SHARD, write_whole
 from tests.helpers.mutants import changed_bytes, changed_documents, json_bytes
@@ -42,11 +43,11 @@ def use_entry(folder: Path, document: Any) -> None:
     """Open a dataset, describe it, check it, plan a run over it and look for what it no longer uses."""
     (folder / "dataset.json").write_bytes(json_bytes(document))
     dataset = open_dataset(str(folder))
-    json.dumps(describe(dataset))
+    json.dumps(describe_dataset(dataset).to_dict())
     check_dataset(dataset)
     changes = compare(list_sources([str(folder / "in")]), dataset, Policy(), dataset.config)
     kept_shards(dataset, changes)
-    unused(dataset)
+    find_unused(dataset)
     for shard in dataset.shards:
         assert (folder / shard.path).resolve().is_relative_to(folder.resolve() / "runs")
         check_bytes(shard, str(folder / shard.path))
@@ -59,7 +60,7 @@ def use_manifest(folder: Path, data: bytes) -> None:
     manifest.write_bytes(data)
     dataset = open_dataset(str(folder))
     dataset.manifest()
-    json.dumps(describe(dataset))
+    json.dumps(describe_dataset(dataset).to_dict())
     check_dataset(dataset)
     compare(list_sources([str(folder / "in")]), dataset, Policy(), dataset.config)
 
