@@ -30,7 +30,7 @@ class Verification:
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         found = self.dataset
-        values: dict[str, Any] = {"dataset": found.uri, "ok": self.ok, "num_examples": found.num_examples}
+        values: dict[str, Any] = {"dataset": store.shown(found.uri), "ok": self.ok, "num_examples": found.num_examples}
         counts = {"num_shards": len(found.shards), "sources": found.to_dict()["sources"]}
         return values | counts | {"problems": list(self.problems)}
 

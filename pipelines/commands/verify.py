@@ -7,6 +7,7 @@ import json
 import sys
 
 from pipelines.beam.verify_on_beam import Verification, verify_dataset
+from pipelines.errors import shown
 
 _PROBLEMS_SHOWN = 20
 
@@ -25,7 +26,7 @@ def main(argv: list[str]) -> int:
     else:
         for problem in found.problems[:_PROBLEMS_SHOWN]:
             print(problem, file=sys.stderr)
-        print(f"{found.dataset.uri}: {_result(found)}", file=sys.stderr)
+        print(f"{shown(found.dataset.uri)}: {_result(found)}", file=sys.stderr)
     return 0 if found.ok else 1
 
 

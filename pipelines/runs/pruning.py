@@ -51,7 +51,7 @@ def prune_dataset(dataset: Dataset | Place, *, dry_run: bool = False) -> Pruning
         found = find_unused(now)
         if not dry_run:
             found = [path for path in found if remove_unused(now, path)]
-    return Pruning(now.uri, tuple(found), removed=not dry_run)
+    return Pruning(store.shown(now.uri), tuple(found), removed=not dry_run)
 
 
 def find_unused(dataset: Dataset) -> list[str]:

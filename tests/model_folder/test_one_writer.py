@@ -18,6 +18,7 @@ from pipelines.store.holding import LEASE_FILE, hold_model
 from tests.helpers.dataset_state import snapshot
 from tests.helpers.dataset_writer import noises, write_dataset
 from tests.helpers.places import ROOT
+from tests.helpers.resuming import CONFIG
 from vae_model import cli
 from vae_model.model_folder.outputs import opened_output, require_empty
 
@@ -36,8 +37,6 @@ def remote() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Records of 32 x 16 x 1."""
-    from tests.helpers.small_models import CONFIG
-
     return write_dataset(tmp_path_factory.mktemp("data") / "dataset", {"train": noises(4)}, CONFIG)
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines.dataset.folder import Dataset, open_dataset
-from pipelines.errors import require
+from pipelines.errors import require, shown
 from pipelines.store.paths import Place
 from vae_model.evaluation.batches import default_split
 from vae_model.model_folder.bundle import Bundle
@@ -73,4 +73,4 @@ def evaluate_model(model: Place, dataset: Dataset | Place, *, split: str | None 
     from vae_model.vae.finished import load_finished
 
     autoencoder, _ = load_finished(model)
-    return Figures(model, found.uri, split, **evaluate(autoencoder, bundle, found, split, seed))
+    return Figures(shown(model), shown(found.uri), split, **evaluate(autoencoder, bundle, found, split, seed))
