@@ -153,7 +153,7 @@ def test_number_of_records_that_is_not_the_dataset_s_is_named(tmp_path: Path) ->
         values = json.loads(entry.read_text())
         values["splits"]["train"]["num_examples"] = count
         entry.write_text(json.dumps(values))
-        with pytest.raises(WorkError, match=f"split train must hold {count} records"):
+        with pytest.raises(SettingError, match=f"num_examples={count} must be the sum over its shards, 11"):
             data.Examples(open_dataset(str(tmp_path)), "train", cache_mb=1)
     assert dataset.num_examples == 11
 

@@ -103,5 +103,7 @@ def between(
 
 def range_between(a: ValueRange, b: ValueRange, t: float) -> ValueRange:
     """What 0 and 1 stand for on the way: at 0 as in a, at 1 as in b."""
+    if a == b:  # rounding would give almost the same
+        return a
     low, high = ((1 - t) * x + t * y for x, y in ((a.min_db, b.min_db), (a.max_db, b.max_db)))
     return ValueRange(low, high, a.per_record)
