@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,9 +154,33 @@ def test_number_of_records_that_is_not_the_dataset_s_is_named(tmp_path: Path) ->
         values = json.loads(entry.read_text())
         values["splits"]["train"]["num_examples"] = count
         entry.write_text(json.dumps(values))
-        with pytest.raises(SettingError, match=f"num_examples={count} must be the sum over its shards, 11"):
-            data.Examples(open_dataset(str(tmp_path)), "train", cache_mb=1)
+        with pytest.raises(SettingError, match=rf"num_examples={count} must be the sum over its shards, 11"):
+            open_dataset(str(tmp_path))
+        said = dataclasses.replace(dataset.split("train"), num_examples=count)
+        with pytest.raises(WorkError, match=f"split train must hold {count} records"):
+            data.Examples(dataclasses.replace(dataset, splits={"train": said}), "train", cache_mb=1)
     assert dataset.num_examples == 11
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "said"),  # the trainer makes a WorkError of TensorFlow's
+    [
+        (-1, tf.errors.OpError, r"train-00000\.tfrecord: has 4 records, dataset\.json says 3"),
+        (1, SettingError, r"splits\.train\.shards\[0\]\.num_examples=5 must be an integer from 0 to 4"),
+    ],
+)
+def test_number_of_records_that_is_not_the_shard_s_is_named(
+    more: int, kind: type[Exception], said: str, tmp_path: Path
+) -> None:
+    open_written(tmp_path)
+    entry = tmp_path / "dataset.json"
+    values = json.loads(entry.read_text())
+    split = values["splits"]["train"]
+    split["num_examples"] += more
+    split["shards"][0]["num_examples"] += more
+    entry.write_text(json.dumps(values))
+    with pytest.raises(kind, match=said):
+        data.Examples(open_dataset(str(tmp_path)), "train", cache_mb=1)
 
 
 def test_silence_alone_gives_zeros_not_nan(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def _count_held(file: io.BytesIO, size: int) -> int:
             if name.startswith(_OPTIMIZER):
                 continue
             if data.dtype.kind == "f" and not np.isfinite(data[()]).all():
-                raise ValueError(f"{name} must be finite numbers")
+                raise ValueError(f"{name} must be finite numbers: the model has diverged")
             if data.dtype.kind == "f":
                 count += int(data.size)
     return count
