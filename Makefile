@@ -77,14 +77,15 @@ $(INSTALLED): requirements.txt setup.py
 	$(PIP) -c requirements.txt -e .
 	touch $@
 
-# All that tests and checks need besides: of each file the content that requirements-hashed.txt names, or nothing.
+# All that tests and checks need besides: of each file the content that requirements-hashed.txt names, or nothing. The file lists
+# what each needs as well, so pip looks for no more (it takes an extra of a package that is listed for an unlisted one).
 $(INSTALLED_DEV): requirements-hashed.txt setup.py
 	$(MAKE_VENV)
-	$(PIP) --require-hashes -r requirements-hashed.txt
+	$(PIP) --no-deps --require-hashes -r requirements-hashed.txt
 	$(PIP) --no-deps --no-build-isolation -e .
 	touch $(INSTALLED) $@
 
 $(AIRFLOW)/.installed: deploy/airflow/requirements.txt
 	test -x $(AIRFLOW)/bin/python || $(PYTHON) -m venv $(AIRFLOW)
-	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/airflow/requirements.txt
+	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r deploy/airflow/requirements.txt
 	touch $@
