@@ -8,6 +8,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from pipelines.errors import AudioVaeError, SettingError, WorkError
+from tests.helpers.mutants import changed_bytes
 from vae_model.model_folder.config import PRESETS, ModelConfig
 from vae_model.vae.autoencoder import load_model
-from vae_model.vae.model_file import CONFIG, METADATA, WEIGHTS
+from vae_model.vae.model_file import CONFIG, METADATA, WEIGHTS, check_model_file
 from vae_model.vae.sizes import count_weights
 from vae_model.vae.variational import build
 
+_MUTANTS = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 SMALL = ModelConfig(
     input_shape=(8, 4, 1), conv_filters=(4, 3), conv_kernels=(3, 3), conv_strides=(2, 2), latent_space_dim=5
 )
@@ -326,3 +330,25 @@ def test_a_model_of_keras_is_no_model_of_ours(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     model.save(tmp_path / "model.keras")
     assert "must be a model of audio-vae, not a Sequential" in refused(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(3_000, marks=pytest.mark.slow)], ids=["a few", "thousands"])
+@pytest.mark.parametrize("part", [CONFIG, WEIGHTS, "the archive"])
+def test_a_changed_file_is_taken_or_refused_in_a_line(saved: Path, tmp_path: Path, part: str, count: int) -> None:
+    with zipfile.ZipFile(saved) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    whole, path = saved.read_bytes(), tmp_path / "model.keras"
+
+    @settings(_MUTANTS, max_examples=count)
+    @given(changed_bytes(parts.get(part, whole)))
+    def check(data: bytes) -> None:
+        if part in parts:
+            with zipfile.ZipFile(path, "w") as changed:
+                for name, content in (parts | {part: data}).items():
+                    changed.writestr(name, content)
+        else:
+            path.write_bytes(data)
+        with suppress(AudioVaeError):
+            check_model_file(path, "model.keras", {"audio_vae>VAEModel"}, {"Adam"}, compiled=True)
+
+    check()

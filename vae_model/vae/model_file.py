@@ -26,7 +26,10 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _TEXT_BYTES = 1 << 20
 _OBJECTS = 20_000
 _OPTIMIZER = "optimizer/"
-_NOT_A_FILE = (OSError, ValueError, LookupError, TypeError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
+_NOT_A_FILE = (
+    *(OSError, ValueError, LookupError, TypeError, RuntimeError, ArithmeticError, MemoryError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def check_model_file(path: Path, name: str, registered: set[str], optimizers: set[str], compiled: bool) -> ModelConfig:
