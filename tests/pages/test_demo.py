@@ -16,6 +16,7 @@ from pipelines.config import PRESETS, split_of
 from pipelines.dataset.folder import open_dataset
 from tests.helpers.console import run_in_process
 from vae_model import demonstration as demo
+from vae_model.commands.demo import main
 from vae_model.model_folder.config import PRESETS as MODEL_PRESETS
 from vae_model.sound.synthesis import SoundName, synthesise
 
@@ -69,7 +70,7 @@ def test_two_recordings_that_would_all_be_held_out(tmp_path: Path, capfd: pytest
     for name in names:
         mono = np.concatenate([synthesise(SoundName("bell", midi, 0)) for midi in (60, 64)])
         soundfile.write(folder / name, np.stack([mono, mono], axis=1), 22050)
-    assert demo.main([f"--audio={folder}", f"--output={output}", "--epochs=1", "--workers=1", "--json"]) == 0
+    assert main([f"--audio={folder}", f"--output={output}", "--epochs=1", "--workers=1", "--json"]) == 0
     summary = json.loads(capfd.readouterr().out)
     assert summary["split"] == "train"
     assert summary["num_records"] == open_dataset(str(output / "dataset")).num_examples == 4
