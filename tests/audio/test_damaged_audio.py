@@ -101,6 +101,7 @@ def test_each_is_written_or_failed_with_a_reason(tmp_path: Path) -> None:
     assert longest < 3600, "a header that lies about its rate must not fill the disk"
 
 
+@pytest.mark.slow
 def test_a_decoder_that_crashes_or_hangs_costs_its_file_only(tmp_path: Path) -> None:
     """The decoder is made to crash, hang, or be killed for want of memory, in the process that really decodes."""
     folder, dataset = tmp_path / "in", tmp_path / "dataset"

@@ -137,6 +137,7 @@ def submitted(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return values
 
 
+@pytest.mark.slow
 def test_a_job_that_nobody_waits_for_commits_what_a_local_run_does(
     cloud: Cloud, tone_folder: Path, tmp_path: Path
 ) -> None:

@@ -137,6 +137,7 @@ def plan(folder: Path, sources: int) -> PlannedRun:
     )
 
 
+@pytest.mark.slow
 def test_the_graph_of_a_million_sources_is_as_small_as_that_of_a_few(tmp_path: Path) -> None:
     run = plan(tmp_path / "set", 1_000_000)
     assert (run.num_tasks, run.num_sources) == (500, 1_000_000)

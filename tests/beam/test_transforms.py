@@ -312,6 +312,7 @@ def test_one_transform_makes_the_dataset_of_preprocess(sounds: Path, preprocesse
     assert orphans(tmp_path / "dataset") == set()
 
 
+@pytest.mark.slow
 def test_a_dataset_takes_in_what_is_new(sounds: Path, preprocessed: Path, tmp_path: Path) -> None:
     dataset = tmp_path / "dataset"
 

@@ -57,6 +57,7 @@ def test_the_dataset_says_what_its_records_are(dataset: Path, recordings: Path) 
     assert audio_vae_json("verify", dataset)["problems"] == []
 
 
+@pytest.mark.slow
 def test_every_command_takes_a_model_of_it(model: Path, dataset: Path, recordings: Path, tmp_path: Path) -> None:
     assert Bundle.load(model).spectrogram.n_bands == 40
     figures = audio_vae_json("evaluate", model, dataset)
@@ -97,6 +98,7 @@ def own(recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
+@pytest.mark.slow
 def test_code_is_imported_by_those_commands_alone_that_are_told_so(own: Path, recordings: Path) -> None:
     audio_vae_json("train", "dataset", "--output", "model", *TRAIN)
     audio_vae_json("evaluate", "model", "dataset")

@@ -12,6 +12,7 @@ from tests.helpers.console import audio_vae, run_in_process
 from vae_model.cli import COMMANDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_wrong_use_of_a_command_ends_its_process_with_status_2(command: str) -> None:
     """With a line that names the command, and without a traceback."""

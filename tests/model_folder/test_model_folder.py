@@ -77,6 +77,7 @@ def test_a_model_on_a_store_sounds_like_the_local_one(
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
+@pytest.mark.slow
 def test_figures_page_and_export_of_a_model_on_a_store(
     model: str, remote: str, dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_sound_is_that_of_its_record(dataset: Path, tmp_path: Path) -> None:
     assert np.abs(by_title["Shortest recordings"].waveform[RATE // 5 :]).max() < 0.01  # the floor, 80 dB down
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_page_and_another_one_others(dataset: Path, tmp_path: Path) -> None:
     texts = []
     for number, seed in enumerate((1, 1, 2)):

@@ -63,6 +63,7 @@ def test_own_sounds_to_a_page(tmp_path: Path) -> None:
         assert step in done.stderr
 
 
+@pytest.mark.slow
 def test_two_recordings_that_would_all_be_held_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder, output = tmp_path / "my <recordings>", tmp_path / "out"
     folder.mkdir()

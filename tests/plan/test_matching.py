@@ -79,6 +79,7 @@ def test_an_alarm_of_the_callers_stays() -> None:
         signal.signal(signal.SIGALRM, previous)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["split_pattern", "label_pattern"])
 def test_a_stranger_s_dataset_hangs_nobody(tmp_path: Path, setting: str) -> None:
     """Neither the launcher, which settles splits, nor the builders, which find labels."""

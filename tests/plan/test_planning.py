@@ -93,6 +93,7 @@ NAMES = [f"{letter}{i}.wav" for letter in "abc" for i in range(4)]
 STEP = st.dictionaries(st.sampled_from(NAMES), st.one_of(st.none(), st.integers(0, 40)), max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=300 if os.environ.get("AUDIO_VAE_LONG") else 20, deadline=None)
 @given(steps=st.lists(STEP, min_size=1, max_size=5))
 def test_any_sequence_ends_where_a_fresh_run_would(steps: list[dict[str, int | None]]) -> None:

@@ -94,6 +94,7 @@ def test_a_model_grows_with_the_audio(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(capsys, config)["status"] == "unchanged"
 
 
+@pytest.mark.slow
 def test_stages_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As a scheduler runs them that has a task for each; a stage before its time says what comes first."""
     write_sounds(tmp_path / "sounds", 0, 20)

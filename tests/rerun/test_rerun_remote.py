@@ -30,6 +30,7 @@ def _empty_store() -> Iterator[None]:
         fs.rm("/rerun-work", recursive=True)
 
 
+@pytest.mark.slow
 def test_a_workspace_on_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The dataset is local, as it is written by processes that share no memory."""
     fs = fsspec.filesystem("memory")

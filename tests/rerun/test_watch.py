@@ -80,6 +80,7 @@ def watching(*arguments: object) -> Iterator[Watching]:
             watch.process.wait()
 
 
+@pytest.mark.slow
 def test_audio_is_taken_in_when_it_has_settled(tmp_path: Path) -> None:
     folder, dataset = tmp_path / "in", tmp_path / "dataset"
     folder.mkdir()

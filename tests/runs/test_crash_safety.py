@@ -239,6 +239,7 @@ def test_the_disk_fills_up(story: Story, tmp_path: Path) -> None:
         assert contents(dataset) == contents(story["new"])
 
 
+@pytest.mark.slow
 def test_a_file_grows_too_large(story: Story, tmp_path: Path) -> None:
     """A limit on the size of files stands for a quota where no file system can be mounted."""
     point_to(story, "first")
@@ -252,6 +253,7 @@ def test_a_file_grows_too_large(story: Story, tmp_path: Path) -> None:
     assert not dataset.exists()
 
 
+@pytest.mark.slow
 def test_two_runs_at_once(story: Story, tmp_path: Path) -> None:
     """The first goes on, the second says why it does not, and so does prune."""
     point_to(story, "second")

@@ -58,6 +58,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any
     return values
 
 
+@pytest.mark.slow
 def test_the_life_of_a_dataset_is_that_of_a_local_one(
     bucket: str, server: FaultyStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

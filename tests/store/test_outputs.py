@@ -73,6 +73,7 @@ def test_sounds_on_a_store_are_the_local_ones(
         reconstruct.main([model, f"{URI}/in/a.wav", "--output", f"{URI}/in"])
 
 
+@pytest.mark.slow
 def test_page_and_export_on_a_store(
     model: str, tone_dataset: Path, fs: MemoryFileSystem, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,6 +40,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FSSPEC_S3", json.dumps({"config_kwargs": {"read_timeout": 1}}))
 
 
+@pytest.mark.slow
 def test_faults_that_pass_leave_no_trace(s3: Bucket, tmp_path: Path) -> None:
     folder = sounds(tmp_path / "in")
     source = s3.upload(folder, "in")
@@ -156,6 +157,7 @@ def test_only_the_bytes_that_are_needed_are_read(s3: Bucket, tmp_path: Path) -> 
     assert len(s3.proxy.matching("long.wav")) == 3, "the first four megabytes, the size, the rest"
 
 
+@pytest.mark.slow
 def test_what_killed_uploads_left_is_cleared_away(s3: Bucket, tmp_path: Path) -> None:
     source, dataset = s3.upload(sounds(tmp_path / "in", 1), "in"), f"{s3.uri}/ds"
     assert cli.main(["preprocess", source, "--output", dataset, *SMALL]) == 0
@@ -168,6 +170,7 @@ def test_what_killed_uploads_left_is_cleared_away(s3: Bucket, tmp_path: Path) ->
     assert s3.client.list_multipart_uploads(Bucket=s3.name).get("Uploads", []) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_is_being_committed_is_not_cleared_away(s3: Bucket, tmp_path: Path) -> None:
     source, dataset = s3.upload(sounds(tmp_path / "in", 1), "in"), f"{s3.uri}/ds"
     assert cli.main(["preprocess", source, "--output", dataset, *SMALL]) == 0
@@ -185,6 +188,7 @@ def test_a_run_that_is_being_committed_is_not_cleared_away(s3: Bucket, tmp_path:
     assert s3.keys(run) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_another_has_cleared_away_says_so(
     s3: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

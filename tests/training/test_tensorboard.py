@@ -99,6 +99,7 @@ def test_pictures_show_the_held_out_examples_beside_their_reconstructions(model:
         loudest = int(np.argmax(likeness))
 
 
+@pytest.mark.slow
 def test_sounds_have_the_data_s_rate_and_length(model: Path) -> None:
     reader = events(model, "validation")
     tags = {f"{kind}/{number}" for kind in ("originals", "reconstructions") for number in range(1, 5)}
@@ -131,6 +132,7 @@ def test_the_projector_has_a_row_an_example(model: Path, dataset: str) -> None:
             np.testing.assert_allclose(latents[place], vae.encode(scaled[None])["mu"][0], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_with_the_curves(dataset: str, tmp_path: Path) -> None:
     folder = fit(dataset, tmp_path / "m", "--epochs", 2)
     for run in ("train", "validation"):  # as if the run had been killed two epochs later, while it wrote
@@ -170,6 +172,7 @@ def test_pictures_while_it_trains_change_nothing_of_the_training(
         assert first == pytest.approx(second, rel=1e-4), name
 
 
+@pytest.mark.slow
 def test_without_validation_the_training_s_examples_are_shown(tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "data", {"train": noises(3)}, CONFIG)
     folder = fit(data, tmp_path / "m", "--epochs", 1, "--model", "autoencoder")
