@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -28,32 +29,32 @@ class Page(NamedTuple):
     token: str | None
 
 
-class Bucket(Other):
+class Bucket(Other, ABC):
     """A store of named objects that decides by itself whether a condition of a write holds."""
 
     scheme: str
     no_version: str
     """What no file has as its version."""
 
+    @abstractmethod
     def options(self) -> dict[str, Any]:
         """How fsspec's file system is made: time limits below what its configuration says."""
-        raise NotImplementedError
 
+    @abstractmethod
     def page(self, fs: Any, bucket: str, prefix: str, delimiter: str | None, token: str | None) -> Page:
         """One request for names that begin with a prefix."""
-        raise NotImplementedError
 
+    @abstractmethod
     def put_if(self, fs: Any, bucket: str, key: str, data: bytes, expected: str | None) -> None:
         """One request to write an object if it has this version."""
-        raise NotImplementedError
 
+    @abstractmethod
     def remove_keys(self, fs: Any, uri: str, bucket: str, keys: list[str]) -> None:
         """Remove at most PAGE objects; none need exist."""
-        raise NotImplementedError
 
+    @abstractmethod
     def holds(self, fs: Any, bucket: str, key: str) -> None:
         """One request that fails when there is no object of this name."""
-        raise NotImplementedError
 
     def filesystem(self, uri: str) -> tuple[Any, str]:
         """Never by the URI: of that, fsspec would read parts as versions and as chains of file systems."""

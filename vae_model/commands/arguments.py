@@ -22,3 +22,15 @@ def add_phase(parser: argparse.ArgumentParser, *more: str) -> None:
         default=PHASES[0],
         help=f"how the phases are found, docs/sound.md (default: {PHASES[0]})",
     )
+
+
+def add_recordings(parser: argparse.ArgumentParser) -> None:
+    """The flag --recordings, for pages that let originals be heard."""
+    parser.add_argument(
+        "--recordings",
+        nargs="+",
+        default=[],
+        metavar="INPUT",
+        help="folders or files, also URIs, that the dataset was made of (of those that it names, only files on this "
+        "machine are read)",
+    )

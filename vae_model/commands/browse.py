@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 
+from vae_model.commands.arguments import add_recordings
 from vae_model.pages.dataset_page import write_dataset_page
 
 
@@ -21,14 +22,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--output", default="browse.html", metavar="HTML", help="the file to write (browse.html)")
     result.add_argument("--count", type=int, default=8, metavar="N", help="recordings of each kind, up to 50 (8)")
     result.add_argument("--seed", type=int, default=0, metavar="N", help="of the random ones (0)")
-    result.add_argument(
-        "--recordings",
-        nargs="+",
-        default=[],
-        metavar="INPUT",
-        help="folders or files, also URIs, that the dataset was made of (of those that it names, only files on this "
-        "machine are read)",
-    )
+    add_recordings(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return result
 

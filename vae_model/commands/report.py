@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 
+from vae_model.commands.arguments import add_recordings
 from vae_model.pages.report import write_report
 
 
@@ -22,14 +23,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--output", required=True, metavar="HTML", help="the file to write")
     result.add_argument("--split", metavar="S", help="which split (default: test if there is one, else validation)")
     result.add_argument("--seed", type=int, default=0, metavar="N", help="of new sounds and the map (0)")
-    result.add_argument(
-        "--recordings",
-        nargs="+",
-        default=[],
-        metavar="INPUT",
-        help="folders or files, also URIs, that the dataset was made of (of those that it names, only files on this "
-        "machine are read)",
-    )
+    add_recordings(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return result
 
