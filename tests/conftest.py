@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import pytest
@@ -37,6 +38,23 @@ def fsdd() -> Path:
 def tone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve sines of one second at 16 kHz. Read only."""
     return write_tones(tmp_path_factory.mktemp("sounds") / "tones")
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    """`audio-vae … --json` in this process; what it prints."""
+
+    def run(*arguments: object) -> dict[str, Any]:
+        from vae_model import cli
+
+        capsys.readouterr()
+        status = cli.main([*map(str, arguments), "--json"])
+        printed = capsys.readouterr()
+        assert status == 0, printed.err
+        values: dict[str, Any] = json.loads(printed.out)
+        return values
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ from pipelines.errors import WorkError
 from tests.helpers.dataset_state import SMALL, write_small
 from tests.helpers.object_stores import GCS_SERVER, Bucket, google_bucket
 from tests.helpers.slow import slow
-from vae_model import cli
 
 NAMES = [
     *("set1", "set[1]", "a?b", "axb", "a*b", "100%", "100%25", "c#d", "c", "e f", "e%20f", "a?versionId=1", "a#1"),
@@ -124,22 +122,7 @@ def test_a_whole_bucket_is_never_removed(s3: Bucket) -> None:
     assert s3.keys() == ["file"]
 
 
-Run = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """`audio-vae … --json` in this process; what it prints."""
-
-    def command(*arguments: object) -> dict[str, Any]:
-        capsys.readouterr()
-        status = cli.main([*map(str, arguments), "--json"])
-        printed = capsys.readouterr()
-        assert status == 0, printed.err
-        values: dict[str, Any] = json.loads(printed.out)
-        return values
-
-    return command
+Command = Callable[..., dict[str, Any]]
 
 
 def state(place: str, besides: str) -> dict[str, tuple[int, str]]:
@@ -156,14 +139,14 @@ MANY = "s?t[1]* 100%25#1"
     [("set[1]", "local"), (MANY, "local")] + [slow(name, place) for name in ("set[1]", MANY) for place in ("s3", "gs")],
     indirect=["place"],
 )
-def test_the_life_of_a_dataset_touches_no_neighbour(name: str, place: str, tmp_path: Path, run: Run) -> None:
+def test_the_life_of_a_dataset_touches_no_neighbour(name: str, place: str, tmp_path: Path, command: Command) -> None:
     sounds = tmp_path / "in [1]*?" / "c#d 100%25"
     for i in range(3):
         write_small(sounds / f"tone[{i}]?.wav", 300 + 100 * i)
     neighbour, own = store.join(place, "set1"), store.join(place, name)
     for dataset in (neighbour, own):
-        assert run("preprocess", sounds, "--output", dataset, *SMALL)["status"] == "committed"
-    assert run("preprocess", sounds, "--output", own)["status"] == "unchanged"
+        assert command("preprocess", sounds, "--output", dataset, *SMALL)["status"] == "committed"
+    assert command("preprocess", sounds, "--output", own)["status"] == "unchanged"
     # What a killed run left in both, and what pattern would find beside.
     for dataset in (neighbour, own, store.join(place, "sxt1* 100%25#1")):
         left = store.join(dataset, "runs", "000009-20200101T000000Z", "plan")
@@ -171,9 +154,9 @@ def test_the_life_of_a_dataset_touches_no_neighbour(name: str, place: str, tmp_p
         store.write_bytes(store.join(left, "plan.json"), b"{}")
     before = state(place, name)
     write_small(sounds / "tone[0]?.wav", 900, seconds=0.35)
-    assert run("preprocess", sounds, "--output", own)["this_run"]["written"] == 1
+    assert command("preprocess", sounds, "--output", own)["this_run"]["written"] == 1
     assert not any("000009" in item for item in held(own)), "what a killed run left goes"
-    assert run("info", own)["sources"]["written"] == 3
-    assert run("prune", own)["removed"] != []
-    assert run("verify", own)["ok"]
+    assert command("info", own)["sources"]["written"] == 3
+    assert command("prune", own)["removed"] != []
+    assert command("verify", own)["ok"]
     assert state(place, name) == before

@@ -30,21 +30,6 @@ from vae_model.model_folder.outputs import output_file, output_folder
 Command = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """`audio-vae … --json` in this process; what it prints."""
-
-    def run(*arguments: object) -> dict[str, Any]:
-        capsys.readouterr()
-        status = cli.main([*map(str, arguments), "--json"])
-        printed = capsys.readouterr()
-        assert status == 0, printed.err
-        values: dict[str, Any] = json.loads(printed.out)
-        return values
-
-    return run
-
-
 def sounds(folder: Path, count: int = 7) -> Path:
     for i in range(count):
         write_small(folder / f"speaker{i % 2}" / f"tone {i}.wav", 300 + 100 * i)
