@@ -19,7 +19,7 @@ from pipelines.audio.decoding import open_audio
 from pipelines.audio.loading import resample_alike
 from pipelines.audio.segments import Padder, cut_segments
 from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
-from pipelines.building.processing import Saver
+from pipelines.building.savers import RecordSaver
 from pipelines.building.supervision import BUILDER_ENVIRONMENT
 from pipelines.config import PRESETS
 from pipelines.dataset.records import Record, serialize
@@ -61,7 +61,7 @@ def steps(paths: list[str], folder: str) -> Stopwatch:
         return Record(array, -80.0, 0.0, "000/0_speaker_0.wav", 0, 0.0, 64)
 
     with open(f"{folder}/train.tfrecord", "w+b", buffering=1 << 20) as file:
-        saver = Saver(file, config.dtype)
+        saver = RecordSaver(file, config.dtype)
         for start in range(0, len(paths), AT_ONCE):
             decoded = watch.each("open and decode", decode, paths[start : start + AT_ONCE])
             alike: dict[tuple[int, int], list[Any]] = {}

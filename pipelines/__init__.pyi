@@ -4,7 +4,8 @@ from .audio.spectrogram import LogSpectrogramExtractor as LogSpectrogramExtracto
 from .audio.spectrogram import MinMaxNormaliser as MinMaxNormaliser
 from .beam.verify_on_beam import verify_dataset as verify_dataset
 from .building.processing import PreprocessingPipeline as PreprocessingPipeline
-from .building.processing import Saver as Saver
+from .building.savers import RecordSaver as RecordSaver
+from .building.savers import Saver as Saver
 from .dataset.facts import describe_dataset as describe_dataset
 from .dataset.folder import open_dataset as open_dataset
 from .runs.pruning import prune_dataset as prune_dataset

@@ -21,6 +21,7 @@ from pipelines.audio.limits import SourceLimits
 from pipelines.audio.segments import Padder, Segment, cut_segments
 from pipelines.audio.soundness import checked
 from pipelines.config import AudioConfig
+from pipelines.course_names import also_called
 from pipelines.decoders.streams import Alive, unwatched
 from pipelines.errors import SourceError, describe, require, stage_of
 from pipelines.store.paths import local_path
@@ -73,10 +74,12 @@ class Loader:
         self._preloaded: dict[str, NDArray[np.float32]] = {}
         self._first_pieces: dict[str, bytes] = {}
 
+    @also_called(file_path="uri")
     def load(self, uri: str) -> NDArray[np.float32]:
         """Return the waveform of a file at a path or any fsspec URI, float32 (n_samples, n_channels).
 
-        Resampled, it has ceil(n * sample_rate / native rate) samples. SourceError when the file can't be used.
+        Its axis of channels stays with mono=True: `load(path)[:, 0]` is what librosa.load gives. Resampled, it has
+        ceil(n * sample_rate / native rate) samples. SourceError when the file can't be used.
         """
         try:
             return np.concatenate(list(self.blocks(uri)))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.config import PAD_MODES
+from pipelines.course_names import also_called
 from pipelines.errors import require
 
 
@@ -41,10 +42,12 @@ class Padder:
         require(mode in (*PAD_MODES, "empty"), "mode", mode, f"one of {', '.join(PAD_MODES)}, empty")
         self.mode = mode
 
+    @also_called(num_missing_items="num_missing")
     def left_pad(self, array: NDArray[np.float32], num_missing: int) -> NDArray[np.float32]:
         """Put num_missing items before the array."""
         return self._pad(array, num_missing, 0)
 
+    @also_called(num_missing_items="num_missing")
     def right_pad(self, array: NDArray[np.float32], num_missing: int) -> NDArray[np.float32]:
         """Put num_missing items behind the array."""
         return self._pad(array, 0, num_missing)

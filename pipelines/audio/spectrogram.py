@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.config import SpectrogramConfig
+from pipelines.course_names import also_called
 from pipelines.errors import require
 
 MIN_POWER = 1e-10
@@ -37,6 +38,7 @@ class LogSpectrogramExtractor:
         # As scipy.signal.get_window("hann", frame_size), to the bit; importing scipy.signal costs half a second.
         self._window = 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, frame_size + 1))[:-1]
 
+    @also_called(signal="waveform")
     def extract(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the log-spectrogram in dB of a waveform at full scale ±1.
 
@@ -114,6 +116,7 @@ class MinMaxNormaliser:
     [-80.0, -60.0, 0.0]
     """
 
+    @also_called(min_val="min", max_val="max")
     def __init__(self, min: float = 0.0, max: float = 1.0) -> None:
         require(max > min, "max", max, f"above min={min}")
         self.min = min
@@ -131,6 +134,7 @@ class MinMaxNormaliser:
         scaled += np.float32(self.min)
         return scaled
 
+    @also_called(norm_array="array")
     def denormalise(self, array: NDArray[Any], original_min: float, original_max: float) -> NDArray[np.float32]:
         """The inverse of `normalise`: `min` becomes original_min, `max` becomes original_max."""
         scaled = (np.asarray(array, dtype=np.float32) - np.float32(self.min)) / np.float32(self.max - self.min)

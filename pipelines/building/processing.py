@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,9 +19,10 @@ from pipelines.audio.limits import SourceLimits
 from pipelines.audio.loading import Loader, loader_of
 from pipelines.audio.segments import Padder, Segment, cut_segments, valid_frames
 from pipelines.audio.spectrogram import MinMaxNormaliser
+from pipelines.building.savers import Keeps, RecordSaver, Saver
 from pipelines.config import DatasetConfig
-from pipelines.dataset.framing import frame
-from pipelines.dataset.records import Record, serialize
+from pipelines.course_names import refuse_methods
+from pipelines.dataset.records import Record
 from pipelines.errors import SettingError, SourceError, describe, require, stage_of
 from pipelines.matching import search
 from pipelines.store.paths import join
@@ -31,96 +33,96 @@ Watch = Callable[[float], object]
 """Called with the seconds of a source done so far, at least once a segment: a sign of life."""
 
 
-class Saver:
-    """Writes records to one TFRecord file open for writing and reading, and keeps what a dataset says of it.
-
-    num_examples, num_bytes and crc32c are those of the file so far; min_db and max_db the range of its records.
-
-    >>> import io
-    >>> from pipelines import open_dataset
-    >>> saver = Saver(io.BytesIO())
-    >>> saver.save(next(open_dataset(dataset).records("train")))
-    >>> saver.num_examples, saver.num_bytes > 2 * 256 * 64  # float16
-    (1, True)
-    """
-
-    def __init__(self, file: BinaryIO, dtype: str = "float16") -> None:
-        self._file = file
-        self._dtype = dtype
-        self.num_examples = 0
-        self.num_bytes = 0
-        self.crc32c = 0
-        self.min_db = float("inf")
-        self.max_db = float("-inf")
-
-    def save(self, record: Record) -> None:
-        """Append a record."""
-        self.save_serialized(serialize(record, self._dtype))
-        self.min_db = min(self.min_db, record.min_db)
-        self.max_db = max(self.max_db, record.max_db)
-
-    def save_serialized(self, serialized: bytes) -> None:
-        """Append a record that is serialized already."""
-        entry = frame(serialized)
-        self._file.write(entry)
-        self.num_examples += 1
-        self.num_bytes += len(entry)
-        self.crc32c = google_crc32c.extend(self.crc32c, entry)
-
-    def mark(self) -> tuple[int, int, int, float, float]:
-        """The state that `rollback` returns to."""
-        return self.num_examples, self.num_bytes, self.crc32c, self.min_db, self.max_db
-
-    def rollback(self, mark: tuple[int, int, int, float, float]) -> None:
-        """Take back all records since `mark`."""
-        self.num_examples, self.num_bytes, self.crc32c, self.min_db, self.max_db = mark
-        self._file.seek(self.num_bytes)
-        self._file.truncate()
+_NOT_CALLED = dict.fromkeys(
+    ("_process_file", "_is_padding_necessary", "_apply_padding", "_store_min_max_value"),
+    "a part of your own in place of loader, padder, extractor, normaliser or saver does it",
+)
 
 
 class PreprocessingPipeline:
     """Load, cut, pad, extract, normalise and save, source by source.
 
-    segment_seconds: length of a segment, None for the loader's `duration` (then a file has one segment, its first).
-    segment_hop_seconds: start of one segment to the start of the next, None for no overlap. label_pattern: regular
-    expression whose named groups, searched in the relative path, become labels.
+    loader, padder, extractor, normaliser, saver: its parts, given or set later as attributes; what follows from a part,
+    such as the length of a segment, follows from the one that is set. saver: a Saver, which takes any normaliser, or a
+    RecordSaver, which takes MinMaxNormaliser(0, 1) alone. segment_seconds: length of a segment, None for the loader's
+    `duration` (then a file has one segment, its first). segment_hop_seconds: start of one segment to the start of the
+    next, None for no overlap. label_pattern: regular expression whose named groups, searched in the relative path,
+    become labels.
 
-    >>> from pipelines import LogSpectrogramExtractor
-    >>> with open(folder / "sounds.tfrecord", "w+b") as file:
-    ...     steps = Loader(16000, 0.5), Padder(), LogSpectrogramExtractor(512, 256), MinMaxNormaliser()
-    ...     rows = PreprocessingPipeline(*steps, Saver(file, "float32")).process(str(sounds))
-    >>> len(rows), rows["tone_00.wav"]["status"]
-    (12, 'written')
+    >>> from pipelines import LogSpectrogramExtractor, Saver
+    >>> pipeline = PreprocessingPipeline()
+    >>> pipeline.loader, pipeline.padder = Loader(16000, 0.5), Padder()
+    >>> pipeline.extractor, pipeline.normaliser = LogSpectrogramExtractor(512, 256), MinMaxNormaliser(0, 1)
+    >>> pipeline.saver = Saver(folder / "features", folder / "ranges")
+    >>> rows = pipeline.process(str(sounds))
+    >>> len(rows), rows["tone_00.wav"]["status"], len(pipeline.min_max_values)
+    (12, 'written', 12)
     """
+
+    loader: Loader
+    padder: Padder
+    extractor: Extractor
+    normaliser: MinMaxNormaliser
+    saver: Keeps
 
     def __init__(
         self,
-        loader: Loader,
-        padder: Padder,
-        extractor: Extractor,
-        normaliser: MinMaxNormaliser,
-        saver: Saver,
+        loader: Loader | None = None,
+        padder: Padder | None = None,
+        extractor: Extractor | None = None,
+        normaliser: MinMaxNormaliser | None = None,
+        saver: Keeps | None = None,
         segment_seconds: float | None = None,
         segment_hop_seconds: float | None = None,
         label_pattern: str | None = None,
     ) -> None:
-        seconds = segment_seconds or loader.duration
-        require(seconds is not None, "segment_seconds", seconds, "given when the loader has no duration")
-        require(loader.sample_rate is not None, "loader.sample_rate", None, "one rate for all files")
-        assert seconds is not None
-        assert loader.sample_rate is not None
-        self.loader = loader
-        self.padder = padder
-        self.extractor = extractor
-        self.normaliser = normaliser
-        self.saver = saver
-        self.sample_rate = loader.sample_rate
-        self.segment_samples = int(seconds * self.sample_rate)
-        self.hop_samples = int((segment_hop_seconds or seconds) * self.sample_rate)
+        parts = {"loader": loader, "padder": padder, "extractor": extractor, "normaliser": normaliser, "saver": saver}
+        vars(self).update(parts)
+        self.segment_seconds = segment_seconds
+        self.segment_hop_seconds = segment_hop_seconds
         self._label_pattern = re.compile(label_pattern) if label_pattern else None
+        if None not in parts.values():
+            self.require_whole()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        refuse_methods(cls, _NOT_CALLED)
+
+    def require_whole(self) -> None:
+        """SettingError when a part is not set yet, or does not go with another."""
+        for name in ("loader", "padder", "extractor", "normaliser", "saver"):
+            require(getattr(self, name) is not None, f"pipeline.{name}", None, "set before anything is processed")
+        seconds = self.segment_seconds or self.loader.duration
+        require(seconds is not None, "segment_seconds", seconds, "given when the loader has no duration")
+        require(self.loader.sample_rate is not None, "loader.sample_rate", None, "one rate for all files")
+        if isinstance(self.saver, RecordSaver):
+            bounds = self.normaliser.min, self.normaliser.max
+            rule = "MinMaxNormaliser(0, 1) where records are written: what reads them takes 0 and 1 for their range"
+            require(bounds == (0, 1), "normaliser", f"MinMaxNormaliser{bounds}", rule)
+
+    @property
+    def sample_rate(self) -> int:
+        """The loader's, in Hz."""
+        return self.loader.sample_rate or 0
+
+    @property
+    def segment_samples(self) -> int:
+        """Samples in a segment."""
+        return int((self.segment_seconds or self.loader.duration or 0) * self.sample_rate)
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples from the start of a segment to the start of the next."""
+        seconds = self.segment_hop_seconds or self.segment_seconds or self.loader.duration or 0
+        return int(seconds * self.sample_rate)
+
+    @property
+    def min_max_values(self) -> dict[str, dict[str, float]]:
+        """What 0 and 1 stand for in each feature that was saved, in decibels by its path; a record holds its own."""
+        return getattr(self.saver, "min_max_values", {})
 
     @classmethod
-    def of(cls, config: DatasetConfig, saver: Saver, limits: SourceLimits | None = None) -> PreprocessingPipeline:
+    def of(cls, config: DatasetConfig, saver: RecordSaver, limits: SourceLimits | None = None) -> PreprocessingPipeline:
         """The pipeline that makes the records of a dataset. limits: what a source is let be."""
         audio, spectrogram = config.audio, config.spectrogram
         return cls(
@@ -134,18 +136,28 @@ class PreprocessingPipeline:
             config.label_pattern,
         )
 
-    def process(self, audio_files_dir: str) -> dict[str, Row]:
+    def process(self, audio_files_dir: str | os.PathLike[str]) -> dict[str, Row]:
         """Save the records of every audio file in a directory tree, in the order of their relative paths.
 
-        Returns what became of each; a file that can't be used leaves no record and does not end the others.
+        Returns what became of each; a file that can't be used leaves no record and does not end the others, and the
+        first of them is told on standard error. A Saver's table is written at the end. SettingError when a part is
+        missing, or there is no audio.
         """
         from pipelines.audio.sources import list_sources  # it needs Arrow, which builders do without
 
-        table = list_sources([audio_files_dir]).table
+        self.require_whole()
+        folder = os.fspath(audio_files_dir)
+        listing = list_sources([folder])
         rows = {}
-        for listed in table.to_pylist():
+        for listed in listing.table.to_pylist():
             source, error = listed["source"], listed["error"]
             rows[source] = failure("list", error) if error else self.process_source(source, listed["root"])
+        require(len(rows) > 0, "audio_files_dir", folder, f"a folder with audio in it{listing.why_nothing}")
+        if isinstance(self.saver, Saver):
+            self.saver.save_min_max_values(self.saver.min_max_values)
+        failed = [f"{name}: {row['error_stage']}: {row['error']}" for name, row in rows.items() if row["error"]]
+        if failed:
+            print(f"{len(failed)} of {len(rows)} files could not be used, such as {failed[0]}", file=sys.stderr)
         return rows
 
     def fetch(self, sources: Iterable[tuple[str, str]]) -> None:
@@ -158,6 +170,7 @@ class PreprocessingPipeline:
 
     def process_source(self, source: str, root: str, watch: Watch = lambda seconds: None) -> Row:
         """Save the records of one source, or none of them if it turns out to be damaged."""
+        self.require_whole()
         mark = self.saver.mark()
         try:
             try:
@@ -196,12 +209,15 @@ class PreprocessingPipeline:
         uri = join(root, source)
         labels = labels_of(source, self._label_pattern)
         # load
-        blocks = self.loader.blocks(uri, again)
+        blocks: Iterable[NDArray[np.float32]] = self.loader.blocks(uri, again)
+        if type(self.loader).load is not Loader.load:  # of one's own
+            blocks = [_with_channel_axis(self.loader.load(uri))]
         # segment
         segments = cut_segments(blocks, self.segment_samples, self.hop_samples, self.sample_rate, self.padder)
         for segment in segments:
             # log-spectrogram
             decibels, low, high = levels(self.extractor, segment, uri)
+            self._require_frames(decibels, segment)
             # normalise
             normalised = self.normaliser.normalise(decibels)
             valid = valid_frames(segment.valid_samples, self.segment_samples, self.extractor.hop_length)
@@ -210,6 +226,17 @@ class PreprocessingPipeline:
             yield record, segment.index * self.hop_samples + segment.valid_samples
             if self.loader.duration is not None:
                 return
+
+    def _require_frames(self, decibels: NDArray[np.float32], segment: Segment) -> None:
+        frames, channels = 1 + self.segment_samples // self.extractor.hop_length, segment.samples.shape[1]
+        if decibels.shape[1:] != (frames, channels):
+            given = f"of a segment {segment.samples.shape}"
+            raise SettingError(f"extractor gave {decibels.shape} {given}, it must be (rows, {frames}, {channels})")
+
+
+def _with_channel_axis(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A waveform (n_samples,) or (n_samples, n_channels) as the latter."""
+    return np.asarray(waveform, np.float32).reshape(len(waveform), -1)
 
 
 @contextlib.contextmanager

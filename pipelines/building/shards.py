@@ -14,7 +14,8 @@ from typing import BinaryIO
 
 from pipelines import store
 from pipelines.audio.limits import SourceLimits
-from pipelines.building.processing import PreprocessingPipeline, Row, Saver, failure
+from pipelines.building.processing import PreprocessingPipeline, Row, failure
+from pipelines.building.savers import RecordSaver
 from pipelines.building.task import ShardTask
 from pipelines.config import DatasetConfig
 from pipelines.dataset.framing import read_frames
@@ -76,7 +77,7 @@ def build_shard(
     """
     rows: list[Row] = []
     with _shard_file(store.join(run_uri, task.shard)) as file:
-        saver = Saver(file, config.dtype)
+        saver = RecordSaver(file, config.dtype)
         pipeline = PreprocessingPipeline.of(config, saver, limits)
         group_end = 0
         for index, (source, root, size, stamp) in enumerate(task.sources):
@@ -121,7 +122,7 @@ def copy_shard(task: ShardTask, dataset_uri: str, run_uri: str, dtype: str) -> B
     keep = frozenset(task.keep)
     old = store.join(dataset_uri, task.copy_of or "")
     with _shard_file(store.join(run_uri, task.shard)) as file:
-        saver = Saver(file, dtype)
+        saver = RecordSaver(file, dtype)
         with store.open_read(old) as records:
             for serialized in read_frames(records, old):
                 if source_of(serialized) in keep:
@@ -133,14 +134,14 @@ def copy_shard(task: ShardTask, dataset_uri: str, run_uri: str, dtype: str) -> B
 def save_shard(task: ShardTask, serialized: Iterable[bytes], rows: list[Row], dtype: str, run_uri: str) -> BuiltShard:
     """Write records that are made already into `run_uri/shard`; rows: the manifest rows of all their sources."""
     with _shard_file(store.join(run_uri, task.shard)) as file:
-        saver = Saver(file, dtype)
+        saver = RecordSaver(file, dtype)
         for data in serialized:
             saver.save_serialized(data)
         _discard_if_empty(saver)
     return BuiltShard(_summarise(task, saver, rows), rows)
 
 
-def _summarise(task: ShardTask, saver: Saver, rows: list[Row]) -> ShardSummary:
+def _summarise(task: ShardTask, saver: RecordSaver, rows: list[Row]) -> ShardSummary:
     written = [row for row in rows if row["status"] == "written"]
     summary = ShardSummary(task.shard, task.split, saver.num_examples, saver.num_bytes, saver.crc32c)
     return dataclasses.replace(
@@ -157,7 +158,7 @@ class _Discarded(Exception):
     """The shard turned out to hold no record."""
 
 
-def _discard_if_empty(saver: Saver) -> None:
+def _discard_if_empty(saver: RecordSaver) -> None:
     if saver.num_examples == 0:
         raise _Discarded
 

@@ -17,7 +17,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from pipelines.audio.loading import Loader
 from pipelines.audio.segments import Padder
 from pipelines.audio.spectrogram import LogSpectrogramExtractor, MinMaxNormaliser
-from pipelines.building.processing import PreprocessingPipeline, Saver
+from pipelines.building.processing import PreprocessingPipeline
+from pipelines.building.savers import RecordSaver
 from pipelines.dataset.framing import read_frames
 from tests.helpers.console import audio_vae, audio_vae_json, run_in_process
 from tests.helpers.places import FSDD
@@ -208,7 +209,7 @@ def test_a_folder_that_is_no_dataset_is_named(tmp_path: Path, command: str) -> N
 
 def test_the_steps_work_without_beam(tone_folder: Path, tmp_path: Path) -> None:
     with open(tmp_path / "sounds.tfrecord", "w+b") as file:
-        saver = Saver(file, "float32")
+        saver = RecordSaver(file, "float32")
         pipeline = PreprocessingPipeline(
             Loader(16000, duration=0.5), Padder(), LogSpectrogramExtractor(512, 256), MinMaxNormaliser(0, 1), saver
         )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.building.processing import Saver
+from pipelines.building.savers import RecordSaver
 from pipelines.dataset.framing import frame, read_frames
 from pipelines.dataset.records import Record, RecordSpec, parse, parse_batch, serialize
 from pipelines.errors import WorkError
@@ -51,7 +51,7 @@ def test_tensorflow_reads_the_file_and_we_read_tensorflows(tmp_path: Path) -> No
     ours, theirs = str(tmp_path / "ours"), str(tmp_path / "theirs")
     messages = [serialize(RECORD, "float16"), b"", b"x" * 100000]
     with open(ours, "w+b") as file:
-        saver = Saver(file)
+        saver = RecordSaver(file)
         for message in messages:
             saver.save_serialized(message)
     with tf.io.TFRecordWriter(theirs) as writer:
@@ -66,7 +66,7 @@ def test_tensorflow_reads_the_file_and_we_read_tensorflows(tmp_path: Path) -> No
 
 def test_rollback_leaves_the_file_as_if_nothing_had_been_written() -> None:
     file = io.BytesIO()
-    saver = Saver(file)
+    saver = RecordSaver(file)
     saver.save_serialized(b"first")
     mark, content = saver.mark(), file.getvalue()
     saver.save(RECORD)
