@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from vae_model.model_folder.config import PHASES
+from vae_model.model_folder.config import NO_CHANGE, NORMALISATIONS, PHASES
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,17 @@ def add_phase(parser: argparse.ArgumentParser, *more: str) -> None:
         choices=(*PHASES, *more),
         default=PHASES[0],
         help=f"how the phases are found, docs/sound.md (default: {PHASES[0]})",
+    )
+
+
+def add_normalise(parser: argparse.ArgumentParser) -> None:
+    """The flag --normalise."""
+    parser.add_argument(
+        "--normalise",
+        choices=NORMALISATIONS,
+        default=NO_CHANGE,
+        help=f"how loud each WAV file is made: as its spectrogram says, or all to one peak, or to one loudness, "
+        f"docs/sound.md (default: {NO_CHANGE})",
     )
 
 

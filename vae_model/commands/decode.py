@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from vae_model.commands.arguments import add_phase
+from vae_model.commands.arguments import add_normalise, add_phase
 from vae_model.sound.making import decode
 
 
@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--output", required=True, metavar="DIR", help="folder for decoded-00001.wav, ...")
     result.add_argument("--column", metavar="NAME", help="the column to decode (default: mu, of an autoencoder z)")
     add_phase(result)
+    add_normalise(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return result
 
@@ -28,7 +29,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
-    done = decode(arguments.model, arguments.parquet, arguments.output, column=arguments.column, phase=arguments.phase)
+    done = decode(
+        arguments.model,
+        arguments.parquet,
+        arguments.output,
+        column=arguments.column,
+        phase=arguments.phase,
+        normalise=arguments.normalise,
+    )
     if arguments.json:
         print(json.dumps(done.to_dict()))
     return 0

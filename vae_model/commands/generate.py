@@ -7,7 +7,7 @@ import json
 import sys
 
 from pipelines.config import TRAIN
-from vae_model.commands.arguments import add_phase, add_seed
+from vae_model.commands.arguments import add_normalise, add_phase, add_seed
 from vae_model.sound.making import FITTED, ORIGINS, generate
 
 
@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_seed(result)
     add_phase(result)
+    add_normalise(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return result
 
@@ -59,6 +60,7 @@ def main(argv: list[str]) -> int:
         labels=None if arguments.label is None else dict(arguments.label),
         seed=arguments.seed,
         phase=arguments.phase,
+        normalise=arguments.normalise,
     )
     print(f"seed {done.seed}", file=sys.stderr)
     if arguments.json:

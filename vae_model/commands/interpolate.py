@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from vae_model.commands.arguments import add_phase
+from vae_model.commands.arguments import add_normalise, add_phase
 from vae_model.sound.making import interpolate
 
 
@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
         help="along an arc around 0 or a straight line (default: slerp for a VAE, lerp for an autoencoder)",
     )
     add_phase(result)
+    add_normalise(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return result
 
@@ -42,6 +43,7 @@ def main(argv: list[str]) -> int:
         steps=arguments.steps,
         method=arguments.method,
         phase=arguments.phase,
+        normalise=arguments.normalise,
     )
     if arguments.json:
         print(json.dumps(done.to_dict()))

@@ -8,7 +8,7 @@ import sys
 
 from pipelines.console.names import one_line, printable
 from pipelines.errors import SourceError
-from vae_model.commands.arguments import add_phase
+from vae_model.commands.arguments import add_normalise, add_phase
 from vae_model.model_folder.config import ORIGINAL_PHASE
 from vae_model.sound.reconstruction import Reconstruction, reconstruct
 
@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("audio", metavar="AUDIO", nargs="+", help="audio files, or folders of them")
     result.add_argument("--output", required=True, metavar="DIR", help="folder for the WAV files")
     add_phase(result, ORIGINAL_PHASE)
+    add_normalise(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return result
 
@@ -30,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command: 0, or 1 when some of the files could not be used. Other errors are the caller's to print."""
     arguments = parser().parse_args(argv)
-    done = reconstruct(arguments.model, arguments.audio, arguments.output, phase=arguments.phase, tell=_tell)
+    how = {"phase": arguments.phase, "normalise": arguments.normalise}
+    done = reconstruct(arguments.model, arguments.audio, arguments.output, **how, tell=_tell)
     if arguments.json:
         print(json.dumps(done.to_dict()))
     return 1 if done.failed else 0

@@ -27,6 +27,8 @@ PHASES = ("pghi+griffinlim", "pghi", "griffinlim", "zero")
 """Ways to find the phases that a spectrogram does not have, the default first."""
 ORIGINAL_PHASE = "original"
 """The phases of the sound that went in: only for reconstructions, and nothing that a model could do alone."""
+NO_CHANGE, PEAK, LOUDNESS = NORMALISATIONS = "none", "peak", "loudness"
+"""How loud a WAV file is made: as its spectrogram says, or every file to one peak, or to one loudness."""
 # What a setting is for, the groups of `audio-vae train --help` and of a model's config.yaml.
 TRAINED = "what is trained"
 LOSS = "the loss"

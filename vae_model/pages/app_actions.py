@@ -15,6 +15,7 @@ from vae_model.model_folder.value_range import ValueRange
 from vae_model.report.figure import side_by_side
 from vae_model.sound import latents
 from vae_model.sound.generator import SoundGenerator
+from vae_model.sound.limiter import limited
 
 MAX_SECONDS = 60.0
 """Of longer uploads only so much is reconstructed."""
@@ -108,10 +109,9 @@ class Studio:
         self, waveform: NDArray[np.float32], spectrograms: dict[str, NDArray[np.float32]], value_range: ValueRange
     ) -> Heard:
         """A waveform, made quieter where it is beyond full scale, with spectrograms in [0, 1]."""
-        peak = max(float(np.abs(waveform).max(initial=0.0)), 1.0)
         to_linear = self.generator.inverter.to_linear
         in_db = {name: to_linear(value_range.to_db(each)) for name, each in spectrograms.items()}
-        return Heard(waveform / np.float32(peak), in_db)
+        return Heard(limited(waveform, self.sample_rate), in_db)
 
 
 def _require_audio(path: str) -> None:

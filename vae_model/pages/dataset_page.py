@@ -25,6 +25,7 @@ from vae_model.pages.facts import LIST_BYTES, MAX_SECONDS, counted, data_facts, 
 from vae_model.pages.recordings import Recordings
 from vae_model.report import Comparison, Comparisons, Facts, Page, Rows, Section, Sound, write_page
 from vae_model.sound.inverter import Inverter
+from vae_model.sound.limiter import limited
 
 MAX_CLIPPED = 100
 """Clipping is looked for in the recordings of so many sources, the loudest."""
@@ -185,7 +186,7 @@ def _sound(dataset: Dataset, record: Record) -> Sound:
     audio, spectrogram = dataset.config.audio, dataset.config.spectrogram
     in_db = record.log_spectrogram
     inverter = Inverter(audio, spectrogram)
-    waveform, drawn = inverter.to_waveform(in_db), inverter.to_linear(in_db)
+    waveform, drawn = limited(inverter.to_waveform(in_db), audio.sample_rate), inverter.to_linear(in_db)
     where = "" if record.segment == 0 else f"From {record.start_seconds:.1f} s, b"
     caption = f"{where or 'B'}y inversion"
     return Sound.excerpt(caption, waveform, audio.sample_rate, drawn, spectrogram.hop_length, MAX_SECONDS)

@@ -17,6 +17,7 @@ from vae_model.pages.recordings import Recordings
 from vae_model.report import Comparison, Sound
 from vae_model.sound import latents
 from vae_model.sound.generator import SoundGenerator
+from vae_model.sound.limiter import limited
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,7 @@ class Listener:
 
     def inversion(self, record: Record, caption: str = "Original magnitudes, our phase") -> Sound:
         """The record's spectrogram made sound: the best that a model's sounds can get."""
-        decibels = record.log_spectrogram
-        return self._sound(caption, self.generator.inverter.to_waveform(decibels), decibels)
+        return self._inverted(caption, record.log_spectrogram)
 
     def reconstruction(self, record: Record) -> Sound:
         """What the model makes of the record."""
@@ -124,8 +124,11 @@ class Listener:
 
     def decoded(self, caption: str, spectrogram: NDArray[np.float32], value_range: ValueRange) -> Sound:
         """A spectrogram in [0, 1] that the model put out."""
-        decibels = value_range.to_db(spectrogram)
-        return self._sound(caption, self.generator.inverter.to_waveform(decibels), decibels)
+        return self._inverted(caption, value_range.to_db(spectrogram))
+
+    def _inverted(self, caption: str, decibels: NDArray[np.float32]) -> Sound:
+        waveform = self.generator.inverter.to_waveform(decibels)
+        return self._sound(caption, limited(waveform, self.generator.bundle.audio.sample_rate), decibels)
 
     def _sound(self, caption: str, waveform: NDArray[np.float32], in_db: NDArray[np.float32]) -> Sound:
         settings = self.generator.bundle

@@ -17,11 +17,11 @@ from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import SettingError, require
 from pipelines.store.paths import Place
 from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import PHASES, latent_names
+from vae_model.model_folder.config import NO_CHANGE, PHASES, latent_names
 from vae_model.model_folder.outputs import Output, output_folder
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.runtime import prepare
-from vae_model.sound.wav import WavFile, write_sounds
+from vae_model.sound.wav import WavFile, require_normalisation, write_sounds
 
 if TYPE_CHECKING:
     from vae_model.sound.generator import SoundGenerator
@@ -89,14 +89,16 @@ def generate(
     labels: Mapping[str, str] | None = None,
     seed: int | None = None,
     phase: str = PHASES[0],
+    normalise: str = NO_CHANGE,
 ) -> Generated:
     """Write `count` new sounds of one segment each, as generated-00001.wav and so on: `audio-vae generate`.
 
     model: the MODEL folder at a path or URI. output: the folder to write into. origin: where latents come from,
     `fitted` for the Gaussian that fits the training latents, `prior` for a VAE's N(0, I), `dataset` for the posteriors
     of sounds of `dataset`, of its split `split` and with these `labels`. seed: the same one gives the same sounds; a
-    new one unless given. phase: how phases are found, docs/sound.md. SettingError when the arguments don't go together,
-    or the dataset does not fit the model.
+    new one unless given. phase: how phases are found; normalise: how loud the files are made, `none` as spectrograms
+    say, `peak` or `loudness` all alike, docs/sound.md. SettingError when the arguments don't go together, or the
+    dataset does not fit the model.
 
     >>> new = generate(model, folder / "new", 2, seed=3)
     >>> [file.num_samples for file in new.written], new.sample_rate
@@ -104,6 +106,7 @@ def generate(
     """
     model, output = os.fspath(model), os.fspath(output)
     seed = settled_seed(seed)
+    require_normalisation(normalise)
     require(count > 0, "--count", count, "a positive number of sounds")
     require(origin in ORIGINS, "--from", origin, f"one of {', '.join(ORIGINS)}")
     bundle = Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
@@ -125,7 +128,7 @@ def generate(
         else:
             drawn = generator.autoencoder.sample_latents(count, seed)
         rate = bundle.audio.sample_rate
-        written = write_sounds(folder, "generated", generator.decode(drawn, ranges), rate, count, about)
+        written = write_sounds(folder, "generated", generator.decode(drawn, ranges), rate, count, about, normalise)
     return Generated(rate, seed, phase, origin, written)
 
 
@@ -168,6 +171,7 @@ def interpolate(
     steps: int = 8,
     method: str | None = None,
     phase: str = PHASES[0],
+    normalise: str = NO_CHANGE,
 ) -> Interpolated:
     """Write sounds on the way from the beginning of one audio file to that of another: `audio-vae interpolate`.
 
@@ -181,6 +185,7 @@ def interpolate(
     """
     model = os.fspath(model)
     require(steps > 1, "--steps", steps, "at least 2, the sounds at both ends")
+    require_normalisation(normalise)
     bundle = Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
     prepare()
     from vae_model.sound import latents
@@ -195,12 +200,18 @@ def interpolate(
     waveforms = generator.decode(latents.between(first, last, parts, way), ranges)
     about = [{"t": t} for t in parts.tolist()]
     with output_folder(os.fspath(output)) as folder:
-        written = write_sounds(folder, "interpolated", waveforms, bundle.audio.sample_rate, steps, about)
+        written = write_sounds(folder, "interpolated", waveforms, bundle.audio.sample_rate, steps, about, normalise)
     return Interpolated(bundle.audio.sample_rate, way, phase, written)
 
 
 def decode(
-    model: Place, parquet: Place, output: Place, *, column: str | None = None, phase: str = PHASES[0]
+    model: Place,
+    parquet: Place,
+    output: Place,
+    *,
+    column: str | None = None,
+    phase: str = PHASES[0],
+    normalise: str = NO_CHANGE,
 ) -> Decoded:
     """Write a sound of one segment for each row of a Parquet file of latents: `audio-vae decode`.
 
@@ -214,24 +225,26 @@ def decode(
     [16320, 16320]
     """
     model = os.fspath(model)
+    require_normalisation(normalise)
     bundle = Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
     from vae_model.sound.latent_table import LatentFile
 
     wanted = column or latent_names(bundle.model)[0]
     latents = LatentFile(os.fspath(parquet), wanted, bundle.model.latent_space_dim)
     with output_folder(os.fspath(output)) as folder:
-        written = _write_decoded(model, phase, latents, folder)
+        written = _write_decoded(model, phase, normalise, latents, folder)
     return Decoded(bundle.audio.sample_rate, phase, written)
 
 
-def _write_decoded(model: str, phase: str, latents: LatentFile, output: Output) -> tuple[WavFile, ...]:
+def _write_decoded(model: str, phase: str, normalise: str, latents: LatentFile, output: Output) -> tuple[WavFile, ...]:
     prepare()
     from vae_model.sound.generator import SoundGenerator
 
     generator = SoundGenerator.load(model, phase=phase)
     about: list[dict[str, Any]] = []
     rate = generator.bundle.audio.sample_rate
-    return write_sounds(output, "decoded", _waveforms(generator, latents, about), rate, latents.num_rows, about)
+    sounds = _waveforms(generator, latents, about)
+    return write_sounds(output, "decoded", sounds, rate, latents.num_rows, about, normalise)
 
 
 def _waveforms(

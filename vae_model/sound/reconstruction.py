@@ -12,7 +12,7 @@ from pipelines import store
 from pipelines.audio.sources import find_audio
 from pipelines.errors import SettingError, SourceError
 from pipelines.store.paths import Place
-from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES
+from vae_model.model_folder.config import NO_CHANGE, ORIGINAL_PHASE, PHASES
 from vae_model.model_folder.folder import file_in
 from vae_model.model_folder.outputs import output_folder
 from vae_model.runtime import prepare
@@ -20,12 +20,20 @@ from vae_model.runtime import prepare
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What came out for a file. path: of the WAV file, a path or URI. warning: such as that the file is cut short."""
+    """What came out for a file. path: of the WAV file, a path or URI. warning: such as that the file is cut short.
+
+    limited_db: the most that was taken off where the sound was beyond full scale, 0 when nothing was.
+    """
 
     source: str
     path: str
     num_samples: int
+    limited_db: float = 0.0
     warning: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; what there is nothing to say of is left out."""
+        return {name: value for name, value in asdict(self).items() if value or name == "num_samples"}
 
 
 @dataclass(frozen=True)
@@ -48,10 +56,8 @@ class Reconstructions:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        written, failed = ([asdict(one) for one in several] for several in (self.written, self.failed))
-        for one in written:
-            if one["warning"] is None:
-                del one["warning"]
+        written = [one.to_dict() for one in self.written]
+        failed = [asdict(one) for one in self.failed]
         return {"sample_rate": self.sample_rate, "phase": self.phase, "written": written, "failed": failed}
 
 
@@ -61,13 +67,15 @@ def reconstruct(
     output: Place,
     *,
     phase: str = PHASES[0],
+    normalise: str = NO_CHANGE,
     tell: Callable[[Reconstruction | SourceError], None] = lambda outcome: None,
 ) -> Reconstructions:
     """Pass audio through a model and write what comes out, a WAV file of the same length: `audio-vae reconstruct`.
 
     model: the MODEL folder at a path or URI. audio: files, or folders of them. output: the folder to write into,
-    another than theirs. phase: how phases are found, docs/sound.md; `original` takes those that went in. tell: is told
-    what came of each file, as soon as it is known. A file that can't be used stops none of the others.
+    another than theirs. phase: how phases are found, docs/sound.md; `original` takes those that went in.
+    normalise: how loud the files are made, as of `generate`. tell: is told what came of each file, as soon as it is
+    known. A file that can't be used stops none of the others.
 
     >>> heard = reconstruct(model, [sounds / "tone_00.wav", sounds / "tone_01.wav"], folder / "heard")
     >>> [(one.source == str(sounds / "tone_00.wav"), one.num_samples) for one in heard.written]
@@ -79,8 +87,9 @@ def reconstruct(
     _require_apart(sources, output, names)
     prepare()
     from vae_model.sound.generator import SoundGenerator
-    from vae_model.sound.wav import write_wav
+    from vae_model.sound.wav import require_normalisation, write_wav
 
+    require_normalisation(normalise)
     generator = SoundGenerator.load(model, phase=phase)
     sample_rate = generator.bundle.audio.sample_rate
     written, failed = [], []
@@ -89,12 +98,12 @@ def reconstruct(
             try:
                 warnings: list[str] = []
                 blocks = generator.reconstruct_file(source, warnings.append)
-                samples = write_wav(folder.path / name, blocks, sample_rate)
+                got = write_wav(folder.path / name, blocks, sample_rate, normalise)
             except SourceError as error:
                 failed.append(Failure(store.shown(source), error.stage, error.reason))
                 tell(error)
             else:
-                written.append(Reconstruction(store.shown(source), folder.file(name), samples, *warnings))
+                written.append(Reconstruction(store.shown(source), folder.file(name), *got, *warnings))
                 tell(written[-1])
     return Reconstructions(sample_rate, phase, tuple(written), tuple(failed))
 

@@ -27,6 +27,7 @@ from vae_model.model_folder.value_range import ValueRange
 from vae_model.report.figure import side_by_side
 from vae_model.report.page import SPAN_DB
 from vae_model.sound.generator import SoundGenerator
+from vae_model.sound.limiter import limited
 from vae_model.training import data
 from vae_model.training.checkpoints import noise_streams, score, set_noise
 from vae_model.training.event_file import EventFile
@@ -160,7 +161,8 @@ class Exhibits:
                 sounds[f"originals/{number}"] = generator.to_waveform(x, bounds)
             sounds[f"reconstructions/{number}"] = generator.to_waveform(y, bounds)
         file.write_images(step, images)
-        file.write_sounds(step, sounds, audio.sample_rate)
+        heard = {name: limited(waveform, audio.sample_rate) for name, waveform in sounds.items()}
+        file.write_sounds(step, heard, audio.sample_rate)
 
 
 MAX_POINTS = 2000
