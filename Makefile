@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP = $(BIN)/python .ci/install.py
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 AIRFLOW := .cache/airflow
 DEMO_OUT ?= demo-out
+SITE := site
 
 QUICK := not slow and not airflow and not flink
 PYTEST = $(BIN)/python -m pytest --durations=25
@@ -16,7 +17,7 @@ define MAKE_VENV
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 endef
 
-.PHONY: demo test test-slow test-all test-airflow test-flink test-long lint format types check bench requirements clean
+.PHONY: demo test test-slow test-all test-airflow test-flink test-long lint format types check docs bench requirements clean
 
 demo: $(INSTALLED)
 	$(BIN)/audio-vae demo --output $(DEMO_OUT) $(if $(AUDIO),--audio "$(AUDIO)")
@@ -57,6 +58,10 @@ types: $(INSTALLED_DEV)
 
 check: lint types test
 
+# All of the documentation as pages, links checked; the reference is read from the docstrings.
+docs: $(INSTALLED_DEV)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir $(SITE)
+
 # Pins every version for Python 3.10 to 3.13, and the content of every file that may be installed; needs uv.
 COMPILE := uv pip compile --universal --python-version 3.10 --custom-compile-command "make requirements"
 requirements:
@@ -69,7 +74,7 @@ bench: $(INSTALLED_DEV)
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:
-	rm -rf $(VENV) .cache build *.egg-info $(DEMO_OUT)
+	rm -rf $(VENV) .cache build *.egg-info $(DEMO_OUT) $(SITE)
 
 # The package and what it needs at run time, at the versions of requirements.txt.
 $(INSTALLED): requirements.txt setup.py

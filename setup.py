@@ -18,6 +18,8 @@ EXTRAS = {
     "app": ["gradio>=6"],
     # `--runner DataflowRunner`, with audio and datasets on gs://.
     "dataflow": ["apache-beam[gcp]>=2.70,<3", "gcsfs>=2025.2"],
+    # `make docs`.
+    "docs": ["mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1"],
     # What the tests and checks need.
     "dev": [
         "aiohttp>=3.9",
