@@ -143,6 +143,8 @@ def _is_union(hint: Any) -> bool:
 
 
 def _coerced(value: Any, hint: Any) -> Any:
+    if type(value).__module__ == "numpy":
+        value = value.tolist()  # an array's list, a scalar's number
     if _is_union(hint):
         for part in typing.get_args(hint):
             try:

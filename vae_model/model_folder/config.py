@@ -52,6 +52,11 @@ def _positive(value: Any, *types: type) -> bool:
     return bool(0 < number <= sys.float_info.max)  # which no NaN is, and an integer may be beyond every float
 
 
+def _pair(size: Stride) -> tuple[int, int]:
+    """A size for both axes, or for each its own, as the latter."""
+    return size if isinstance(size, tuple) else (size, size)
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The architecture and the loss. What `setting` makes is a flag of `audio-vae train` and a key of its files.
@@ -66,7 +71,9 @@ class ModelConfig:
     )
     input_shape: tuple[int, int, int] = fixed((256, 64, 1))
     conv_filters: tuple[int, ...] = setting((32, 64, 96, 128, 192), TRAINED, "filters of each convolution")
-    conv_kernels: tuple[int, ...] = setting((3, 3, 3, 3, 3), TRAINED, "kernel size of each convolution")
+    conv_kernels: tuple[Stride, ...] = setting(
+        (3, 3, 3, 3, 3), TRAINED, "kernel size of each convolution, or [bins,frames]"
+    )
     conv_strides: tuple[Stride, ...] = setting(
         (2, 2, 2, 2, (2, 1)), TRAINED, "stride of each convolution, or [bins,frames]"
     )
@@ -109,16 +116,14 @@ class ModelConfig:
         require(is_shape, "input_shape", shape, "three positive sizes (n_bins, n_frames, n_channels)")
         layers = len(self.conv_filters)
         require(0 < layers <= MOST_LAYERS, "conv_filters", self.conv_filters, f"one layer to {MOST_LAYERS}")
-        for name in ("conv_filters", "conv_kernels"):
-            values = getattr(self, name)
-            require(all(_positive(value, int) for value in values), name, values, "positive integers")
+        filters = self.conv_filters
+        require(all(_positive(value, int) for value in filters), "conv_filters", filters, "positive integers")
         for name in ("conv_kernels", "conv_strides"):
             values = getattr(self, name)
             require(len(values) == layers, name, values, f"of the length of conv_filters, {layers}")
-        for stride in self.conv_strides:
-            sizes = stride if isinstance(stride, tuple) else (stride, stride)
-            is_stride = len(sizes) == 2 and all(_positive(size, int) for size in sizes)
-            require(is_stride, "conv_strides", stride, "a positive integer or a pair of them")
+            for sizes in map(_pair, values):
+                is_pair = len(sizes) == 2 and all(_positive(size, int) for size in sizes)
+                require(is_pair, name, values, "positive integers or pairs of them")
         require(self._decoded_size <= _MOST_NUMBERS, "conv_strides", self.conv_strides, "an output of at most 2 GiB")
         momentum = self.norm_momentum
         require(_positive(momentum, int, float) and momentum < 1, "norm_momentum", momentum, "between 0 and 1")
@@ -153,7 +158,12 @@ class ModelConfig:
     @property
     def stride_pairs(self) -> list[tuple[int, int]]:
         """(bins, frames) strides of each layer."""
-        return [stride if isinstance(stride, tuple) else (stride, stride) for stride in self.conv_strides]
+        return [_pair(stride) for stride in self.conv_strides]
+
+    @property
+    def kernel_pairs(self) -> list[tuple[int, int]]:
+        """(bins, frames) sizes of each layer's kernel."""
+        return [_pair(kernel) for kernel in self.conv_kernels]
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def load_encoder(folder: str, schema: pa.Schema) -> Callable[[Sequence[Record]],
 
     def encode(records: Sequence[Record]) -> pa.Table:
         batch = np.stack([np.clip(value_range.model_input(record), 0.0, 1.0) for record in records])
-        outputs = generator.autoencoder.encoder(batch, training=False)
+        outputs = generator.autoencoder.model.encoder(batch, training=False)
         return to_table(records, {name: np.array(outputs[name]) for name in names}, schema)
 
     return encode

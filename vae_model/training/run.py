@@ -23,7 +23,7 @@ from pipelines.errors import AudioVaeError, Interrupted, StoreError, WorkError, 
 from vae_model.evaluation import health
 from vae_model.model_folder.bundle import Bundle, package_versions
 from vae_model.model_folder.config import ModelConfig, TrainConfig
-from vae_model.model_folder.folder import BUNDLE_FILE, CONFIG_FILE, LAST_FILES
+from vae_model.model_folder.folder import BUNDLE_FILE, CONFIG_FILE, LAST_FILES, MODEL_FILE
 from vae_model.model_folder.outputs import Output, make_folder, opened_output, require_empty
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.training import callbacks, data
@@ -44,7 +44,7 @@ from vae_model.training.progress import Progress, Speed
 from vae_model.training.shard_cache import CACHE, FETCHED
 from vae_model.training.stopping import StopSignals
 from vae_model.training.tensorboard import TensorBoard
-from vae_model.vae.autoencoder import Autoencoder, load_model
+from vae_model.vae.autoencoder import Autoencoder, load_model, save_model
 from vae_model.vae.variational import build, wrap
 
 
@@ -189,6 +189,7 @@ class _Run:
                     validation_data=validation,
                     callbacks=callbacks,
                     initial_epoch=checkpoints.state.epoch,
+                    verbose=0,
                 )
 
             try:
@@ -266,7 +267,7 @@ class _Run:
             return
         best = wrap(load_model(self.folder / FOLDER / self.state.best, compiled=False))
         best.fit_latent_distribution(data.scaled(self._examples(), self._range))
-        best.save(self.folder)
+        save_model(best.model, self.folder / MODEL_FILE)
         metrics: dict[str, Any] = {
             "epochs": self.state.epoch,
             "best_epoch": self.state.best_epoch,

@@ -2,114 +2,52 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
-from keras import layers, ops
 
-from pipelines.errors import SettingError, WorkError
+from pipelines.course_names import also_called, refuse_methods
+from pipelines.errors import SettingError, WorkError, describe
 from pipelines.store import replacing
+from vae_model.model_folder.array_bundle import Bounds, bundle_of_arrays
+from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ModelConfig, Stride, latent_names, model_config, to_dict
-from vae_model.model_folder.folder import MODEL_FILE
+from vae_model.model_folder.folder import BUNDLE_FILE, MODEL_FILE
+from vae_model.vae.course_weights import is_by_name, require_own_weights
 from vae_model.vae.gaussians import Gaussians
-from vae_model.vae.layers import PACKAGE, LatentDistribution, build_decoder, conv_stack, fixed_linear, output_layer
+from vae_model.vae.layers import output_layer
 from vae_model.vae.linear_path import assign, fit_linear_vae, noise_variance
-from vae_model.vae.losses import PerSampleLoss, reconstruction_loss
+from vae_model.vae.model import AutoencoderModel
 from vae_model.vae.model_file import check_model_file
 
 _BATCH = 64
-
-
-@keras.saving.register_keras_serializable(package=PACKAGE)
-class AutoencoderModel(keras.Model):
-    """The Keras model: a dict of `reconstruction` and the latents from a batch of spectrograms.
-
-    settings: a ModelConfig as a dict. Trained with `fit(x)`: the target is the input. A y is the number of frames
-    before the padding, (batch,), which then costs nothing. The loss is the mean squared error; every term is a metric.
-    """
-
-    metrics_as_vectors = False
-    """Whether a step gives its metrics as (1,): `fit` on several machines takes means over their axis 0."""
-
-    def __init__(self, settings: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.settings = model_config(settings)
-        spectrogram = keras.Input(self.settings.input_shape, name="encoder_input")
-        latents = self.bottleneck(spectrogram, conv_stack(self.settings, spectrogram))
-        self.encoder = keras.Model(spectrogram, latents, name="encoder")
-        self.decoder = build_decoder(self.settings)
-        self.latent_distribution = LatentDistribution(self.settings.latent_space_dim, name="latent_distribution")
-        self.trackers = [keras.metrics.Mean(name) for name in self.metric_names()]
-        self._mean_loss = PerSampleLoss()
-        self.built = True
-
-    def bottleneck(self, spectrogram: Any, features: Any) -> dict[str, Any]:
-        """The latents by name, each (batch, latent_space_dim), of a batch and its features; z is decoded."""
-        return {"z": self.latent_head(spectrogram, features, "encoder_output")}
-
-    def latent_head(self, spectrogram: Any, features: Any, name: str) -> Any:
-        """A Dense of the features; with a linear path that begins at 0, and is added to what is linear in the cells."""
-        dim, linear = self.settings.latent_space_dim, self.settings.linear_path
-        first = "zeros" if linear else "glorot_uniform"
-        head = layers.Dense(dim, kernel_initializer=first, dtype="float32", name=f"{name}_conv" if linear else name)
-        if not linear:
-            return head(features)
-        flat = layers.Flatten(dtype="float32", name="encoder_linear_flatten")(spectrogram)
-        of_cells = fixed_linear(dim, "encoder_linear")(flat)
-        return layers.Add(dtype="float32", name=name)([of_cells, head(features)])
-
-    def metric_names(self) -> list[str]:
-        """The terms of the loss."""
-        return ["reconstruction_loss"]
-
-    def sample_losses(
-        self, x: Any, outputs: dict[str, Any], valid_frames: Any = None, training: bool = False
-    ) -> tuple[Any, list[Any]]:
-        """The loss and its terms in the order of `metric_names`, each (batch,)."""
-        loss = self.reconstruction_loss(x, outputs, valid_frames)
-        return loss, [loss]
-
-    def reconstruction_loss(self, x: Any, outputs: dict[str, Any], valid_frames: Any = None) -> Any:
-        """How far a reconstruction is from what it is of, (batch,), for both kinds of model."""
-        return reconstruction_loss(x, outputs["reconstruction"], valid_frames)
-
-    def call(self, inputs: Any, training: bool | None = None) -> dict[str, Any]:
-        """inputs: (batch, n_bins, n_frames, n_channels) in [0, 1]. Returns `reconstruction` and the latents."""
-        latents = self.encoder(inputs, training=training)
-        return {"reconstruction": self.decoder(latents["z"], training=training), **latents}
-
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
-        """The mean loss of a batch; its terms are added to their metrics."""
-        loss, terms = self.sample_losses(x, y_pred, y, training)
-        for tracker, term in zip(self.trackers, terms, strict=True):
-            tracker.update_state(term, sample_weight=sample_weight)
-        return self._mean_loss(ops.zeros_like(loss), loss, sample_weight=sample_weight)
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """The metrics so far, by name."""
-        metrics: dict[str, Any] = super().compute_metrics(x, y, y_pred, sample_weight)
-        return (
-            {name: ops.reshape(value, (1,)) for name, value in metrics.items()} if self.metrics_as_vectors else metrics
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {"name": self.name, "settings": to_dict(self.settings)}
+_FITTED = 512  # arrays that latents are drawn like, at least
+_OF_THE_COURSE = """
+    _build _build_encoder _build_decoder _build_autoencoder _add_encoder_input _add_conv_layers _add_conv_layer
+    _add_bottleneck _add_decoder_input _add_dense_layer _add_reshape_layer _add_conv_transpose_layers
+    _add_conv_transpose_layer _add_decoder_output _calculate_reconstruction_loss _calculate_kl_loss
+    _calculate_combined_loss _create_folder_if_it_doesnt_exist _save_parameters _save_weights
+"""
+_NOT_CALLED = dict.fromkeys(
+    _OF_THE_COURSE.split(),
+    "a model_class with a bottleneck(spectrogram, features), or sample_losses, of its own does it",
+)
 
 
 class Autoencoder:
     """A convolutional autoencoder of spectrograms with a deterministic bottleneck.
 
-    input_shape: (n_bins, n_frames, n_channels). conv_filters, conv_kernels, conv_strides: an entry a layer, a stride
-    an int or a (bins, frames) pair. latent_space_dim: size of the bottleneck. Attributes encoder, decoder and model
-    are Keras models. SettingError names an argument out of its range.
+    input_shape: (n_bins, n_frames, n_channels). conv_filters, conv_kernels, conv_strides: an entry a layer, a
+    kernel and a stride an int or a (bins, frames) pair. latent_space_dim: size of the bottleneck. All are attributes,
+    and so are three Keras models: encoder, from spectrograms to z, decoder and model. SettingError names an argument
+    out of its range.
 
     >>> import numpy as np
     >>> shape = {"conv_filters": (4, 8), "conv_kernels": (3, 3), "conv_strides": (2, 2), "latent_space_dim": 3}
@@ -124,12 +62,14 @@ class Autoencoder:
 
     kind: ClassVar[str] = "autoencoder"
     model_class: ClassVar[type[AutoencoderModel]] = AutoencoderModel
+    bundle: Bundle | None = None
+    """Of the folder that it was loaded from."""
 
     def __init__(
         self,
         input_shape: Sequence[int],
         conv_filters: Sequence[int],
-        conv_kernels: Sequence[int],
+        conv_kernels: Sequence[Stride],
         conv_strides: Sequence[Stride],
         latent_space_dim: int,
         **settings: Any,
@@ -147,11 +87,44 @@ class Autoencoder:
         )
         self._attach(self.model_class(to_dict(config), name=self.kind))
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        refuse_methods(cls, _NOT_CALLED)
+
     def _attach(self, model: AutoencoderModel) -> None:
         self.model: AutoencoderModel = model
-        self.encoder: keras.Model = model.encoder
+        self.encoder = keras.Model(model.encoder.input, model.encoder.output["z"], name="encoder")
         self.decoder: keras.Model = model.decoder
-        self.config: ModelConfig = model.settings
+
+    @property
+    def config(self) -> ModelConfig:
+        """The settings of the model."""
+        return self.model.settings
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(n_bins, n_frames, n_channels)."""
+        return self.config.input_shape
+
+    @property
+    def conv_filters(self) -> tuple[int, ...]:
+        """Filters of each convolution."""
+        return self.config.conv_filters
+
+    @property
+    def conv_kernels(self) -> tuple[Stride, ...]:
+        """Kernel of each convolution."""
+        return self.config.conv_kernels
+
+    @property
+    def conv_strides(self) -> tuple[Stride, ...]:
+        """Stride of each convolution."""
+        return self.config.conv_strides
+
+    @property
+    def latent_space_dim(self) -> int:
+        """Size of the latent."""
+        return self.config.latent_space_dim
 
     @classmethod
     def wrap(cls, model: AutoencoderModel) -> Any:
@@ -167,7 +140,7 @@ class Autoencoder:
 
     def compile(
         self,
-        learning_rate: float = 5e-4,
+        learning_rate: float = 1e-4,
         *,
         optimizer: keras.optimizers.Optimizer | None = None,
         jit_compile: bool | str = "auto",
@@ -193,7 +166,7 @@ class Autoencoder:
         self._check(spectrograms)
         if self.config.linear_path:
             linear = fit_linear_vae(spectrograms, self.config.latent_space_dim, noise_variance(self.config))
-            assign(linear, self.encoder, self.decoder)
+            assign(linear, self.model.encoder, self.decoder)
         elif output_bias:
             mean = min(max(float(spectrograms.mean()), 1e-3), 1 - 1e-3)
             bias = output_layer(self.decoder).bias
@@ -208,19 +181,20 @@ class Autoencoder:
         validation_data: Any = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         initial_epoch: int = 0,
-        verbose: int = 0,
+        verbose: int | str = "auto",
     ) -> keras.callbacks.History:
         """Fit to spectrograms in [0, 1] until epoch `num_epochs`; `compile` first.
 
         x_train, validation_data: arrays (count, *input_shape), or tf.data of batches, which take no batch_size.
-        Returns Keras's History: loss and each of its terms an epoch.
+        validation_data may be (x, y) as of Keras. verbose: 0 shows no progress, else as of Keras. Returns Keras's
+        History: loss and each of its terms an epoch. `sample_latents` then draws as the latents of arrays lie.
         """
         for data in (x_train, validation_data):
             if isinstance(data, np.ndarray):
                 self._check(data)
         if isinstance(validation_data, np.ndarray):
             validation_data = (validation_data, None)
-        return self.model.fit(
+        history = self.model.fit(
             x_train,
             batch_size=batch_size,
             epochs=num_epochs,
@@ -230,11 +204,14 @@ class Autoencoder:
             shuffle=isinstance(x_train, np.ndarray),
             verbose=verbose,
         )
+        if isinstance(x_train, np.ndarray):
+            self.fit_latent_distribution(x_train[:: max(1, len(x_train) // _FITTED)])
+        return history
 
     def encode(self, spectrograms: np.ndarray) -> dict[str, np.ndarray]:
         """Latents by name, each float32 (count, latent_space_dim), of spectrograms (count, *input_shape)."""
         self._check(spectrograms)
-        batches = [self.encoder(batch, training=False) for batch in _batches(spectrograms)]
+        batches = [self.model.encoder(batch, training=False) for batch in _batches(spectrograms)]
         return {name: np.concatenate([np.array(batch[name]) for batch in batches]) for name in batches[0]}
 
     def posterior(self, spectrograms: np.ndarray) -> Gaussians:
@@ -254,6 +231,7 @@ class Autoencoder:
         """Spectrograms float32 (count, *input_shape) in [0, 1] of latents (count, latent_space_dim)."""
         return np.concatenate([np.array(self.decoder(batch, training=False)) for batch in _batches(latents)])
 
+    @also_called(images="spectrograms")
     def reconstruct(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(reconstructions (count, *input_shape), the latents (count, latent_space_dim) that they are decoded from)."""
         latents = self.encode(spectrograms)["z"]
@@ -267,18 +245,59 @@ class Autoencoder:
         """New latents float32 (count, latent_space_dim); the same for the same seed."""
         return self.model.latent_distribution.sample(count, seed)
 
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write `model.keras` into `folder`, made if need be: architecture, weights, and, compiled, the optimiser."""
+    @also_called(weights_path="path")
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Take the weights of a file that the course's `save` wrote, or `model.save_weights` of such a model here.
+
+        A file of Keras 2 is read by the names of its layers. SettingError or WorkError names what does not fit, and
+        then nothing is changed.
+        """
+        if not is_by_name(path):
+            require_own_weights(path)
+        try:
+            self.model.load_weights(path)
+        except ValueError as error:
+            raise SettingError(f"{os.fspath(path)} must be weights of this model: {describe(error)[:300]}") from error
+
+    @also_called(save_folder="folder")
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        sample_rate: int | None = None,
+        hop_length: int | None = None,
+        min_max_values: Mapping[str, Bounds] | None = None,
+    ) -> None:
+        """Write a MODEL folder that every command takes: `model.keras` and `bundle.json`.
+
+        `bundle.json` is that of the folder that the model was loaded from. A model of arrays has none, and they do not
+        tell what sounds they are of: sample_rate and hop_length do, 22,050 Hz and half a frame unless given, and
+        min_max_values, the table of their ranges, gives those of new sounds.
+        """
+        assumed = sample_rate is None and hop_length is None and self.bundle is None
+        if self.bundle is None or (sample_rate, hop_length, min_max_values) != (None, None, None):
+            ranges = (min_max_values or {}).values()
+            self.bundle = bundle_of_arrays(self.config, sample_rate, hop_length, ranges)
         Path(folder).mkdir(parents=True, exist_ok=True)
         save_model(self.model, Path(folder) / MODEL_FILE)
+        dataclasses.replace(self.bundle, model=self.config).save(Path(folder))
+        if assumed:
+            made = f"{self.bundle.audio.sample_rate} Hz, hop_length={self.bundle.spectrogram.hop_length}"
+            print(
+                f"{folder}: taken to be of sounds at {made}; save takes sample_rate= and hop_length=", file=sys.stderr
+            )
 
     @classmethod
+    @also_called(save_folder="folder")
     def load(cls, folder: str | os.PathLike[str]) -> Any:
         """The model that `save` wrote. SettingError for a folder without one or with one of the other kind."""
         model = load_model(Path(folder) / MODEL_FILE)
         if model.settings.kind != cls.kind:
             raise SettingError(f"{folder} must hold a model of kind {cls.kind}, not {model.settings.kind}")
-        return cls.wrap(model)
+        wrapper = cls.wrap(model)
+        if (Path(folder) / BUNDLE_FILE).exists():
+            wrapper.bundle = Bundle.load(os.fspath(folder))
+        return wrapper
 
     def _check(self, spectrograms: np.ndarray) -> None:
         if tuple(spectrograms.shape[1:]) != self.config.input_shape or not len(spectrograms):

@@ -116,7 +116,7 @@ def _count_held(file: io.BytesIO, size: int) -> int:
     """Numbers in the weights of an HDF5 file, without the optimiser's and the noise's place. ValueError by name."""
     count = num_bytes = 0
     with h5py.File(file, "r") as opened:
-        for name, data in _datasets(opened):
+        for name, data in datasets(opened):
             properties = data.id.get_create_plist()
             plain = data.dtype.kind in "fiu" and not data.is_virtual and not properties.get_external_count()
             if not plain or properties.get_nfilters():
@@ -133,7 +133,7 @@ def _count_held(file: io.BytesIO, size: int) -> int:
     return count
 
 
-def _datasets(opened: h5py.File) -> Iterator[tuple[str, Any]]:
+def datasets(opened: h5py.File) -> Iterator[tuple[str, Any]]:
     """All arrays with their names. ValueError for a link that leads elsewhere, or when there are too many."""
     pending: list[tuple[str, Any]] = [("", opened)]
     for number, (start, group) in enumerate(pending):

@@ -29,21 +29,21 @@ def count_weights(config: ModelConfig) -> int:
 def _encoder(config: ModelConfig) -> int:
     channels = (config.input_shape[2], *config.conv_filters)
     return sum(
-        (kernel**2 * inner + 1) * outer + _after(config, outer)
-        for inner, outer, kernel in zip(channels, config.conv_filters, config.conv_kernels, strict=False)
+        (math.prod(kernel) * inner + 1) * outer + _after(config, outer)
+        for inner, outer, kernel in zip(channels, config.conv_filters, config.kernel_pairs, strict=False)
     )
 
 
 def _decoder(config: ModelConfig) -> int:
     """Its convolutions: one for each but the first of the encoder, then the one that gives the output."""
     total, inner = 0, config.conv_filters[-1]
-    for outer, kernel in zip(reversed(config.conv_filters[1:]), reversed(config.conv_kernels[1:]), strict=True):
-        total += (kernel**2 * inner + 1) * outer + _after(config, outer)
+    for outer, kernel in zip(reversed(config.conv_filters[1:]), reversed(config.kernel_pairs[1:]), strict=True):
+        total += (math.prod(kernel) * inner + 1) * outer + _after(config, outer)
         inner = outer
-    first, channels = config.conv_kernels[0], config.input_shape[2]
+    first, channels = config.kernel_pairs[0], config.input_shape[2]
     if config.linear_path and len(config.conv_filters) > 1:
-        total += (first**2 * channels + 1) * inner + _residual_block(inner)
-    return total + (first**2 * inner + 1) * channels
+        total += (math.prod(first) * channels + 1) * inner + _residual_block(inner)
+    return total + (math.prod(first) * inner + 1) * channels
 
 
 def _after(config: ModelConfig, filters: int) -> int:

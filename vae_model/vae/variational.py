@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 from keras import layers
 
+from pipelines.course_names import also_called
 from vae_model.model_folder.config import VARIATIONAL, ModelConfig, to_dict
-from vae_model.vae.autoencoder import Autoencoder, AutoencoderModel
+from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.layers import PACKAGE, Limited, Sampling
 from vae_model.vae.losses import combined_loss, kl_per_dimension, learned_weight, with_free_bits
+from vae_model.vae.model import AutoencoderModel
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -67,13 +70,14 @@ class VAE(Autoencoder):
     """A convolutional VAE of spectrograms.
 
     The arguments of `Autoencoder`, and by name: reconstruction_weight, what the reconstruction loss is multiplied by
-    before the KL is added (default 1,000,000); decode, whether `reconstruct` decodes the "mean" or a "sampled" z.
+    before the KL is added (default 1,000,000); decode, whether `reconstruct` decodes the "mean" or a "sampled" z. The
+    weight may be set later too, also as `reconstruction_loss_weight`, and counts from the next call of `train` on.
 
     >>> import numpy as np
     >>> vae = VAE((32, 16, 1), conv_filters=(4, 8), conv_kernels=(3, 3), conv_strides=(2, 2), latent_space_dim=3)
     >>> vae.compile(learning_rate=0.0005)
     >>> spectrograms = np.random.default_rng(0).uniform(size=(8, 32, 16, 1)).astype(np.float32)
-    >>> sorted(vae.train(spectrograms, batch_size=4, num_epochs=1).history)
+    >>> sorted(vae.train(spectrograms, batch_size=4, num_epochs=1, verbose=0).history)
     ['kl_loss', 'loss', 'reconstruction_loss']
     >>> sorted(vae.encode(spectrograms))
     ['log_variance', 'mu', 'z']
@@ -82,6 +86,18 @@ class VAE(Autoencoder):
     kind: ClassVar[str] = VARIATIONAL
     model_class: ClassVar[type[AutoencoderModel]] = VAEModel
 
+    @property
+    def reconstruction_weight(self) -> float:
+        """What the reconstruction loss is multiplied by, from the next call of `train` on."""
+        return self.config.reconstruction_weight
+
+    @reconstruction_weight.setter
+    def reconstruction_weight(self, weight: float) -> None:
+        self.model.change_settings(dataclasses.replace(self.config, reconstruction_weight=float(weight)))
+
+    reconstruction_loss_weight = reconstruction_weight
+
+    @also_called(images="spectrograms")
     def reconstruct(self, spectrograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(reconstructions (count, *input_shape), the latents (count, latent_space_dim) that they are decoded from)."""
         latents = self.encode(spectrograms)["z" if self.config.decodes_sample else "mu"]

@@ -111,9 +111,9 @@ class WaveformModel:
 
 def latents_only(autoencoder: Autoencoder) -> keras.Model:
     """The encoder without sampling: mu and log_variance of a VAE, the z of an autoencoder, by name."""
-    outputs = autoencoder.encoder.output
+    outputs = autoencoder.model.encoder.output
     wanted = {name: outputs[name] for name in latent_names(autoencoder.config)}
-    return keras.Model(autoencoder.encoder.input, wanted, name="latents")
+    return keras.Model(autoencoder.model.encoder.input, wanted, name="latents")
 
 
 def log_spectrogram(waveform: Any, config: SpectrogramConfig, filters: NDArray[np.float64] | None = None) -> Any:

@@ -1,0 +1,30 @@
+"""Settings of arrays that say nothing of themselves, such as the course's: what their shape leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipelines.config import PRESETS, AudioConfig, DatasetConfig, SpectrogramConfig
+from pipelines.errors import require
+
+
+def settings_of_shape(
+    shape: Sequence[int], sample_rate: int | None = None, hop_length: int | None = None
+) -> tuple[AudioConfig, SpectrogramConfig]:
+    """How sounds become log-spectrograms of a shape (n_bins, n_frames, n_channels), one from the start of each file.
+
+    frame_size is 2 * n_bins. sample_rate: 22,050 Hz unless given. hop_length: half a frame unless given; 256 x 64 x 1
+    is then what the preset `course` makes. SettingError when no segment has this shape.
+    """
+    course = PRESETS["course"]
+    if tuple(shape) == course.record_shape and sample_rate is None and hop_length is None:
+        return course.audio, course.spectrogram
+    n_bins, n_frames, n_channels = shape
+    rate, hop = sample_rate or course.audio.sample_rate, hop_length or n_bins
+    spectrogram = SpectrogramConfig(2 * n_bins, hop)
+    samples = max(1, (n_frames - 1) * hop)
+    seconds = (samples + 0.5) / rate  # the half keeps rounding from taking a sample
+    audio = AudioConfig(sample_rate=rate, channels=n_channels, segments="first", segment_seconds=seconds)
+    found = DatasetConfig(audio, spectrogram).record_shape
+    require(found == tuple(shape), "hop_length", hop, f"one that gives the shape {tuple(shape)}, not {found}")
+    return audio, spectrogram
