@@ -6,8 +6,11 @@ Each command is imported only when it is asked for. `python -m pipelines` knows 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import platform
+import select
 import sys
 from collections.abc import Mapping
 from typing import NoReturn
@@ -15,6 +18,7 @@ from typing import NoReturn
 from pipelines import __version__
 from pipelines.console.names import one_line
 from pipelines.errors import AudioVaeError
+from pipelines.signals import terminable
 
 COMMANDS = {
     "preprocess": ("pipelines.commands.preprocess", "turn folders of audio into a dataset, or bring one up to date"),
@@ -67,8 +71,33 @@ def version_text() -> str:
 def run(argv: list[str], commands: Mapping[str, tuple[str, str]] = COMMANDS, is_own_process: bool = False) -> int:
     """Run a command and return its exit status: 0 done, 1 the work failed, 2 wrong use, 3 too many failures.
 
-    is_own_process: whether nothing else runs in this process, so that settings of the whole of it may be made.
+    What asks the process to end does so as Ctrl-C does, from here on. Where nobody reads what is printed any more, as
+    after `| head -1`, the command ends without a word. is_own_process: whether nothing else runs in this process, so
+    that settings of the whole of it may be made.
     """
+    name = argv[0] if argv else ""
+    try:
+        with terminable():
+            try:
+                status = _run(argv, commands, is_own_process)
+            except SystemExit:  # argparse's, which may have printed the help
+                sys.stdout.flush()
+                raise
+            sys.stdout.flush()
+    except AudioVaeError as error:
+        _tell(f"audio-vae {name}: {one_line(error)}")
+        return error.exit_status
+    except KeyboardInterrupt:
+        _tell(f"audio-vae {name}: interrupted")
+        return 1
+    except BrokenPipeError:
+        if not _leave_closed_pipes():
+            raise
+        return 1
+    return status
+
+
+def _run(argv: list[str], commands: Mapping[str, tuple[str, str]], is_own_process: bool) -> int:
     if argv[:1] == ["help"]:
         argv = [*argv[1:2], "--help"]
     if not argv or argv[0] in ("-h", "--help"):
@@ -85,16 +114,29 @@ def run(argv: list[str], commands: Mapping[str, tuple[str, str]] = COMMANDS, is_
 
         terminal.settle()
     module, _ = commands[argv[0]]
-    try:
-        words = argv[1:] if argv[0] in _TAKES_FEATURE else allowing_feature(argv[1:])
-        status: int = importlib.import_module(module).main(words)
-    except AudioVaeError as error:
-        print(f"audio-vae {argv[0]}: {one_line(error)}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print(f"audio-vae {argv[0]}: interrupted", file=sys.stderr)
-        return 1
+    words = argv[1:] if argv[0] in _TAKES_FEATURE else allowing_feature(argv[1:])
+    status: int = importlib.import_module(module).main(words)
     return status
+
+
+def _tell(line: str) -> None:
+    """Say it where there still is somebody to hear: of a terminal that was closed, nobody is."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def _leave_closed_pipes() -> bool:
+    """Whether nobody reads standard output or error any more; then what is still to be written there goes nowhere."""
+    closed = False
+    for descriptor in (1, 2):
+        waiting = select.poll()
+        waiting.register(descriptor, 0)
+        if any(event & select.POLLERR for _, event in waiting.poll(0)):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
+            closed = True
+    return closed
 
 
 def allowing_feature(words: list[str]) -> list[str]:

@@ -10,10 +10,12 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import SettingError, WorkError, require
+from pipelines.signals import handling
 from pipelines.store.paths import Place
 from vae_model.evaluation.batches import find_held_out
 from vae_model.model_folder.config import PRESETS
@@ -185,15 +187,25 @@ def _command(*words: str) -> None:
     """Run `audio-vae WORDS...` as a user would, its output going to standard error. StepFailed if it fails."""
     _say(f"$ audio-vae {shlex.join(words)}")
     command = [sys.executable, "-m", "vae_model.cli", *words]
-    interrupted = False
-    with subprocess.Popen(command, stdout=sys.stderr, env=os.environ | {"PYTHONUNBUFFERED": "1"}) as process:
-        while process.returncode is None:
-            try:
-                process.wait()
-            except KeyboardInterrupt:  # it was interrupted as well, and is about to say how to go on
-                interrupted = True
-    if process.returncode or interrupted:
-        raise StepFailed(process.returncode if process.returncode > 0 else 1)
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    asked: list[int] = []
+    running: list[subprocess.Popen[bytes]] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        for child in running:
+            (child.kill if len(asked) > 1 else child.terminate)()
+
+    with handling(stop):
+        # In a session of its own, Ctrl-C reaches it through us alone: it is asked to end once, and says how to go on.
+        running.append(subprocess.Popen(command, stdout=sys.stderr, env=environment, start_new_session=True))
+        if asked:
+            running[0].terminate()
+        status = running[0].wait()
+    if asked:
+        raise KeyboardInterrupt
+    if status:
+        raise StepFailed(status if status > 0 else 1)
 
 
 def _say(line: str) -> None:

@@ -19,13 +19,16 @@ from pipelines.plan.policy import MaxFailures
 from pipelines.store.paths import Place, local_path
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import latent_names
-from vae_model.sound.encoder import batch_size_of, copy_model, load_encoder
+from vae_model.sound.encoder import batch_size_of, copy_model, import_encoder, load_encoder
 from vae_model.sound.latent_table import schema
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
 
     from pipelines.beam.encode_on_beam import EncodingRun
+
+SUFFIX = ".parquet"
+"""Of the output: nothing else is written."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,9 @@ def encode(
         require(value is None or value > 0, f"--{name.replace('_', '-')}", value, "a positive number")
     model, output = os.fspath(model), os.fspath(output)
     uris = [os.fspath(place) for place in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
+    require(
+        output.endswith(SUFFIX), "--output", output, f"a file whose name ends in {SUFFIX}: Parquet is what is written"
+    )
     path = local_path(output)
     is_file = path is None or (not Path(path).is_dir() and Path(path).absolute().parent.is_dir())
     require(is_file, "--output", output, "a file in a folder that exists")
@@ -124,6 +130,7 @@ def encode(
         copy_model(model, work)
         progress_folder = None
         if launch.is_local(job):
+            import_encoder()
             progress_folder = stack.enter_context(show_progress(run.num_sources, run.num_tasks))
         if not verbose:
             launch.quieten()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from pipelines.console.terminal import held_signals, held_stderr
+from pipelines.console.terminal import held_stderr
+from pipelines.signals import held_signals, import_whole
 
 
 def prepare() -> None:
@@ -17,7 +18,7 @@ def prepare() -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with held_signals(), held_stderr():
-        import keras  # noqa: F401
+        import_whole("keras", "tensorflow")
         import tensorflow
 
         if "TF_CONFIG" not in os.environ:  # a cluster must be joined before the devices start

@@ -23,6 +23,7 @@ from pipelines.config import (
     check_feature_allowed,
 )
 from pipelines.errors import SettingError, require
+from pipelines.signals import import_whole
 
 NNLS_STEPS = 100
 """Steps of the least squares: the bands are then met within a tenth of a decibel."""
@@ -84,7 +85,8 @@ class LogMelExtractor(LogSpectrogramExtractor):
 
 def mel_filters(sample_rate: int, frame_size: int, n_bands: int) -> NDArray[np.float64]:
     """librosa's mel filters without the Nyquist bin, (n_bands, n_bins). SettingError when a band has no bin."""
-    from librosa.filters import mel  # its start costs a second
+    import_whole("librosa.filters")  # its start costs a second
+    from librosa.filters import mel
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of empty bands: said below

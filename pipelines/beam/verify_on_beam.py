@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines import store
 from pipelines.console.terminal import held_stderr
-from pipelines.dataset.checking import check_dataset, check_shard
+from pipelines.dataset.checking import check_dataset, check_shard, import_decoder
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.store.paths import Place
 
@@ -54,6 +54,7 @@ def _check_shards(dataset: Dataset) -> list[str]:
     from pipelines.beam.launch import LOCAL_RUNNER
 
     with tempfile.TemporaryDirectory(prefix="audio-vae-") as folder, held_stderr():
+        import_decoder()
         result = os.path.join(folder, "problems.json")
         with beam.Pipeline(runner=LOCAL_RUNNER, argv=_local_flags()) as pipeline:
             _ = (

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from pipelines.config import PRESETS, RECORD
 from pipelines.console.counts import failures_so_far
 from pipelines.console.durations import duration_text
-from pipelines.console.terminal import terminable
 from pipelines.errors import masked
 from pipelines.flags import add_flag, add_settings, given, parse, preset_named
 from pipelines.request import DEFAULT, PRESET_KEY, RUN, SETTINGS, Request, RunOptions
@@ -79,11 +78,10 @@ def main(argv: list[str]) -> int:
     request = request_of(options, beam_flags)
     from pipelines import update
 
-    with terminable():
-        if options.dry_run_plan:
-            _print_plan(update.dry_run(request), options.json)
-            return 0
-        done = update.hand_over(request) if options.no_wait else update.bring_up_to_date(request)
+    if options.dry_run_plan:
+        _print_plan(update.dry_run(request), options.json)
+        return 0
+    done = update.hand_over(request) if options.no_wait else update.bring_up_to_date(request)
     if isinstance(done, update.HandOver):
         _print_hand_over(done, options.json)
     elif done.committed:

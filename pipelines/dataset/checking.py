@@ -15,6 +15,7 @@ from pipelines.dataset.framing import read_frames
 from pipelines.dataset.names import SCHEMA_FILE
 from pipelines.dataset.records import parse, schema_pbtxt
 from pipelines.errors import NotThere, StoreError, WorkError
+from pipelines.signals import import_whole
 
 _TOLERANCE_DB = 1e-3
 
@@ -143,8 +144,14 @@ def check_dataset(dataset: Dataset) -> list[str]:
     return problems
 
 
+def import_decoder() -> None:
+    """Import what decodes records, TensorFlow among it: seconds. Before threads check shards and do it all at once."""
+    import_whole("tensorflow_metadata.proto.v0.schema_pb2", "tfx_bsl.public.tfxio")
+
+
 def _record_batches(path: str, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     """The records of a shard in a local file, decoded by tfx-bsl."""
+    import_decoder()
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
     from tfx_bsl.public import tfxio

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipelines.decoders import containers
 from pipelines.decoders.streams import BLOCK_FRAMES, INSTALL, SAME_SECONDS, AudioStream, Opened, cut_short
 from pipelines.errors import SourceError, describe, stage_of
+from pipelines.signals import import_whole
 
 NAME = "PyAV"
 _GOES_ON_AFTER_ERRORS = ("mp3", "aac")  # frames that stand alone: tags and foreign bytes lie between them
@@ -72,6 +73,7 @@ def seconds_given(opened: Opened) -> float | None:
 
 def _decoding(stack: contextlib.ExitStack, opened: Opened) -> _Decoding:
     try:
+        import_whole("av")
         import av
     except ImportError as error:
         what = opened.suffix if opened.suffix in containers.OF_SUFFIX else f"what it holds ({opened.container})"

@@ -151,6 +151,7 @@ def test_files_that_all_fail_give_an_empty_table(vae: str, sounds: Path, tmp_pat
     [
         (["SOUNDS", "--output", "FOLDER"], "--output"),
         (["SOUNDS", "--output", "FOLDER/none/l.parquet"], "--output"),
+        (["SOUNDS", "--output", "FOLDER/l.csv"], r"--output=.*l\.csv' must be a file whose name ends in \.parquet"),
         (["FOLDER", "--output", "FOLDER/l.parquet"], "INPUT"),
         (["SOUNDS", "--output", "FOLDER/l.parquet", "--batch-size", "0"], "--batch-size"),
         (["SOUNDS", "--output", "FOLDER/l.parquet", "--label-pattern", "("], "label_pattern"),

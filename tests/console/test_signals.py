@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from pipelines.console.terminal import held_signals, terminable
+from pipelines.signals import held_signals, terminable
 from tests.helpers.places import ROOT
 
 INTERRUPTED = """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import threading
 
+from pipelines.signals import handling
 from vae_model.pages.app import open_app
 
 
@@ -30,17 +30,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    """Run the command until SIGINT or SIGTERM. SettingError and WorkError are the caller's to print."""
+    """Run the command until it is asked to end. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
     stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with open_app(arguments.model, host=arguments.host, port=arguments.port) as app:
-            print(f"{app.url}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
-            stop.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with (
+        open_app(arguments.model, host=arguments.host, port=arguments.port) as app,
+        handling(lambda number, frame: stop.set()),
+    ):
+        print(f"{app.url}  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        stop.wait()
     return 0
 
 

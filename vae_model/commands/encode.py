@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 
-from pipelines.console.terminal import terminable
 from vae_model.encoding import Encoding, encode
 
 _FAILURES_SHOWN = 10
@@ -47,20 +46,19 @@ def main(argv: list[str]) -> int:
 
         ours, beam_flags = split_beam_flags(argv, own._option_string_actions)
     arguments = own.parse_args(ours)
-    with terminable():
-        done = encode(
-            arguments.model,
-            arguments.inputs,
-            arguments.output,
-            label_pattern=arguments.label_pattern,
-            batch_size=arguments.batch_size,
-            workers=arguments.workers,
-            shard_mb=arguments.shard_mb,
-            decode_timeout_seconds=arguments.decode_timeout_seconds,
-            max_failures=arguments.max_failures,
-            beam_flags=beam_flags,
-            verbose=arguments.verbose,
-        )
+    done = encode(
+        arguments.model,
+        arguments.inputs,
+        arguments.output,
+        label_pattern=arguments.label_pattern,
+        batch_size=arguments.batch_size,
+        workers=arguments.workers,
+        shard_mb=arguments.shard_mb,
+        decode_timeout_seconds=arguments.decode_timeout_seconds,
+        max_failures=arguments.max_failures,
+        beam_flags=beam_flags,
+        verbose=arguments.verbose,
+    )
     _report(done, arguments.json)
     return 0
 

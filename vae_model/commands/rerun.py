@@ -7,7 +7,6 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from pipelines.console.terminal import terminable
 from vae_model.rerun import running
 from vae_model.rerun.config import read_config
 from vae_model.rerun.stages import STAGES
@@ -42,8 +41,7 @@ def main(argv: list[str]) -> int:
         return 0
     stages = [arguments.stage] if arguments.stage else None
     ended = _print_result if arguments.json else lambda result: None
-    with terminable():
-        running.run(config, stages, expected_listing=arguments.expected_listing, ended=ended)
+    running.run(config, stages, expected_listing=arguments.expected_listing, ended=ended)
     return 0
 
 

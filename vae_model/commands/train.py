@@ -7,7 +7,6 @@ import dataclasses
 import json
 from typing import Any
 
-from pipelines.console.terminal import terminable
 from pipelines.flags import add_settings, given, parse, preset_named
 from vae_model.model_folder.config import DEFAULT, FITTING, LOSS, OUTPUT, PRESETS, SPEED, TRAINED
 from vae_model.training.trainer import train_model
@@ -49,16 +48,15 @@ def parser(preset: str = DEFAULT) -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parse(parser(preset_named(argv, PRESETS, DEFAULT)), argv)
-    with terminable():  # what ends a job saves it, as Ctrl-C does
-        done = train_model(
-            arguments.dataset,
-            arguments.output,
-            preset=arguments.preset,
-            config=arguments.config,
-            resume=arguments.resume,
-            start=arguments.start,
-            **given_settings(arguments),
-        )
+    done = train_model(
+        arguments.dataset,
+        arguments.output,
+        preset=arguments.preset,
+        config=arguments.config,
+        resume=arguments.resume,
+        start=arguments.start,
+        **given_settings(arguments),
+    )
     _report(dataclasses.asdict(done), arguments.json)
     return 0
 

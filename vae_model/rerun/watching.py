@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from pipelines.audio.sources import list_sources
 from pipelines.console.counts import failures_so_far
 from pipelines.console.durations import in_words
 from pipelines.errors import AudioVaeError, SettingError
+from pipelines.signals import handling
 from pipelines.store.paths import Place
 
 _LONGEST_WAIT_SECONDS = 3600.0
@@ -56,14 +56,8 @@ def watch(
     places = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
     looks = [os.fspath(place) for place in places]
     watcher = Watch(looks, list(command), interval_seconds, settle_seconds, every_seconds, as_json)
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, watcher.stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling(watcher.stop):
         status = watcher.run()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     return Watched(watcher.runs, status)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipelines import store
 from pipelines.dataset.records import Record
+from pipelines.signals import import_whole
 from vae_model.model_folder.config import ModelConfig, latent_names
 from vae_model.model_folder.folder import MODEL_FILES, local_model
 
@@ -35,11 +36,17 @@ def copy_model(model: str, folder: str) -> None:
             store.put_file(local / name, store.join(folder, name))
 
 
-def load_encoder(folder: str, schema: pa.Schema) -> Callable[[Sequence[Record]], pa.Table]:
-    """The function from records to rows of `schema`, with the model that `copy_model` put into a folder."""
+def import_encoder() -> None:
+    """Import what `load_encoder` needs, TensorFlow among it: seconds. Before threads do it at once."""
     from vae_model.runtime import prepare
 
     prepare()
+    import_whole("vae_model.sound.generator", "vae_model.sound.latent_table")
+
+
+def load_encoder(folder: str, schema: pa.Schema) -> Callable[[Sequence[Record]], pa.Table]:
+    """The function from records to rows of `schema`, with the model that `copy_model` put into a folder."""
+    import_encoder()
     import numpy as np
 
     from vae_model.sound.generator import SoundGenerator

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
-from typing import Any
+
+from pipelines.signals import handling
 
 
 class StopSignals:
-    """Inside its `with`, SIGINT and SIGTERM set `asked` instead of ending the process; a second one interrupts.
+    """Inside its `with`, what asks to end sets `asked` instead of ending the process; a second one interrupts.
 
     What is asked is done at the end of a step, where weights, optimiser, noise and metrics belong together: an
     interrupt just anywhere could fall between a step and its being counted. Signals reach the main thread alone; in
@@ -18,18 +18,14 @@ class StopSignals:
 
     def __init__(self, hold: bool = True) -> None:
         self.asked = False
-        self._hold = hold
-        self._before: dict[signal.Signals, Any] = {}
+        self._held: AbstractContextManager[None] = handling(self._ask) if hold else nullcontext()
 
     def __enter__(self) -> StopSignals:
-        if self._hold and threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
+        self._held.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._held.__exit__(None, None, None)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
