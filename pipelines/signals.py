@@ -35,8 +35,8 @@ def handling(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, previous in before.items():
-            signal.signal(number, signal.SIG_DFL if previous is None else previous)
+        for handled, previous in before.items():
+            signal.signal(handled, signal.SIG_DFL if previous is None else previous)
 
 
 @contextmanager
