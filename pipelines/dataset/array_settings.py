@@ -20,7 +20,8 @@ def settings_of_shape(
     if tuple(shape) == course.record_shape and sample_rate is None and hop_length is None:
         return course.audio, course.spectrogram
     n_bins, n_frames, n_channels = shape
-    rate, hop = sample_rate or course.audio.sample_rate, hop_length or n_bins
+    rate = course.audio.sample_rate if sample_rate is None else sample_rate
+    hop = n_bins if hop_length is None else hop_length
     spectrogram = SpectrogramConfig(2 * n_bins, hop)
     samples = max(1, (n_frames - 1) * hop)
     seconds = (samples + 0.5) / rate  # the half keeps rounding from taking a sample

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.audio.loading import Tell, iter_segments
+from pipelines.course_names import also_called
+from pipelines.errors import require
 from pipelines.store.paths import Place
+from vae_model.model_folder.array_bundle import Bounds, bounds_of
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import PHASES
 from vae_model.model_folder.value_range import ValueRange
@@ -25,9 +29,10 @@ _Output = tuple[NDArray[np.float32], "NDArray[np.complex64] | None"]
 class SoundGenerator:
     """Turns a model's spectrograms into waveforms, and sound through the model into sound: a model and an Inverter.
 
-    autoencoder: a trained Autoencoder or VAE. bundle: the settings that its data was made with. phase: how phases are
-    found, one of vae_model.config.PHASES, or ORIGINAL_PHASE to reconstruct with those of the sound that went in. seed:
-    of the random ones among them. A waveform is float32 (n_samples, n_channels) at bundle.audio.sample_rate.
+    autoencoder: a trained Autoencoder or VAE. bundle: the settings that its data was made with; of a model of arrays the
+    hop_length that they were made with does, `SoundGenerator(vae, 256)`. phase: how phases are found, one of
+    vae_model.config.PHASES, or ORIGINAL_PHASE to reconstruct with those of the sound that went in. seed: of the random
+    ones among them. A waveform is float32 (n_samples, n_channels) at bundle.audio.sample_rate.
 
     >>> generator = SoundGenerator.load(model)
     >>> waveform = next(generator.generate(1, seed=3))
@@ -35,9 +40,10 @@ class SoundGenerator:
     ((16320, 1), 'float32')
     """
 
-    def __init__(self, autoencoder: Autoencoder, bundle: Bundle, seed: int = 0, phase: str = PHASES[0]) -> None:
+    @also_called(vae="autoencoder", hop_length="bundle")
+    def __init__(self, autoencoder: Autoencoder, bundle: Bundle | int, seed: int = 0, phase: str = PHASES[0]) -> None:
         self.autoencoder = autoencoder
-        self.bundle = bundle
+        self.bundle = bundle = bundle if isinstance(bundle, Bundle) else autoencoder.bundle_with(bundle)
         self.inverter = Inverter(bundle.audio, bundle.spectrogram, phase, seed)
 
     @classmethod
@@ -72,19 +78,47 @@ class SoundGenerator:
         bounds = value_range or self.bundle.value_range
         return self.inverter.to_waveform(bounds.to_db(np.asarray(spectrogram, np.float32)), phasors)
 
+    @also_called(min_max_values="value_ranges")
     def convert_spectrograms_to_audio(
-        self, spectrograms: NDArray[np.float32], value_ranges: Iterable[ValueRange] | None = None
+        self, spectrograms: NDArray[np.float32], value_ranges: Iterable[Bounds] | None = None
     ) -> list[NDArray[np.float32]]:
-        """A waveform for each of the spectrograms (count, n_bins, n_frames, n_channels) in [0, 1]."""
-        ranges = [None] * len(spectrograms) if value_ranges is None else list(value_ranges)
+        """A signal, as the course has it, for each of the spectrograms (count, n_bins, n_frames, n_channels) in [0, 1].
+
+        value_ranges: what 0 and 1 stand for in each, a ValueRange or `{"min": …, "max": …}`; the model's unless given.
+        A signal is a waveform, float32 (n_samples, n_channels); of one channel (n_samples,).
+        """
+        ranges = None if value_ranges is None else [bounds_of(bounds) for bounds in value_ranges]
+        waveforms = self._waveforms(spectrograms, ranges)
+        return [waveform[:, 0] if waveform.shape[1] == 1 else waveform for waveform in waveforms]
+
+    def _waveforms(
+        self, spectrograms: NDArray[np.float32], ranges: Sequence[ValueRange] | None
+    ) -> list[NDArray[np.float32]]:
+        if ranges is None:
+            return [self.to_waveform(spectrogram) for spectrogram in spectrograms]
+        rule = f"as many as there are spectrograms, {len(spectrograms)}"
+        require(len(ranges) == len(spectrograms), "the number of ranges", len(ranges), rule)
         return [self.to_waveform(*pair) for pair in zip(spectrograms, ranges, strict=True)]
 
-    def generate(self, count: int, seed: int | None = None) -> Iterator[NDArray[np.float32]]:
+    @overload
+    def generate(self, count: int, seed: int | None = None) -> Iterator[NDArray[np.float32]]: ...
+
+    @overload
+    def generate(
+        self, count: NDArray[np.float32], seed: Iterable[Bounds]
+    ) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]: ...
+
+    @also_called(spectrograms="count", min_max_values="seed")
+    def generate(self, count: Any, seed: Any = None) -> Any:
         """New sounds of one segment each, from latents drawn as the training data's are distributed.
 
         The same seed gives the same sounds. A model with a range per record gives them the typical one of its training
-        records.
+        records. As the course has it, `generate(spectrograms, min_max_values)` passes spectrograms through the model:
+        (signals as of `convert_spectrograms_to_audio`, the latents that they are decoded from).
         """
+        if np.ndim(count):
+            reconstructions, latents = self.autoencoder.reconstruct(count)
+            return self.convert_spectrograms_to_audio(reconstructions, seed), latents
         return self.decode(self.autoencoder.sample_latents(count, seed))
 
     def decode(
@@ -97,7 +131,7 @@ class SoundGenerator:
         for start in range(0, len(latents), _SEGMENTS_AT_ONCE):
             part = slice(start, start + _SEGMENTS_AT_ONCE)
             ranges = None if value_ranges is None else value_ranges[part]
-            yield from self.convert_spectrograms_to_audio(self.autoencoder.decode(latents[part]), ranges)
+            yield from self._waveforms(self.autoencoder.decode(latents[part]), ranges)
 
     def reconstruct(self, waveforms: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Each segment through the model: waveforms of segment_samples in, waveforms of segment_samples out."""

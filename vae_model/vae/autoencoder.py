@@ -287,6 +287,12 @@ class Autoencoder:
                 f"{folder}: taken to be of sounds at {made}; save takes sample_rate= and hop_length=", file=sys.stderr
             )
 
+    def bundle_with(self, hop_length: int) -> Bundle:
+        """What is known of the sounds that arrays of this hop_length were made of."""
+        if self.bundle is not None and self.bundle.spectrogram.hop_length == hop_length:
+            return self.bundle
+        return bundle_of_arrays(self.config, hop_length=int(hop_length))
+
     @classmethod
     @also_called(save_folder="folder")
     def load(cls, folder: str | os.PathLike[str]) -> Any:
