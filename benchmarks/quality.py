@@ -117,7 +117,7 @@ def measured(folder: Path, dataset_folder: Path, probes: bool) -> dict[str, Any]
     from vae_model.evaluation.metrics import ErrorSums, PosteriorSums
     from vae_model.model_folder.bundle import Bundle
     from vae_model.model_folder.folder import MODEL_FILE
-    from vae_model.vae.autoencoder import load_model
+    from vae_model.vae.saving import load_model
     from vae_model.vae.variational import wrap
 
     autoencoder = wrap(load_model(folder / MODEL_FILE, compiled=False))

@@ -20,7 +20,7 @@ from tests.helpers.dataset_writer import ONE_LAYER, noises, write_dataset
 from tests.helpers.places import ROOT
 from vae_model.commands import train
 from vae_model.sound.generator import SoundGenerator
-from vae_model.vae.autoencoder import load_model
+from vae_model.vae.saving import load_model
 
 CONFIG = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))
 TIMES = ("seconds", "examples_per_second")

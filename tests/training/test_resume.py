@@ -16,7 +16,7 @@ from tests.helpers.servers import over_http
 from vae_model.commands import train
 from vae_model.model_folder.bundle import Bundle
 from vae_model.training.checkpoints import noise_streams
-from vae_model.vae.autoencoder import load_model
+from vae_model.vae.saving import load_model
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ from vae_model.commands import train
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import PRESETS
 from vae_model.sound.generator import SoundGenerator
-from vae_model.vae.autoencoder import Autoencoder, load_model
+from vae_model.vae.autoencoder import Autoencoder
+from vae_model.vae.saving import load_model
 from vae_model.vae.variational import VAE
 
 CONFIG = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))

@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from pipelines.errors import AudioVaeError, SettingError, WorkError
 from tests.helpers.mutants import changed_bytes
 from vae_model.model_folder.config import PRESETS, ModelConfig
-from vae_model.vae.autoencoder import load_model
 from vae_model.vae.model_file import CONFIG, METADATA, WEIGHTS, check_model_file
+from vae_model.vae.saving import load_model
 from vae_model.vae.sizes import count_weights
 from vae_model.vae.variational import build
 

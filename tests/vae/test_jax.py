@@ -27,7 +27,7 @@ MODEL: dict[str, Any] = {
 STEP = """
 import sys
 import keras, numpy as np
-from vae_model.vae.autoencoder import load_model
+from vae_model.vae.saving import load_model
 from vae_model.vae import wrap
 folder, wanted = sys.argv[1:]
 assert keras.backend.backend() == wanted

@@ -29,8 +29,8 @@ _Output = tuple[NDArray[np.float32], "NDArray[np.complex64] | None"]
 class SoundGenerator:
     """Turns a model's spectrograms into waveforms, and sound through the model into sound: a model and an Inverter.
 
-    autoencoder: a trained Autoencoder or VAE. bundle: the settings that its data was made with; of a model of arrays the
-    hop_length that they were made with does, `SoundGenerator(vae, 256)`. phase: how phases are found, one of
+    autoencoder: a trained Autoencoder or VAE. bundle: the settings that its data was made with; of a model of arrays
+    the hop_length that they were made with, `SoundGenerator(vae, 256)`. phase: how phases are found, one of
     vae_model.config.PHASES, or ORIGINAL_PHASE to reconstruct with those of the sound that went in. seed: of the random
     ones among them. A waveform is float32 (n_samples, n_channels) at bundle.audio.sample_rate.
 

@@ -36,7 +36,7 @@ from vae_model.model_folder.folder import BUNDLE_FILE, STATE_FILE, file_in
 from vae_model.model_folder.history import HISTORY_FILE, read_history, write_history
 from vae_model.model_folder.outputs import Output
 from vae_model.training.stopping import StopSignals
-from vae_model.vae.autoencoder import save_model
+from vae_model.vae.saving import save_model
 
 FOLDER = "checkpoints"
 _VALIDATION_STREAM = 2**31  # a stream counts up from 0: training never comes so far

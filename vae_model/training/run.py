@@ -44,7 +44,8 @@ from vae_model.training.progress import Progress, Speed
 from vae_model.training.shard_cache import CACHE, FETCHED
 from vae_model.training.stopping import StopSignals
 from vae_model.training.tensorboard import TensorBoard
-from vae_model.vae.autoencoder import Autoencoder, load_model, save_model
+from vae_model.vae.autoencoder import Autoencoder
+from vae_model.vae.saving import load_model, save_model
 from vae_model.vae.variational import build, wrap
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,8 +13,7 @@ import keras
 import numpy as np
 
 from pipelines.course_names import also_called, refuse_methods
-from pipelines.errors import SettingError, WorkError, describe
-from pipelines.store import replacing
+from pipelines.errors import SettingError, describe
 from vae_model.model_folder.array_bundle import Bounds, bundle_of_arrays
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ModelConfig, Stride, latent_names, model_config, to_dict
@@ -25,7 +23,7 @@ from vae_model.vae.gaussians import Gaussians
 from vae_model.vae.layers import output_layer
 from vae_model.vae.linear_path import assign, fit_linear_vae, noise_variance
 from vae_model.vae.model import AutoencoderModel
-from vae_model.vae.model_file import check_model_file
+from vae_model.vae.saving import load_model, save_model
 
 _BATCH = 64
 _FITTED = 512  # arrays that latents are drawn like, at least
@@ -313,39 +311,3 @@ class Autoencoder:
 
 def _batches(values: np.ndarray) -> list[np.ndarray]:
     return [values[start : start + _BATCH] for start in range(0, len(values), _BATCH)]
-
-
-def save_model(model: keras.Model, path: Path) -> None:
-    """Write a .keras file, all at once."""
-    with replacing(path) as partial:
-        model.save(partial)
-
-
-def load_model(path: Path, compiled: bool = True, name: str | None = None) -> AutoencoderModel:
-    """Read a .keras file in safe mode; compiled=False leaves the optimiser out. SettingError, WorkError by name.
-
-    name: what errors call the file, where `path` is a copy of it.
-    """
-
-    name = name or str(path)
-    if not path.is_file():
-        raise SettingError(f"{name} must be a trained model: no such file")
-    check_model_file(path, name, _registered_models(), _optimizers(), compiled)
-    try:
-        model = keras.saving.load_model(path, compile=compiled, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise WorkError(f"{name} cannot be read as a Keras model: {str(error).splitlines()[0]}") from error
-    if not isinstance(model, AutoencoderModel):
-        raise SettingError(f"{name} must be a model of audio-vae, not a {type(model).__name__}")
-    return model
-
-
-def _registered_models() -> set[str]:
-    """The registered names of the models of this package."""
-    kinds = [AutoencoderModel, *AutoencoderModel.__subclasses__()]
-    return {str(keras.saving.get_registered_name(kind)) for kind in kinds}
-
-
-def _optimizers() -> set[str]:
-    found = vars(keras.optimizers).items()
-    return {name for name, kind in found if isinstance(kind, type) and issubclass(kind, keras.optimizers.Optimizer)}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pipelines.errors import SettingError
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.folder import MODEL_FILE, file_in, local_model
-from vae_model.vae.autoencoder import Autoencoder, load_model
+from vae_model.vae.autoencoder import Autoencoder
+from vae_model.vae.saving import load_model
 from vae_model.vae.variational import wrap
 
 
