@@ -46,3 +46,21 @@ def test_a_long_sound_comes_back_from_its_pieces() -> None:
             break
     output = np.concatenate(list(inverter.to_long_waveform(pieces)))
     np.testing.assert_allclose(output, waveform, atol=2e-3)
+
+
+def test_a_sound_goes_on_in_phase_with_what_is_known_of_it() -> None:
+    audio, spectrogram = AudioConfig(8000, segment_seconds=0.5), SpectrogramConfig(256, 64)
+    inverter = Inverter(audio, spectrogram)
+    segmentation = inverter.segmentation
+    hop, size = segmentation.hop_frames * segmentation.hop_length, audio.segment_samples
+    time = np.arange(size + 2 * hop) / 8000
+    sound = (0.5 * np.sin(2 * np.pi * 523.25 * time))[:, None].astype(np.float32)
+    pieces = [Piece(inverter.to_decibels(sound[start : start + size]), size) for start in (0, hop, 2 * hop)]
+    heard = np.concatenate(list(inverter.to_long_waveform(pieces, begun=sound[:size])))
+    assert heard.shape == sound.shape
+    own = hop - 256
+    np.testing.assert_allclose(heard[:own], sound[:own], atol=1e-3)
+    after = slice(hop, hop + 2000)  # no phase was given there, and it is as if it had been
+    assert np.square(heard[after] - sound[after]).mean() < 0.02 * np.square(sound[after]).mean()
+    alone = np.concatenate(list(inverter.to_long_waveform(pieces)))
+    assert np.square(alone[:own] - sound[:own]).mean() > 10 * np.square(heard[:own] - sound[:own]).mean()

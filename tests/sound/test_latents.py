@@ -21,7 +21,7 @@ from tests.helpers.small_models import CONFIG, DIM, RATE, write_model
 from tests.helpers.sounds import tone
 from vae_model.commands import decode, generate, interpolate
 from vae_model.sound.generator import SoundGenerator
-from vae_model.sound.latents import between, from_prior, from_records, pick
+from vae_model.sound.latents import between, from_records, pick, standard_normal
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +51,15 @@ def level_of(path: str) -> float:
     return float(np.sqrt(np.mean(soundfile.read(path)[0] ** 2)))
 
 
-def test_the_prior_is_standard_normal_and_only_a_vae_has_one(vae: str, tmp_path: Path) -> None:
+def test_standard_normal_latents_are_so_and_only_of_a_vae(vae: str, tmp_path: Path) -> None:
     autoencoder = SoundGenerator.load(vae).autoencoder
-    drawn = from_prior(autoencoder, 20_000, seed=3)
+    drawn = standard_normal(autoencoder, 20_000, seed=3)
     np.testing.assert_allclose(np.cov(drawn.T), np.eye(DIM), atol=0.05)
     np.testing.assert_allclose(drawn.mean(0), 0, atol=0.05)
-    np.testing.assert_array_equal(drawn, from_prior(autoencoder, 20_000, seed=3))
+    np.testing.assert_array_equal(drawn, standard_normal(autoencoder, 20_000, seed=3))
     plain = SoundGenerator.load(write_model(tmp_path, "autoencoder")).autoencoder
-    with pytest.raises(SettingError, match="--from prior"):
-        from_prior(plain, 1, seed=0)
+    with pytest.raises(SettingError, match="--from standard-normal"):
+        standard_normal(plain, 1, seed=0)
 
 
 def test_every_record_is_picked_alike() -> None:
@@ -141,7 +141,7 @@ def test_sounds_of_a_dataset_are_as_loud_as_its_own_when_ranges_are_its_own(
     [
         (["--from", "dataset"], "--dataset"),
         (["--label", "digit=1"], "--label"),
-        (["--from", "prior", "--dataset", "d"], "--dataset"),
+        (["--from", "standard-normal", "--dataset", "d"], "--dataset"),
         (["--from", "dataset", "--dataset", "DATASET", "--label", "digit=9"], "--label digit=9"),
         (["--from", "dataset", "--dataset", "DATASET", "--label", "speaker=9"], "it has digit"),
         (["--from", "dataset", "--dataset", "DATASET", "--split", "none"], "split='none'"),

@@ -23,7 +23,7 @@ TEXT = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     config = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))
-    write_dataset(Path("dataset"), {"train": noises(24), "validation": noises(6)}, config)
+    write_dataset(Path("dataset"), {"train": noises(66), "validation": noises(6)}, config)
     for name, text in re.findall(r"<!-- file: (\S+) -->\n```yaml\n(.*?)```", TEXT, re.DOTALL):
         Path(name).write_text(text, encoding="utf-8")
     found = re.findall(r"^audio-vae train (.*)$", TEXT, re.MULTILINE)

@@ -45,3 +45,30 @@ def add_recordings(parser: argparse.ArgumentParser) -> None:
         help="folders or files, also URIs, that the dataset was made of (of those that it names, only files on this "
         "machine are read)",
     )
+
+
+def add_prior(parser: argparse.ArgumentParser, label_help: str) -> None:
+    """The flags of what is drawn from a learned prior: --label, --guidance, --temperature."""
+    parser.add_argument("--label", action="append", type=_label, metavar="NAME=VALUE", help=f"{label_help}; repeatable")
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        metavar="G",
+        help="how much more than the data the sounds are what their labels say; 0: as the data (default: what measured "
+        "best, docs/latents.md)",
+    )
+    parser.add_argument(
+        "--temperature", type=float, metavar="T", help="of the noise; below 1 the sounds are more alike (default: 1)"
+    )
+
+
+def labels_of(arguments: argparse.Namespace) -> dict[str, str] | None:
+    """What --label named; None when nothing."""
+    return None if arguments.label is None else dict(arguments.label)
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} must look like digit=3")
+    return name, value

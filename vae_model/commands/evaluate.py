@@ -45,7 +45,10 @@ def text(figures: Figures) -> str:
         lines += ["", *_posterior_lines(figures.posterior)]
     if figures.probes is not None and figures.probes["labels"]:
         lines += ["", *_probe_lines(figures.probes["labels"], figures.posterior)]
-    return "\n".join([*lines, "", *_frechet_lines(figures.frechet)])
+    lines += ["", *_frechet_lines(figures.frechet)]
+    if figures.new_sounds is not None:
+        lines += ["", *_new_sound_lines(figures.new_sounds)]
+    return "\n".join(lines)
 
 
 def _error_lines(figures: Figures) -> list[str]:
@@ -103,6 +106,32 @@ def _frechet_lines(frechet: dict[str, Any]) -> list[str]:
     for label, name in rows.items():
         if frechet[name] is not None:
             lines.append(f"  {label:<28}{frechet[name]:>10.1f}")
+    return lines
+
+
+def _new_sound_lines(found: dict[str, Any]) -> list[str]:
+    """Crowds of sounds as rows, the real ones first."""
+    crowds = {"real": "held-out sounds", "reconstruction": "reconstructions"}
+    crowds |= {"learned": "learned prior", "gaussian": "Gaussian"}
+    title = f"new sounds, {found['num']:,} of each"
+    lines = [f"{title:<30}{'Fréchet':>10}{'precision':>10}{'recall':>10}{'nearest':>10}"]
+    known = {name: label for name, label in crowds.items() if name in found}
+    for name, label in known.items():
+        cells = f"{found[name]['frechet']:>10.1f}{found[name]['precision']:>10.2f}{found[name]['recall']:>10.2f}"
+        lines.append(f"  {label:<28}{cells}{found[name]['nearest_mse']:>10.5f}")
+    for label, real in found["real"]["labels"].items():
+        lines.append(f"{'by their ' + label:<30}{'accuracy':>10}{'recognised':>12}{'inception score':>17}")
+        for name, crowd in known.items():
+            each = found[name]["labels"][label]
+            right = "-" if each["accuracy"] is None else f"{each['accuracy']:.3f}"
+            share = each["inception_score"] / real["inception_score"]
+            score = f"{each['inception_score']:.2f} ({share:.0%})"
+            lines.append(f"  {crowd:<28}{right:>10}{each['recognised']:>12.2f}{score:>17}")
+    if found["copies"]:
+        lines.append(
+            f"warning: new sounds are copies: they are {found['nearest_ratio']:.2f} as far from the nearest training "
+            "sound as reconstructions of held-out ones are; with few sounds, fewer --prior-epochs help"
+        )
     return lines
 
 

@@ -7,44 +7,40 @@ import json
 import sys
 
 from pipelines.config import TRAIN
-from vae_model.commands.arguments import add_normalise, add_phase, add_seed
-from vae_model.sound.making import FITTED, ORIGINS, generate
+from vae_model.commands.arguments import add_normalise, add_phase, add_prior, add_seed, labels_of
+from vae_model.new_sounds.generating import ORIGINS, generate
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     result = argparse.ArgumentParser(
         prog="audio-vae generate",
-        description="Write new sounds: latents drawn as --from says, decoded. Each lasts one segment of the model.",
+        description="Write new sounds: latents drawn as --from says, decoded.",
     )
     result.add_argument("model", metavar="MODEL", help="folder that `audio-vae train` wrote")
-    result.add_argument("--count", required=True, type=int, metavar="N", help="how many sounds")
+    result.add_argument("--count", type=int, default=1, metavar="N", help="how many sounds (1)")
     result.add_argument("--output", required=True, metavar="DIR", help="folder for generated-00001.wav, ...")
+    result.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="how long each sound is: over a segment, of segments that follow one another (default: one segment)",
+    )
     result.add_argument(
         "--from",
         dest="origin",
-        choices=ORIGINS,
-        default=FITTED,
-        help="where latents come from: the Gaussian that fits the training latents (default); the prior N(0, I) of a "
-        "VAE; the posteriors of sounds of a dataset",
+        metavar="|".join(ORIGINS),
+        help="where latents come from: the learned prior (default, where there is one); the Gaussian that fits "
+        "the training latents; N(0, I), of a VAE; the posteriors of sounds of a dataset",
     )
+    add_prior(result, "only sounds of this label; what is not named is as often as in the data")
     result.add_argument("--dataset", metavar="DATASET", help="of --from dataset; made with the model's settings")
     result.add_argument("--split", metavar="S", help=f"which of its splits (default: {TRAIN})")
-    result.add_argument(
-        "--label", action="append", type=_label, metavar="NAME=VALUE", help="only sounds of this label; repeatable"
-    )
     add_seed(result)
     add_phase(result)
     add_normalise(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     return result
-
-
-def _label(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} must look like digit=3")
-    return name, value
 
 
 def main(argv: list[str]) -> int:
@@ -55,9 +51,12 @@ def main(argv: list[str]) -> int:
         arguments.output,
         arguments.count,
         origin=arguments.origin,
+        labels=labels_of(arguments),
+        seconds=arguments.seconds,
+        guidance=arguments.guidance,
+        temperature=arguments.temperature,
         dataset=arguments.dataset,
         split=arguments.split,
-        labels=None if arguments.label is None else dict(arguments.label),
         seed=arguments.seed,
         phase=arguments.phase,
         normalise=arguments.normalise,

@@ -8,10 +8,10 @@ import json
 from typing import Any
 
 from pipelines.flags import add_settings, given, parse, preset_named
-from vae_model.model_folder.config import DEFAULT, FITTING, LOSS, OUTPUT, PRESETS, SPEED, TRAINED
+from vae_model.model_folder.config import DEFAULT, FITTING, LOSS, NEW_SOUNDS, OUTPUT, PRESETS, SPEED, TRAINED
 from vae_model.training.trainer import train_model
 
-GROUPS = (TRAINED, LOSS, FITTING, SPEED, OUTPUT)
+GROUPS = (TRAINED, LOSS, FITTING, SPEED, NEW_SOUNDS, OUTPUT)
 
 
 def parser(preset: str = DEFAULT) -> argparse.ArgumentParser:
@@ -22,9 +22,9 @@ def parser(preset: str = DEFAULT) -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="audio-vae train",
         usage="audio-vae train DATASET --output MODEL [options]",
-        description="Train a model on a dataset. MODEL then holds model.keras, bundle.json, config.yaml, checkpoints/, "
-        "tensorboard/ and history.csv. Ctrl-C saves; --resume goes on. Settings come from the preset, then from "
-        f"--config, then from the options below; the defaults shown are those of preset {preset}.",
+        description="Train a model on a dataset. MODEL then holds model.keras, prior.keras, bundle.json, config.yaml, "
+        "checkpoints/, tensorboard/ and history.csv. Ctrl-C saves; --resume goes on. Settings come from the preset, "
+        f"then from --config, then from the options below; the defaults shown are those of preset {preset}.",
     )
     result.add_argument("dataset", metavar="DATASET", help="dataset folder that `audio-vae preprocess` wrote")
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")

@@ -18,12 +18,12 @@ from vae_model.evaluation.baselines import COMPONENTS, LabelMeans, PrincipalComp
 from vae_model.evaluation.batches import batches, chunks, spread, training_sample
 from vae_model.evaluation.frechet import LogMelStatistics, frechet_distance
 from vae_model.evaluation.metrics import Batch, ErrorSums, Moments, PosteriorSums
+from vae_model.evaluation.new_sounds import MAX_SOUNDS, NewSounds
 from vae_model.evaluation.probes import MAX_EXAMPLES, REGULARISATION, linear_probe
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.value_range import ValueRange
+from vae_model.prior.prior import Prior
 from vae_model.vae.autoencoder import Autoencoder
-
-MAX_GENERATED = 2048
 
 
 @dataclass
@@ -45,7 +45,8 @@ class Evaluation:
 
     autoencoder: an Autoencoder or VAE. value_range: what its input means. statistics: of the dataset's spectrograms.
     training: what baselines and probes are fitted on, or None to leave both out. num_examples: in the split. seed: of
-    sampled latents, generated sounds and the randomised decomposition.
+    sampled latents, generated sounds and the randomised decomposition. prior: what the model's new sounds are drawn
+    from; None for the Gaussian of its latents.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class Evaluation:
         training: Batch | None,
         num_examples: int,
         seed: int = 0,
+        prior: Prior | None = None,
     ) -> None:
         self.autoencoder = autoencoder
+        self.prior = prior
         self.value_range = value_range
         self.training = training
         self.seed = seed
@@ -71,9 +74,10 @@ class Evaluation:
         self._moments = {name: Moments(statistics.dim) for name in ("original", "reconstruction")}
         self._posterior = PosteriorSums(self._dim)
         self._kept = _Kept()
-        self._means = self._components = None
+        self._means = self._components = self._new_sounds = None
         if training is not None:
             self._means = LabelMeans(training)
+            self._new_sounds = NewSounds(autoencoder, value_range, statistics, training, num_examples)
             if len(training) > 1:
                 self._components = PrincipalComponents(training.values, max(*COMPONENTS, self._dim), seed)
 
@@ -90,8 +94,10 @@ class Evaluation:
                 raise WorkError("the model has diverged: what it makes of some sounds are no finite numbers")
             self._error(name, batch, reconstruction)
         self._moments["original"].add(self._statistics.of(batch.in_db(batch.values)))
-        own = batch.in_db(reconstructions[self._decoded])
-        self._moments["reconstruction"].add(self._statistics.of(own))
+        decoded = reconstructions[self._decoded]
+        self._moments["reconstruction"].add(self._statistics.of(batch.in_db(decoded)))
+        if self._new_sounds is not None:
+            self._new_sounds.add(batch, decoded)
         self._add_baselines(batch)
         if self._components is not None:
             features["pca"] = self._components.scores(batch.values, self._dim)
@@ -111,6 +117,7 @@ class Evaluation:
             "baselines": self._baselines(errors),
             "probes": self._probes(),
             "frechet": self._frechet(),
+            "new_sounds": None if self._new_sounds is None else self._new_sounds.result(self.prior, self.seed),
         }
 
     @property
@@ -157,7 +164,7 @@ class Evaluation:
     def _frechet(self) -> dict[str, Any]:
         """Distances from the split's originals: of reconstructions, of new sounds, of as many training sounds."""
         original = self._moments["original"]
-        count = min(self._num_examples, MAX_GENERATED)
+        count = min(self._num_examples, MAX_SOUNDS)
         training = None
         if self.training is not None:
             training = Moments(self._statistics.dim)
@@ -174,11 +181,18 @@ class Evaluation:
         }
 
     def _generated(self, count: int) -> Moments:
-        """Moments of new sounds, on the model's typical range."""
-        moments = Moments(self._statistics.dim)
-        latents = self.autoencoder.sample_latents(count, self.seed)
+        """Moments of new sounds: of the prior, or of the Gaussian on the model's typical range."""
+        moments, ranges = Moments(self._statistics.dim), [self.value_range] * count
+        if self.prior is None:
+            latents = self.autoencoder.sample_latents(count, self.seed)
+        else:
+            drawn = self.prior.draw(count, self.seed)
+            latents, ranges = drawn.latents, drawn.ranges(self.value_range)
         for rows in chunks(range(count)):
-            moments.add(self._statistics.of(self.value_range.to_db(self.autoencoder.decode(latents[rows]))))
+            decoded = self.autoencoder.decode(latents[rows])
+            own = (ranges[row] for row in rows)
+            in_db = np.stack([each.to_db(values) for each, values in zip(own, decoded, strict=True)])
+            moments.add(self._statistics.of(in_db))
         return moments
 
 
@@ -189,10 +203,12 @@ def evaluate(
     split: str,
     seed: int = 0,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+    prior: Prior | None = None,
 ) -> dict[str, Any]:
     """`Evaluation.result` of a model on a split of a dataset that fits it. SettingError when the split has no records.
 
     bundle: its audio, spectrogram and value_range say what the model's input is. say: is told what is being done.
+    prior: as of Evaluation.
     """
     num_examples = dataset.split(split).num_examples
     if not num_examples:
@@ -203,10 +219,11 @@ def evaluate(
     settings = bundle.spectrogram
     own_rows = None if settings.feature == LOG_SPECTROGRAM else settings.n_rows
     statistics = LogMelStatistics(bundle.audio.sample_rate, settings.frame_size, own_rows)
-    evaluation = Evaluation(autoencoder, bundle.value_range, statistics, training, num_examples, seed)
+    evaluation = Evaluation(autoencoder, bundle.value_range, statistics, training, num_examples, seed, prior)
     say(f"measuring {num_examples:,} examples of split {split}")
     for batch in batches(dataset.records(split), bundle.value_range):
         evaluation.add(batch)
+    say("measuring new sounds")
     return evaluation.result()
 
 

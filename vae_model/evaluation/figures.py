@@ -21,7 +21,7 @@ class Figures:
     decode: which of the reconstructions is the model's own, mean_z or sampled_z. reconstruction: errors of both.
     posterior: of a VAE's latents. baselines: errors of predictors that learn nothing deep, and what they were fitted
     on. probes: what the latents tell of each label. frechet: distances of reconstructions and new sounds from real
-    ones.
+    ones. new_sounds: how like real ones new sounds are, how varied, how recognisable, and whether they are copies.
     """
 
     model: str
@@ -35,6 +35,7 @@ class Figures:
     baselines: dict[str, Any] | None
     probes: dict[str, Any] | None
     frechet: dict[str, Any]
+    new_sounds: dict[str, Any] | None
 
     @property
     def errors(self) -> dict[str, Any]:
@@ -70,7 +71,9 @@ def evaluate_model(model: Place, dataset: Dataset | Place, *, split: str | None 
     found.split(split)
     prepare()
     from vae_model.evaluation.evaluation import evaluate
+    from vae_model.prior.prior import load_prior
     from vae_model.vae.finished import load_finished
 
     autoencoder, _ = load_finished(model)
-    return Figures(shown(model), shown(found.uri), split, **evaluate(autoencoder, bundle, found, split, seed))
+    figures = evaluate(autoencoder, bundle, found, split, seed, prior=load_prior(model, bundle))
+    return Figures(shown(model), shown(found.uri), split, **figures)

@@ -18,6 +18,7 @@ from pipelines.store import read_json, replacing, write_json
 from pipelines.store.json_values import Value
 from vae_model.model_folder.config import ModelConfig, TrainConfig, model_config, to_dict, train_config
 from vae_model.model_folder.folder import BUNDLE_FILE, CONFIG_FILE, file_in
+from vae_model.model_folder.prior_settings import LearnedPrior
 from vae_model.model_folder.value_range import ValueRange
 
 FORMAT_VERSION = 1
@@ -30,7 +31,7 @@ class Bundle:
 
     audio, spectrogram: how its input is made from sound. labels: names of the dataset's labels. metrics: of the epoch
     that was kept. dataset: `uri`, `fingerprint`, `label_pattern` and `num_examples` a split. versions: of the packages
-    it was made with.
+    it was made with. prior: what its new sounds are drawn from; None when nothing was learned of that, or not yet.
     """
 
     model: ModelConfig
@@ -42,6 +43,7 @@ class Bundle:
     dataset: dict[str, Any]
     metrics: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=lambda: package_versions())
+    prior: LearnedPrior | None = None
 
     @classmethod
     def of(cls, dataset: Dataset, model: ModelConfig, train: TrainConfig, value_range: ValueRange) -> Bundle:
@@ -86,6 +88,7 @@ class Bundle:
             "dataset": self.dataset,
             "metrics": self.metrics,
             "versions": self.versions,
+            **({} if self.prior is None else {"prior": self.prior.to_dict()}),
         }
 
     @classmethod
@@ -110,6 +113,7 @@ class Bundle:
             dataset=values["dataset"],
             metrics=values["metrics"],
             versions=values["versions"],
+            prior=LearnedPrior.from_value(Value("prior", values["prior"])) if "prior" in values else None,
         )
 
     def save(self, folder: Path) -> None:
@@ -143,7 +147,7 @@ class Bundle:
 def _check(bundle: Value) -> None:
     """SettingError for what is not of the kind that it must be; the settings look at themselves."""
     names = ("model", "train", "audio", "spectrogram", "value_range", "labels", "dataset", "metrics", "versions")
-    values = bundle.object(names, optional=("format_version",))
+    values = bundle.object(names, optional=("format_version", "prior"))
     for name in ("model", "train", "audio", "spectrogram", "metrics"):
         values[name].object()
     value_range = values["value_range"]

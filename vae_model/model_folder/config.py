@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pipelines.errors import SettingError, require, shortened
 from pipelines.settings import check_settings, coerced, fixed, hints, positive, setting, with_values
+from vae_model.model_folder.prior_settings import PRIORS
 
 VARIATIONAL = "vae"
 KINDS = (VARIATIONAL, "autoencoder")
@@ -34,10 +35,12 @@ TRAINED = "what is trained"
 LOSS = "the loss"
 FITTING = "how it is trained"
 SPEED = "speed and memory"
+NEW_SOUNDS = "what new sounds are drawn from"
 OUTPUT = "where things go"
 _FREE_FITTING = ("epochs", "patience", "learning_rate", "media_epochs", "checkpoint_seconds")
 _FREE_SPEED = ("cache_mb", "shard_cache_mb", "jit", "steps_per_execution", "strategy")
-FREE = (*_FREE_FITTING, *_FREE_SPEED)
+FREE_PRIOR = ("prior", "prior_epochs", "prior_width")
+FREE = (*_FREE_FITTING, *_FREE_SPEED, *FREE_PRIOR)
 """Settings of a training that may change when it is resumed."""
 MOST_LAYERS = 64
 _MOST_NUMBERS = 2**29
@@ -210,6 +213,14 @@ class TrainConfig:
         "devices: mirrored, all of this machine; multi-worker, TF_CONFIG's machines; auto: what there is",
         choices=STRATEGIES,
     )
+    prior: str = setting(
+        PRIORS[0],
+        NEW_SOUNDS,
+        "learned at the end: a flow of the latents by label, their Gaussian, or none: N(0, I)",
+        choices=PRIORS,
+    )
+    prior_epochs: int = setting(250, NEW_SOUNDS, "passes over the latents", check=positive("integer", int))
+    prior_width: int = setting(384, NEW_SOUNDS, "of the flow's network", check=positive("integer", int))
     checkpoint_seconds: float = setting(
         600.0, OUTPUT, "within an epoch, save a state to go on from this often", check=positive("number of seconds")
     )

@@ -12,10 +12,11 @@ from pipelines.errors import WorkError
 from pipelines.store.paths import local_path
 
 MODEL_FILE = "model.keras"
+PRIOR_FILE = "prior.keras"
 BUNDLE_FILE = "bundle.json"
 CONFIG_FILE = "config.yaml"
 STATE_FILE = "checkpoints/state.json"
-LAST_FILES = (STATE_FILE, MODEL_FILE, BUNDLE_FILE)
+LAST_FILES = (STATE_FILE, MODEL_FILE, PRIOR_FILE, BUNDLE_FILE)
 """What is written after all else, in this order: the first names checkpoints, the last is what makes a model."""
 MODEL_FILES = (MODEL_FILE, BUNDLE_FILE)
 """What a model is used with, without its training's checkpoints and TensorBoard files."""

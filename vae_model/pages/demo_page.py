@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset
@@ -50,10 +51,11 @@ class Errors:
 def write_demo_page(path: Path, origin: Origin, dataset: Dataset, split: str, model: Path) -> Errors:
     """Measure the model on a split of the dataset that it was trained on, write the page, return the errors."""
     generator = SoundGenerator.load(str(model), origin.seed)
-    figures = evaluate(generator.autoencoder, generator.bundle, dataset, split, origin.seed)
+    prior = generator.prior
+    figures = evaluate(generator.autoencoder, generator.bundle, dataset, split, origin.seed, prior=prior)
     story = Story(
         title=f"What a VAE learned from {_whose(origin, dataset)}",
-        opening=_opening(generator.bundle, dataset, origin),
+        opening=_opening(generator.bundle, dataset, origin) + recognised(figures),
         colophon=_colophon(generator.bundle, origin),
         sound_title=note_title,
         notice=_NOTHING_HELD_OUT if split == TRAIN else "",
@@ -85,6 +87,17 @@ def _opening(bundle: Bundle, dataset: Dataset, origin: Origin) -> str:
     else:
         data = f"{counted(count, 'segment')} of {bundle.audio.segment_seconds:g} s"
     return f"A small variational autoencoder was trained for {epochs} on {data}."
+
+
+def recognised(figures: dict[str, Any]) -> str:
+    """How many new sounds a classifier takes for what they were made to be, in a sentence; "" where nobody can tell."""
+    found = figures["new_sounds"]
+    labels = (found or {}).get("learned", {}).get("labels", {})
+    if found is None or not labels:
+        return ""
+    parts = [f"{each['accuracy']:.0%} are recognised as their {name}" for name, each in labels.items()]
+    real = [f"{found['real']['labels'][name]['accuracy']:.0%}" for name in labels]
+    return f" Of {found['num']:,} new sounds {' and '.join(parts)}, of held-out ones {' and '.join(real)}."
 
 
 def _colophon(bundle: Bundle, origin: Origin) -> str:

@@ -58,7 +58,7 @@ def _health(posterior: dict[str, Any]) -> str:
 
 def measures(figures: dict[str, Any]) -> Figures:
     """The table of what `evaluation.evaluate` found, each measure with one line on what it says."""
-    rows = [*_errors(figures), *_posterior(figures), *_probes(figures), *_frechet(figures)]
+    rows = [*_errors(figures), *_posterior(figures), *_probes(figures), *_frechet(figures), *_new_sounds(figures)]
     return Figures(rows)
 
 
@@ -125,12 +125,36 @@ def _frechet(figures: dict[str, Any]) -> Iterator[Figure]:
             "Fréchet distance, reconstructions",
             "How far they are from the originals as a crowd, 0 the same.",
         ),
-        "generated": ("Fréchet distance, new sounds", "The same of sounds made from random latents."),
+        "generated": ("Fréchet distance, new sounds", "The same of new sounds."),
         "train": ("Fréchet distance, training sounds", "The same of real ones: what is left when nothing is wrong."),
     }
     for key, (name, text) in said.items():
         if frechet[key] is not None:
             yield Figure(name, f"{frechet[key]:,.0f} dB²", text)
+
+
+def _new_sounds(figures: dict[str, Any]) -> Iterator[Figure]:
+    found = figures["new_sounds"]
+    if found is None:
+        return
+    made, real = found[found["made"]], found["real"]
+    text = f"The part of new sounds that are like real ones; of held-out sounds {real['precision']:.0%}."
+    yield Figure("Precision of new sounds", f"{made['precision']:.0%}", text)
+    text = f"The part of real sounds that some new one is like; held-out sounds reach {real['recall']:.0%}."
+    yield Figure("Recall of new sounds", f"{made['recall']:.0%}", text)
+    for name, each in made["labels"].items():
+        of_real = real["labels"][name]
+        if each["accuracy"] is not None:
+            held_out = f"{of_real['accuracy']:.0%}"
+            text = f"Those that a classifier takes for what they were made to be; of held-out ones {held_out}."
+            yield Figure(f"New sounds: right {name}", f"{each['accuracy']:.0%}", text)
+        share = each["inception_score"] / of_real["inception_score"]
+        text = f"How clear and how varied new sounds are by {name}, as a part of what held-out ones are."
+        yield Figure(f"Inception score: {name}", f"{share:.0%}", text)
+    text = "How far new sounds are from the nearest training sound, beside reconstructions of held-out ones."
+    if found["copies"]:
+        text += " They are copies: with few sounds, fewer --prior-epochs help."
+    yield Figure("Distance from the training sounds", f"{found['nearest_ratio']:.0%}", text)
 
 
 def circumstances(dataset: Dataset, bundle: Bundle, num_parameters: int) -> Facts:

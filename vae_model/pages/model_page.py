@@ -19,6 +19,9 @@ from vae_model.pages.page_sounds import Listener, Reconstructed, survey
 from vae_model.report import Comparisons, Page, Section
 from vae_model.sound.generator import SoundGenerator
 
+A_ROW = 2
+MAX_ROWS = 20
+"""New sounds by label: so many sounds in a row, and at most so many rows."""
 MAX_SURVEYED = 2048
 """The sounds of the page, the worst among them, are chosen among so many records of the split, evenly picked."""
 
@@ -49,15 +52,25 @@ def numbers_for(bundle: Bundle) -> Numbers:
     """As many sounds as LIST_BYTES and MAP_BYTES allow, up to the usual numbers."""
     usual = Numbers()
     in_list, on_map = (sound_bytes(bundle.audio, bundle.spectrogram, each) for each in (MAX_SECONDS, MAP_SECONDS))
-    in_lists = 3 * (usual.comparisons + usual.worst) + usual.new + usual.steps
+    new = len(rows_of_new_sounds(bundle)) * A_ROW or usual.new
+    in_lists = 3 * (usual.comparisons + usual.worst) + new + usual.steps
     share = min(1.0, LIST_BYTES / (in_lists * in_list))
     return Numbers(
         max(2, int(usual.comparisons * share)),
         max(1, int(usual.worst * share)),
-        max(1, int(usual.new * share)),
+        max(1, int(new * share)),
         max(3, int(usual.steps * share)),
         min(usual.points, int(MAP_BYTES / on_map)),
     )
+
+
+def rows_of_new_sounds(bundle: Bundle) -> list[dict[str, str]]:
+    """The labels of each row of new sounds: a value each, of the labels with the fewest values first."""
+    if bundle.prior is None or bundle.prior.settings is None:
+        return []
+    labels = sorted(bundle.prior.settings.labels.items(), key=lambda item: len(item[1]))
+    rows = [{name: value} for name, values in labels for value in values]
+    return rows[:MAX_ROWS]
 
 
 def model_page(
@@ -86,11 +99,7 @@ def model_page(
     say("making sounds")
     sections = [
         *_compared(listener, evenly, worst, split, total, looked_at),
-        Section(
-            "New sounds",
-            "Latents drawn at random, from where those of the training sounds lie, and decoded.",
-            [Comparisons(listener.new_sounds(numbers.new, seed))],
-        ),
+        _new_sounds(listener, generator.bundle, numbers.new, seed),
     ]
     if len(evenly) > 1:
         between = listener.interpolation([one.record for one in evenly], numbers.steps)
@@ -101,6 +110,16 @@ def model_page(
     facts = circumstances(dataset, generator.bundle, generator.autoencoder.model.count_params())
     sections.append(Section("Numbers", f"Measured on split {split}.", [measures(figures), facts]))
     return Page(story.title, lead(story, split, figures), story.notice, sections, story.colophon)
+
+
+def _new_sounds(listener: Listener, bundle: Bundle, count: int, seed: int) -> Section:
+    """A row for each value of a label where the model knows labels, else a few sounds."""
+    rows = rows_of_new_sounds(bundle)[:count]
+    text = "Latents drawn at random, from where those of the training sounds lie, and decoded."
+    if rows:
+        text += " A row for each label: what a caption adds was drawn as often as the training sounds have it."
+    a_row = max(1, count // len(rows)) if rows else count
+    return Section("New sounds", text, [Comparisons(listener.new_sounds(rows, a_row, seed))])
 
 
 def lead(story: Story, split: str, figures: dict[str, Any]) -> str:

@@ -99,12 +99,24 @@ class Listener:
         spectrogram = self.generator.autoencoder.reconstruct(given[None])[0][0]
         return self.decoded("Reconstruction", spectrogram, value_range.of_record(record))
 
-    def new_sounds(self, count: int, seed: int) -> list[Comparison]:
-        """Sounds decoded from latents drawn as the training data's are distributed; the same for the same seed."""
-        autoencoder, value_range = self.generator.autoencoder, self.generator.bundle.value_range
-        spectrograms = autoencoder.decode(autoencoder.sample_latents(count, seed))
-        sounds = [self.decoded("", spectrogram, value_range) for spectrogram in spectrograms]
-        return [Comparison(f"Number {number}", [sound]) for number, sound in enumerate(sounds, start=1)]
+    def new_sounds(self, rows: Sequence[dict[str, str]], a_row: int, seed: int) -> list[Comparison]:
+        """Rows of `a_row` new sounds of these labels; the same for the same seed. Without rows `a_row` of any."""
+        if not rows:
+            sounds = self._new(a_row, seed, {})
+            return [Comparison(f"Number {number}", [sound]) for number, sound in enumerate(sounds, start=1)]
+        titles = [", ".join(f"{name} {value}" for name, value in labels.items()) for labels in rows]
+        return [
+            Comparison(title, self._new(a_row, seed + number, labels))
+            for number, (title, labels) in enumerate(zip(titles, rows, strict=True))
+        ]
+
+    def _new(self, count: int, seed: int, labels: dict[str, str]) -> list[Sound]:
+        drawn = self.generator.draw(count, seed, labels)
+        spectrograms = self.generator.autoencoder.decode(drawn.latents)
+        captions = [", ".join(value for name, value in each.items() if name not in labels) for each in drawn.labels]
+        ranges = drawn.ranges(self.generator.bundle.value_range)
+        pairs = zip(captions, spectrograms, ranges, strict=True)
+        return [self.decoded(caption if labels else "", spectrogram, own) for caption, spectrogram, own in pairs]
 
     def interpolation(self, records: list[Record], steps: int) -> Comparison:
         """From one to another of the records, the two whose latents are farthest apart, in `steps` with both ends."""

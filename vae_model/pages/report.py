@@ -74,7 +74,7 @@ def _write(
     from vae_model.sound.generator import SoundGenerator
 
     generator = SoundGenerator.load(model, seed)
-    figures = evaluate(generator.autoencoder, bundle, dataset, split, seed)
+    figures = evaluate(generator.autoencoder, bundle, dataset, split, seed, prior=generator.prior)
     story = Story(
         title=f"What {'a VAE' if bundle.model.is_vae else 'an autoencoder'} learned from {name_of(dataset.uri)}",
         opening=opening(bundle),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, overload
 
@@ -12,12 +15,13 @@ from numpy.typing import NDArray
 
 from pipelines.audio.loading import Tell, iter_segments
 from pipelines.course_names import also_called
-from pipelines.errors import require
+from pipelines.errors import SettingError, require
 from pipelines.store.paths import Place
 from vae_model.model_folder.array_bundle import Bounds, bounds_of
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import PHASES
 from vae_model.model_folder.value_range import ValueRange
+from vae_model.prior.prior import Drawn, Prior, load_prior
 from vae_model.sound.inverter import Inverter, Piece
 from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.finished import load_finished
@@ -32,7 +36,8 @@ class SoundGenerator:
     autoencoder: a trained Autoencoder or VAE. bundle: the settings that its data was made with; of a model of arrays
     the hop_length that they were made with, `SoundGenerator(vae, 256)`. phase: how phases are found, one of
     vae_model.config.PHASES, or ORIGINAL_PHASE to reconstruct with those of the sound that went in. seed: of the random
-    ones among them. A waveform is float32 (n_samples, n_channels) at bundle.audio.sample_rate.
+    ones among them. folder: the MODEL folder, for the learned prior of new sounds. A waveform is float32 (n_samples,
+    n_channels) at bundle.audio.sample_rate.
 
     >>> generator = SoundGenerator.load(model)
     >>> waveform = next(generator.generate(1, seed=3))
@@ -41,8 +46,16 @@ class SoundGenerator:
     """
 
     @also_called(vae="autoencoder", hop_length="bundle")
-    def __init__(self, autoencoder: Autoencoder, bundle: Bundle | int, seed: int = 0, phase: str = PHASES[0]) -> None:
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        bundle: Bundle | int,
+        seed: int = 0,
+        phase: str = PHASES[0],
+        folder: str | None = None,
+    ) -> None:
         self.autoencoder = autoencoder
+        self.folder = folder
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else autoencoder.bundle_with(bundle)
         self.inverter = Inverter(bundle.audio, bundle.spectrogram, phase, seed)
 
@@ -52,7 +65,25 @@ class SoundGenerator:
 
         SettingError when it holds no finished model, WorkError when damaged.
         """
-        return cls(*load_finished(os.fspath(folder)), seed, phase)
+        return cls(*load_finished(os.fspath(folder)), seed, phase, os.fspath(folder))
+
+    @functools.cached_property
+    def prior(self) -> Prior | None:
+        """What new sounds are drawn from, read when it is first asked for; None when the model has no learned prior."""
+        return None if self.folder is None else load_prior(self.folder, self.bundle)
+
+    def draw(self, count: int, seed: int, labels: Mapping[str, str] | None = None) -> Drawn:
+        """Latents of new sounds: of the learned prior, else of the Gaussian that fits the training latents.
+
+        labels: as of `Prior.draw`. SettingError for one that was not learned.
+        """
+        if self.prior is not None:
+            return self.prior.draw(count, seed, labels)
+        for name, value in (labels or {}).items():
+            raise SettingError(f"--label {name}={value} must be of a model with a learned prior")
+        typical = self.bundle.value_range
+        levels = np.tile(np.array([typical.min_db, typical.max_db], np.float32), (count, 1))
+        return Drawn(self.autoencoder.sample_latents(count, seed), [{} for _ in range(count)], levels)
 
     def normalise(self, waveform: NDArray[np.float32]) -> tuple[NDArray[np.float32], ValueRange]:
         """The model's input of one segment, (n_bins, n_frames, n_channels) in [0, 1], and what 0 and 1 stand for in it.
@@ -94,14 +125,17 @@ class SoundGenerator:
     def _waveforms(
         self, spectrograms: NDArray[np.float32], ranges: Sequence[ValueRange] | None
     ) -> list[NDArray[np.float32]]:
-        if ranges is None:
-            return [self.to_waveform(spectrogram) for spectrogram in spectrograms]
+        """A waveform for each, several at a time."""
+        wanted = [None] * len(spectrograms) if ranges is None else ranges
         rule = f"as many as there are spectrograms, {len(spectrograms)}"
-        require(len(ranges) == len(spectrograms), "the number of ranges", len(ranges), rule)
-        return [self.to_waveform(*pair) for pair in zip(spectrograms, ranges, strict=True)]
+        require(len(wanted) == len(spectrograms), "the number of ranges", len(wanted), rule)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(self.to_waveform, spectrograms, wanted))
 
     @overload
-    def generate(self, count: int, seed: int | None = None) -> Iterator[NDArray[np.float32]]: ...
+    def generate(
+        self, count: int, seed: int | None = None, labels: Mapping[str, str] | None = None
+    ) -> Iterator[NDArray[np.float32]]: ...
 
     @overload
     def generate(
@@ -109,17 +143,18 @@ class SoundGenerator:
     ) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]: ...
 
     @also_called(spectrograms="count", min_max_values="seed")
-    def generate(self, count: Any, seed: Any = None) -> Any:
-        """New sounds of one segment each, from latents drawn as the training data's are distributed.
+    def generate(self, count: Any, seed: Any = None, labels: Mapping[str, str] | None = None) -> Any:
+        """New sounds of one segment each, of `draw`; the same for the same seed.
 
-        The same seed gives the same sounds. A model with a range per record gives them the typical one of its training
-        records. As the course has it, `generate(spectrograms, min_max_values)` passes spectrograms through the model:
+        A model with a range per record and no learned prior gives them the typical one of its training records. As the
+        course has it, `generate(spectrograms, min_max_values)` passes spectrograms through the model:
         (signals as of `convert_spectrograms_to_audio`, the latents that they are decoded from).
         """
         if np.ndim(count):
             reconstructions, latents = self.autoencoder.reconstruct(count)
             return self.convert_spectrograms_to_audio(reconstructions, seed), latents
-        return self.decode(self.autoencoder.sample_latents(count, seed))
+        drawn = self.draw(count, secrets.randbelow(2**31) if seed is None else seed, labels)
+        return self.decode(drawn.latents, drawn.ranges(self.bundle.value_range))
 
     def decode(
         self, latents: NDArray[np.float32], value_ranges: list[ValueRange] | None = None
@@ -132,6 +167,28 @@ class SoundGenerator:
             part = slice(start, start + _SEGMENTS_AT_ONCE)
             ranges = None if value_ranges is None else value_ranges[part]
             yield from self._waveforms(self.autoencoder.decode(latents[part]), ranges)
+
+    def join(
+        self,
+        latents: NDArray[np.float32],
+        ranges: Sequence[ValueRange],
+        num_samples: int,
+        begun: NDArray[np.float32] | None = None,
+    ) -> Iterator[NDArray[np.float32]]:
+        """One sound of latents (count, latent_space_dim) of segments in a row, in blocks, together num_samples long.
+
+        begun: the waveform of a segment before them, which keeps its phases; num_samples counts it too.
+        """
+        segmentation = self.inverter.segmentation
+        hop, segment = segmentation.hop_frames * segmentation.hop_length, self.bundle.audio.segment_samples
+        decibels = [self.inverter.to_decibels(begun)] if begun is not None else []
+        for start in range(0, len(latents), _SEGMENTS_AT_ONCE):
+            part = slice(start, start + _SEGMENTS_AT_ONCE)
+            decoded = self.autoencoder.decode(latents[part])
+            decibels += [own.to_db(each) for each, own in zip(decoded, ranges[part], strict=True)]
+        left = num_samples - hop * (len(decibels) - 1)
+        pieces = [Piece(each, segment) for each in decibels[:-1]] + [Piece(decibels[-1], left)]
+        return self.inverter.to_long_waveform(pieces, begun)
 
     def reconstruct(self, waveforms: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Each segment through the model: waveforms of segment_samples in, waveforms of segment_samples out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -49,12 +50,17 @@ class Frames:
 
 
 def invert(
-    stretches: Iterable[Frames], config: SpectrogramConfig, method: str, seed: int = 0
+    stretches: Iterable[Frames],
+    config: SpectrogramConfig,
+    method: str,
+    seed: int = 0,
+    known: NDArray[np.complex64] | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """The waveform (n_samples, n_channels) in blocks, together as long as the last stretch says.
 
     stretches: at least one, in a row, together 1 + n_samples // hop_length frames. method: one of PHASES, or
-    ORIGINAL_PHASE where the stretches bring phasors. seed: of random phases.
+    ORIGINAL_PHASE where the stretches bring phasors. seed: of random phases. known: phasors of so many first frames,
+    (n_frames, n_bins, n_channels), from which the others' phases go on.
     A sound of more than BLOCK_FRAMES is done in blocks, each going on from the settled phases of the one before.
     """
     methods = (*PHASES, ORIGINAL_PHASE)
@@ -71,6 +77,10 @@ def invert(
 
     for stretch in stretches:
         pending = stretch if pending is None else pending + stretch
+        if known is not None and len(pending) > len(known):
+            first = dataclasses.replace(pending[: len(known)], phasors=known)
+            yield settle(first, len(known), last=False)
+            pending, known = pending[len(known) :], None
         while len(pending) > n_seen:
             yield settle(pending[:n_seen], BLOCK_FRAMES, last=False)
             pending = pending[BLOCK_FRAMES:]

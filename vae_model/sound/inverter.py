@@ -76,8 +76,9 @@ class Inverter:
 
     def to_phasors(self, waveform: NDArray[np.float32]) -> NDArray[np.complex64] | None:
         """The transform of a waveform, of its log-spectrogram's shape; None unless its phases are asked for."""
-        if self.phase != ORIGINAL_PHASE:
-            return None
+        return None if self.phase != ORIGINAL_PHASE else self._phasors(waveform)
+
+    def _phasors(self, waveform: NDArray[np.float32]) -> NDArray[np.complex64]:
         size, hop = self.spectrogram.frame_size, self.spectrogram.hop_length
         frames = np.stack([transform(channel, size, hop)[:, :-1] for channel in waveform.T], axis=-1)
         return np.swapaxes(frames, 0, 1)
@@ -93,14 +94,20 @@ class Inverter:
         frames = _frames_first(Piece(self.to_linear(decibels), self.audio.segment_samples, phasors))
         return np.concatenate(list(invert([frames], self.spectrogram, self.phase, self.seed)))
 
-    def to_long_waveform(self, pieces: Iterable[Piece]) -> Iterator[NDArray[np.float32]]:
+    def to_long_waveform(
+        self, pieces: Iterable[Piece], begun: NDArray[np.float32] | None = None
+    ) -> Iterator[NDArray[np.float32]]:
         """The waveform of a sound that `segmentation` has cut, in blocks (n_samples, n_channels) as they become ready.
 
         The log-spectrograms of its pieces become one, and the phases are those of the whole: no seam is heard, and
-        memory does not grow with its length.
+        memory does not grow with its length. begun: the waveform of the first piece, if that is to keep its phases: the
+        others' go on from them.
         """
         stretches = map(self._linear_frames, self.segmentation.join(map(_frames_first, pieces)))
-        return invert(stretches, self.spectrogram, self.phase, self.seed)
+        known = None
+        if begun is not None:
+            known = np.swapaxes(self._phasors(begun), 0, 1)[: self.segmentation.num_own_frames]
+        return invert(stretches, self.spectrogram, self.phase, self.seed, known)
 
     def _linear_frames(self, frames: Frames) -> Frames:
         decibels = self.to_linear(np.swapaxes(frames.log_spectrogram, 0, 1))

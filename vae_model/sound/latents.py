@@ -1,4 +1,4 @@
-"""Latents to make sounds of: drawn from a prior or from a dataset's sounds, or on the way from one sound to another."""
+"""Latents to make sounds of: drawn from N(0, I) or a dataset's sounds, or on the way from one sound to another."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SLERP = "slerp"
 _PARALLEL = 1e-4  # radians: from here on an arc is a straight line in float32
 
 
-def from_prior(autoencoder: Autoencoder, count: int, seed: int) -> NDArray[np.float32]:
-    """Latents (count, latent_space_dim) from N(0, I). SettingError for an autoencoder, which has no prior."""
+def standard_normal(autoencoder: Autoencoder, count: int, seed: int) -> NDArray[np.float32]:
+    """Latents (count, latent_space_dim) from N(0, I). SettingError for an autoencoder, which knows nothing of it."""
     if not autoencoder.config.is_vae:
-        raise SettingError("--from prior must be of a VAE: an autoencoder has none, its latents lie anywhere")
+        raise SettingError("--from standard-normal must be of a VAE: an autoencoder's latents lie anywhere")
     noise = np.random.default_rng(seed).standard_normal((count, autoencoder.config.latent_space_dim))
     return noise.astype(np.float32)
 

@@ -39,6 +39,8 @@ class Segmentation:
         self.weights[head : head + n_whole] = np.minimum(rise, rise[::-1])
         self.hop_length = hop
         self.hop_frames = n_whole - fade
+        self.num_own_frames = head + self.hop_frames
+        """Frames of the first segment in which no other has a part."""
         seconds = min((self.hop_frames * hop + 0.5) / audio.sample_rate, audio.segment_seconds)
         self.audio = dataclasses.replace(audio, segments="all", segment_hop_seconds=seconds)
         """The settings with which `iter_segments` cuts a file so."""

@@ -1,19 +1,16 @@
-"""Sounds made of latents, each into a WAV file: new ones, those on the way from one to another, those of a table."""
+"""Sounds made of latents, each into a WAV file: those on the way from one to another, those of a table."""
 
 from __future__ import annotations
 
 import math
 import os
-import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.config import TRAIN
-from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import SettingError, require
 from pipelines.store.paths import Place
 from vae_model.model_folder.bundle import Bundle
@@ -27,26 +24,8 @@ if TYPE_CHECKING:
     from vae_model.sound.generator import SoundGenerator
     from vae_model.sound.latent_table import LatentFile
 
-FITTED, PRIOR, DATASET = ORIGINS = "fitted", "prior", "dataset"
-"""Where latents of new sounds come from."""
 _RANGE = ("min_db", "max_db")
 _SOURCE = ("source", "segment")
-
-
-@dataclass(frozen=True)
-class Generated:
-    """New sounds. seed: gives them again. origin: where their latents came from."""
-
-    sample_rate: int
-    seed: int
-    phase: str
-    origin: str
-    written: tuple[WavFile, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        values = {"sample_rate": self.sample_rate, "seed": self.seed, "phase": self.phase, "from": self.origin}
-        return values | {"written": [file.to_dict() for file in self.written]}
 
 
 @dataclass(frozen=True)
@@ -76,90 +55,6 @@ class Decoded:
         """As JSON values."""
         values = {"sample_rate": self.sample_rate, "phase": self.phase}
         return values | {"written": [file.to_dict() for file in self.written]}
-
-
-def generate(
-    model: Place,
-    output: Place,
-    count: int,
-    *,
-    origin: str = FITTED,
-    dataset: Dataset | Place | None = None,
-    split: str | None = None,
-    labels: Mapping[str, str] | None = None,
-    seed: int | None = None,
-    phase: str = PHASES[0],
-    normalise: str = NO_CHANGE,
-) -> Generated:
-    """Write `count` new sounds of one segment each, as generated-00001.wav and so on: `audio-vae generate`.
-
-    model: the MODEL folder at a path or URI. output: the folder to write into. origin: where latents come from,
-    `fitted` for the Gaussian that fits the training latents, `prior` for a VAE's N(0, I), `dataset` for the posteriors
-    of sounds of `dataset`, of its split `split` and with these `labels`. seed: the same one gives the same sounds; a
-    new one unless given. phase: how phases are found; normalise: how loud the files are made, `none` as spectrograms
-    say, `peak` or `loudness` all alike, docs/sound.md. SettingError when the arguments don't go together, or the
-    dataset does not fit the model.
-
-    >>> new = generate(model, folder / "new", 2, seed=3)
-    >>> [file.num_samples for file in new.written], new.sample_rate
-    ([16320, 16320], 16000)
-    """
-    model, output = os.fspath(model), os.fspath(output)
-    seed = settled_seed(seed)
-    require_normalisation(normalise)
-    require(count > 0, "--count", count, "a positive number of sounds")
-    require(origin in ORIGINS, "--from", origin, f"one of {', '.join(ORIGINS)}")
-    bundle = Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
-    drawn_from = _dataset_of(origin, dataset, split, labels, bundle, model)
-    with output_folder(output) as folder:
-        prepare()
-        from vae_model.sound import latents
-        from vae_model.sound.generator import SoundGenerator
-
-        generator = SoundGenerator.load(model, seed, phase)
-        about: list[dict[str, Any]] = [{}] * count
-        ranges = None
-        if drawn_from is not None:
-            picked = latents.pick(drawn_from.records(split or TRAIN), dict(labels or {}), count, seed)
-            drawn, ranges = latents.from_records(generator, picked, seed)
-            about = [{"source": record.source, "segment": record.segment} for record in picked]
-        elif origin == PRIOR:
-            drawn = latents.from_prior(generator.autoencoder, count, seed)
-        else:
-            drawn = generator.autoencoder.sample_latents(count, seed)
-        rate = bundle.audio.sample_rate
-        written = write_sounds(folder, "generated", generator.decode(drawn, ranges), rate, count, about, normalise)
-    return Generated(rate, seed, phase, origin, written)
-
-
-def settled_seed(given: int | None) -> int:
-    """The seed that was given, or a new one. SettingError when it is out of range."""
-    seed = secrets.randbelow(2**31) if given is None else given
-    require(0 <= seed < 2**31, "--seed", seed, "at least 0 and below 2**31")
-    return seed
-
-
-def _dataset_of(
-    origin: str,
-    dataset: Dataset | Place | None,
-    split: str | None,
-    labels: Mapping[str, str] | None,
-    bundle: Bundle,
-    model: str,
-) -> Dataset | None:
-    """The dataset to draw from, None for another origin. SettingError where arguments don't go together."""
-    if origin != DATASET:
-        for name, value in (("dataset", dataset), ("split", split), ("label", labels)):
-            if value is not None:
-                raise SettingError(f"--{name} must come with --from {DATASET}, not --from {origin}")
-        return None
-    if dataset is None:
-        raise SettingError(f"--from {DATASET} must come with --dataset DATASET")
-    found = open_dataset(dataset)
-    bundle.check_fits(found, model)
-    split = split or TRAIN
-    require(found.split(split).num_examples > 0, "--split", split, f"one that holds records in {found.uri}")
-    return found
 
 
 def interpolate(

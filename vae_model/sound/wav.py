@@ -55,13 +55,13 @@ class Written(NamedTuple):
 def write_sounds(
     output: Output,
     name: str,
-    waveforms: Iterable[NDArray[np.float32]],
+    waveforms: Iterable[NDArray[np.float32] | Iterable[NDArray[np.float32]]],
     sample_rate: int,
     total: int,
     about: Sequence[Mapping[str, Any]],
     normalise: str = NO_CHANGE,
 ) -> tuple[WavFile, ...]:
-    """Write each waveform (n_samples, n_channels) as `<name>-00001.wav` and so on, and publish them.
+    """Write each waveform (n_samples, n_channels), or its blocks, as `<name>-00001.wav` and so on, and publish them.
 
     about: what there is to say of each; it may grow while waveforms come. normalise: as of `write_wav`.
     """
@@ -69,7 +69,8 @@ def write_sounds(
     with counting(total, "sounds") as counter:
         for number, waveform in enumerate(waveforms, start=1):
             file = f"{name}-{number:05}.wav"
-            got = write_wav(output.path / file, [waveform], sample_rate, normalise)
+            blocks = [waveform] if isinstance(waveform, np.ndarray) else waveform
+            got = write_wav(output.path / file, blocks, sample_rate, normalise)
             written.append((output.file(file), got))
             counter.add()
     output.publish()

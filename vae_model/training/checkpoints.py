@@ -32,7 +32,7 @@ from pipelines.store import read_json, write_json
 from pipelines.store.json_values import Value
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import FREE, ModelConfig, TrainConfig
-from vae_model.model_folder.folder import BUNDLE_FILE, STATE_FILE, file_in
+from vae_model.model_folder.folder import BUNDLE_FILE, PRIOR_FILE, STATE_FILE, file_in
 from vae_model.model_folder.history import HISTORY_FILE, read_history, write_history
 from vae_model.model_folder.outputs import Output
 from vae_model.training.stopping import StopSignals
@@ -153,7 +153,7 @@ def _check_state(value: Value) -> None:
 def fetch_run(output: Output, state: RunState) -> None:
     """Bring what a run goes on with into the local folder; what other checkpoints there are will go."""
     models = {f"{FOLDER}/{name}" for name in (state.last, state.best) if name}
-    output.fetch([*sorted(models), STATE_FILE, HISTORY_FILE, BUNDLE_FILE])
+    output.fetch([*sorted(models), STATE_FILE, HISTORY_FILE, BUNDLE_FILE, PRIOR_FILE])
     output.own(f"{FOLDER}/{name}" for name in store.names(output.file(FOLDER)))
 
 

@@ -25,8 +25,9 @@ from vae_model.model_folder.bundle import Bundle, package_versions
 from vae_model.model_folder.config import ModelConfig, TrainConfig
 from vae_model.model_folder.folder import BUNDLE_FILE, CONFIG_FILE, LAST_FILES, MODEL_FILE
 from vae_model.model_folder.outputs import Output, make_folder, opened_output, require_empty
+from vae_model.model_folder.prior_settings import FLOW, NONE
 from vae_model.model_folder.value_range import ValueRange
-from vae_model.training import callbacks, data
+from vae_model.training import callbacks, data, prior_step
 from vae_model.training.callbacks import KLWarmup
 from vae_model.training.checkpoints import (
     FOLDER,
@@ -111,6 +112,8 @@ class _Run:
     def begin(self, model: ModelConfig, train: TrainConfig, start: str | None) -> None:
         """A new model, or one at the weights of the model in `start`."""
         beginning = at_model(start, self.dataset, model, train) if start else at_data(self.dataset, train)
+        if start and train.prior == FLOW:
+            prior_step.keep_start(self.folder, start)
         keras.utils.set_random_seed(train.seed)
         with self.strategy.scope(), precision(train.mixed_precision):
             self.autoencoder: Autoencoder = build(model)
@@ -133,6 +136,7 @@ class _Run:
         state.bundle.check_fits(self.dataset, self.output.name)
         state.check_goes_on(self.dataset, model, train)
         fetch_run(self.output, state)
+        prior_step.fetch(self.output)
         last = f"{FOLDER}/{state.last}"
         keras.utils.set_random_seed(train.seed)
         with self.strategy.scope(), precision(train.mixed_precision):
@@ -143,19 +147,22 @@ class _Run:
         self._say(f"resuming after epoch {state.epoch}" + (f" and {state.step} steps" if state.step else ""))
 
     def fit(self) -> Training:
-        """Train to the last epoch or until patience is used up, then write the model."""
+        """Train to the last epoch or until patience is used up; write the model; learn its prior."""
         make_folder(self.folder / FOLDER)
         self.state.bundle.save_config(self.folder)
         self.output.put(CONFIG_FILE)  # a place that can't be written shows before anything is learned
         best = score(self.state.best_metrics) if self.state.best else math.inf
         self.board = TensorBoard(self.folder, self.autoencoder, self.dataset, self.state.bundle, self.state.epoch, best)
+        train = self.state.bundle.train
         if not self.state.complete:
-            self._fit(self.state.bundle.train)
+            self._fit(train)
             self._finish()
-        elif not self._is_finished():
+        elif not (bundle := self._finished()) or (train.prior != FLOW and prior_step.is_due(bundle, train)):
             self._finish()
-        else:
+        elif not prior_step.is_due(bundle, train):
             self._say(f"nothing to do: {self.state.epoch} epochs of {self.state.bundle.train.epochs} are complete")
+        if train.prior == FLOW and is_chief(self.strategy):
+            self._learn_prior()
         state = self.state
         return Training(self.output.name, state.epoch, state.best_epoch, state.best_metrics, round(state.seconds, 3))
 
@@ -257,17 +264,32 @@ class _Run:
         except WorkError as error:
             self._say(f"{error}; training goes on, and the next checkpoint is tried")
 
-    def _is_finished(self) -> bool:
-        """Whether the model is of the last epoch, not of an earlier run that was gone on with and then killed."""
-        finished = (self.folder / BUNDLE_FILE).exists()
-        return finished and Bundle.load(self.folder).metrics.get("epochs") == self.state.epoch
+    def _finished(self) -> Bundle | None:
+        """The bundle of the model if it is of the last epoch, and not of an earlier run."""
+        if not (self.folder / BUNDLE_FILE).exists():
+            return None
+        bundle = Bundle.load(self.folder)
+        return bundle if bundle.metrics.get("epochs") == self.state.epoch else None
+
+    def _learn_prior(self) -> None:
+        """Learn the flow of the model that was kept, unless it is there."""
+        bundle, train = self._finished(), self.state.bundle.train
+        if bundle is not None and prior_step.is_due(bundle, train):
+            self._publish()  # the model is whole without it
+            best = wrap(load_model(self.folder / FOLDER / self.state.best, compiled=False))
+            bundle = dataclasses.replace(bundle, train=train)
+            hold = not is_multi_worker(self.strategy)
+            prior_step.learn_prior_of(best, self.dataset, self.output, bundle, quiet=self.quiet, hold=hold)
 
     def _finish(self) -> None:
         """Write `model.keras`, the best epoch's without its optimiser, and then `bundle.json`."""
         if not is_chief(self.strategy):
             return
         best = wrap(load_model(self.folder / FOLDER / self.state.best, compiled=False))
-        best.fit_latent_distribution(data.scaled(self._examples(), self._range))
+        train = self.state.bundle.train
+        if train.prior != NONE:
+            best.fit_latent_distribution(data.scaled(self._examples(), self._range))
+        prior_step.forget(self.output)
         save_model(best.model, self.folder / MODEL_FILE)
         metrics: dict[str, Any] = {
             "epochs": self.state.epoch,
@@ -278,7 +300,9 @@ class _Run:
         if best.config.is_vae:
             examples = callbacks.examples(self.dataset, self._range)
             metrics["posterior"] = health.examine(best.model, examples, self.state.best_metrics["kl_loss"]).to_dict()
-        dataclasses.replace(self.state.bundle, metrics=metrics, versions=package_versions()).save(self.folder)
+        bundle = dataclasses.replace(self.state.bundle, metrics=metrics, versions=package_versions())
+        prior = prior_step.without_flow(self.dataset, train, self._say)
+        dataclasses.replace(bundle, prior=prior).save(self.folder)
         self.board.finish(best)
 
     @property

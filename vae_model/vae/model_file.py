@@ -10,9 +10,9 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -26,6 +26,7 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _TEXT_BYTES = 1 << 20
 _OBJECTS = 20_000
 _OPTIMIZER = "optimizer/"
+_Settings = TypeVar("_Settings")
 _NOT_A_FILE = (
     *(OSError, ValueError, LookupError, TypeError, RuntimeError, ArithmeticError, MemoryError, EOFError),
     *(zipfile.BadZipFile, zlib.error),
@@ -38,18 +39,38 @@ def check_model_file(path: Path, name: str, registered: set[str], optimizers: se
     name: what errors call the file. registered: the models that it may be one of, by their registered names.
     optimizers: class names that it may be compiled with, which is looked at if it is to be compiled.
     """
+
+    def settings_of(value: Value) -> ModelConfig:
+        return model_config({name: setting.value for name, setting in value.object().items()})
+
+    return check_file(path, name, registered, settings_of, count_weights, optimizers if compiled else None)
+
+
+def check_file(
+    path: Path,
+    name: str,
+    registered: set[str],
+    settings_of: Callable[[Value], _Settings],
+    count_of: Callable[[_Settings], int],
+    optimizers: set[str] | None = None,
+) -> _Settings:
+    """The settings of any model of this package in a file, as `check_model_file` has it.
+
+    settings_of: reads them. count_of: the weights that a model of such settings has. optimizers: None when it is not
+    to be compiled.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             parts = _parts(archive, path.stat().st_size)
             document, weights = json_document(parts[CONFIG]), io.BytesIO(parts[WEIGHTS])
     except _NOT_A_FILE as error:
         raise WorkError(f"{name} is damaged, or no .keras file: {_first_line(error)}") from error
-    config = _config(Value(name, document), registered, optimizers, compiled)
+    config = _config(Value(name, document), registered, optimizers, settings_of)
     try:
         held = _count_held(weights, len(parts[WEIGHTS]))
     except _NOT_A_FILE as error:
         raise WorkError(f"{name} must hold the weights of a model: {_first_line(error)}") from error
-    if held != (wanted := count_weights(config)):
+    if held != (wanted := count_of(config)):
         raise WorkError(f"{name} must hold as many weights as its settings ask for, {shortened(wanted)}, not {held:,}")
     return config
 
@@ -70,7 +91,9 @@ def _parts(archive: zipfile.ZipFile, size: int) -> dict[str, bytes]:
     return {entry.filename: archive.read(entry) for entry in entries}
 
 
-def _config(value: Value, registered: set[str], optimizers: set[str], compiled: bool) -> ModelConfig:
+def _config(
+    value: Value, registered: set[str], optimizers: set[str] | None, settings_of: Callable[[Value], _Settings]
+) -> _Settings:
     """The settings that the configuration holds, which must name nothing that is not known."""
     names = ("module", "class_name", "config", "registered_name")
     values = value.object(names, optional=("compile_config", "build_config"))
@@ -79,11 +102,11 @@ def _config(value: Value, registered: set[str], optimizers: set[str], compiled: 
         raise SettingError(f"{value.file} must be a model of audio-vae, not a {found}")
     inner = values["config"].object(("name", "settings"))
     inner["name"].text()
-    settings = inner["settings"].object()
-    if compiled and (of_compiling := values.get("compile_config")) is not None and of_compiling.value is not None:
+    of_compiling = values.get("compile_config")
+    if optimizers is not None and of_compiling is not None and of_compiling.value is not None:
         _check_compiling(of_compiling, optimizers)
     try:
-        return model_config({name: setting.value for name, setting in settings.items()})
+        return settings_of(inner["settings"])
     except (TypeError, AttributeError, ValueError, RecursionError, OverflowError) as error:
         raise WorkError(f"{value.file}: its settings must be those of a model: {_first_line(error)}") from error
     except SettingError as error:
