@@ -79,7 +79,7 @@ clean:
 # The package and what it needs at run time, at the versions of requirements.txt.
 $(INSTALLED): requirements.txt setup.py
 	$(MAKE_VENV)
-	$(PIP) -c requirements.txt -e .
+	$(PIP) -c requirements.txt -e ".[pipeline]"
 	touch $@
 
 # All that tests and checks need besides: of each file the content that requirements-hashed.txt names, or nothing. The file lists

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+PIPELINE = ["apache-beam>=2.70,<3", "tfx-bsl>=1.17"]
 EXTRAS = {
+    # Jobs on Beam: `preprocess` of more than a few shards, `verify`, `encode` on a runner.
+    "pipeline": PIPELINE,
     # Containers and codecs that libsndfile does not read: m4a, aac, webm, wma.
     "formats": ["av>=14"],
     # `audio-vae export --onnx`, and what runs it.
@@ -17,11 +20,12 @@ EXTRAS = {
     # The web page of `audio-vae app`.
     "app": ["gradio>=6"],
     # `--runner DataflowRunner`, with audio and datasets on gs://.
-    "dataflow": ["apache-beam[gcp]>=2.70,<3", "gcsfs>=2025.2"],
+    "dataflow": [*PIPELINE, "apache-beam[gcp]>=2.70,<3", "gcsfs>=2025.2"],
     # `make docs`.
     "docs": ["mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1"],
     # What the tests and checks need.
     "dev": [
+        *PIPELINE,
         "aiohttp>=3.9",
         "apache-beam[gcp]>=2.70,<3",
         "av>=14",
@@ -63,8 +67,8 @@ setup(
         "vae_model": ["py.typed", "report/blocks/*.html", "report/*.html", "report/*.css", "report/*.js"],
     },
     python_requires=">=3.10,<3.14",
+    # What needs no Beam: a model's sounds and latents, training, pages, small runs of `preprocess`.
     install_requires=[
-        "apache-beam>=2.70,<3",
         "fsspec>=2024.6",
         "google-crc32c>=1.6",
         "h5py>=3.12",
@@ -75,9 +79,9 @@ setup(
         "librosa>=0.11,<1",
         "numba>=0.61",
         "numpy>=1.26",
-        "pillow>=11",
+        "pillow>=10.1",
         "protobuf>=5",
-        "pyarrow>=18",
+        "pyarrow>=18,<26",
         "pyyaml>=6",
         "scikit-learn>=1.5",
         "scipy>=1.13",
@@ -86,7 +90,6 @@ setup(
         "tensorboard>=2.20",
         "tensorflow>=2.20",
         "tensorflow-metadata>=1.17",
-        "tfx-bsl>=1.17",
         "threadpoolctl>=3",
     ],
     extras_require=EXTRAS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import re
 import reprlib
 from itertools import islice
@@ -111,6 +112,17 @@ def require(condition: bool, name: str, value: Any, rule: str) -> None:
     """Raise SettingError `name=value must be rule` unless `condition` holds."""
     if not condition:
         raise SettingError(f"{name}={shortened(value)} must be {rule}")
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package that not every installation has is there; it is not imported."""
+    return importlib.util.find_spec(package) is not None
+
+
+def require_package(package: str, extra: str, needer: str) -> None:
+    """Raise SettingError with what to install unless a package is there."""
+    if not is_installed(package):
+        raise SettingError(f"{needer} needs {package}, which is not installed: pip install 'audio-vae[{extra}]'")
 
 
 _SHOWN_CHARACTERS = 400

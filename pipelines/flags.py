@@ -6,12 +6,12 @@ import argparse
 import dataclasses
 import difflib
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
 
-from pipelines.errors import SettingError
+from pipelines.errors import SettingError, is_installed
 from pipelines.settings import coerced, hints, rule, settable, shown
 
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
@@ -33,6 +33,15 @@ def add_settings(
             if title not in made:
                 made[title] = parser.add_argument_group(title)
             _add_flag(made[title], field, kinds[name], getattr(config, name), underscores)
+
+
+def has_others(argv: Sequence[str], own: Collection[str]) -> bool:
+    """Whether there are options besides one's own, which may be Beam's. SettingError for them where Beam is not."""
+    others = [word.split("=")[0] for word in argv if word.startswith("--") and word.split("=")[0] not in own]
+    if others and not is_installed("apache_beam"):
+        needed = "where Beam is not installed; for Beam's: pip install 'audio-vae[pipeline]'"
+        raise SettingError(f"{others[0]} must be an option that --help lists, {needed}")
+    return bool(others)
 
 
 def _add_flag(group: Any, field: dataclasses.Field[Any], hint: Any, default: Any, underscores: bool) -> None:

@@ -19,7 +19,7 @@ from pipelines.console.names import printable
 from pipelines.console.terminal import set_up_logging
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.dataset.names import ENTRY, RUNS, SCHEMA_FILE
-from pipelines.errors import AudioVaeError, SettingError, WorkError
+from pipelines.errors import AudioVaeError, SettingError, WorkError, require_package
 from pipelines.plan.changes import Changes, compare
 from pipelines.plan.estimating import Estimator
 from pipelines.plan.tasks import tasks
@@ -181,6 +181,7 @@ def _check(request: Request, *, waits: bool = True) -> PipelineOptions | None:
     _set_up(request)
     if not request.beam_flags:
         return None
+    require_package("apache_beam", "pipeline", "a runner of Beam's")
     from pipelines.beam import launch, preflight
 
     places = [*request.inputs, request.output]
@@ -274,6 +275,7 @@ def _execute(run: PlannedRun, request: Request, job: PipelineOptions | None) -> 
         with show_progress(run.num_sources, run.num_tasks) as folder:
             build_without_beam.run_directly(run, request.run.workers, timeout, folder)
         return
+    require_package("apache_beam", "pipeline", f"a run of more than {build_without_beam.FEW_SHARDS} shards")
     from pipelines.beam import launch
     from pipelines.beam.build_on_beam import BuildOptions, build_pipeline
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.config import DatasetConfig
 from pipelines.dataset.tables import read_parquet
-from pipelines.errors import require
+from pipelines.errors import is_installed, require, require_package
 from pipelines.plan.policy import MaxFailures
+from pipelines.runs.encoding_run import EncodingRun, plan, work_folder
 from pipelines.store.paths import Place, local_path
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import latent_names
@@ -24,8 +25,6 @@ from vae_model.sound.latent_table import schema
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
-
-    from pipelines.beam.encode_on_beam import EncodingRun
 
 SUFFIX = ".parquet"
 """Of the output: nothing else is written."""
@@ -72,7 +71,9 @@ def encode(
     beam_flags: Sequence[str] = (),
     verbose: bool = False,
 ) -> Encoding:
-    """Write the latents of audio files into a Parquet file, a row for each segment: `audio-vae encode`. A job on Beam.
+    """Write the latents of audio files into a Parquet file, a row for each segment: `audio-vae encode`.
+
+    A job on Beam; where Beam is not installed, the same on this machine without it.
 
     model: the MODEL folder at a path or URI. inputs: folders, files or URIs. output: the file, made or replaced at the
     end. label_pattern: named groups in the relative path are labels, as in the model's dataset unless given.
@@ -100,34 +101,47 @@ def encode(
     require(is_file, "--output", output, "a file in a folder that exists")
     bundle = Bundle.load(model)  # mistakes show before Beam's seconds of loading
     _set_up_logging(verbose)
-    flags = list(beam_flags)
-    if flags:
-        from pipelines.beam.preflight import ask_runner
-
-        flags = ask_runner(flags, [*uris, output])
+    if beam_flags:
+        require_package("apache_beam", "pipeline", "a runner of Beam's")
     if not isinstance(max_failures, MaxFailures):
         max_failures = MaxFailures() if max_failures is None else MaxFailures.parse(max_failures)
-    size = batch_size or batch_size_of(bundle.model)
     config = _config(bundle, label_pattern)
-    job = _job(flags, workers, uris, output)
+    job = _job(beam_flags, workers, uris, output) if is_installed("apache_beam") else None
     columns = schema(latent_names(bundle.model), bundle.model.latent_space_dim, config.label_names)
-    with contextlib.ExitStack() as stack:
-        from pipelines.beam import encode_on_beam, launch
-        from pipelines.beam.progress import show_progress
-
-        work = stack.enter_context(encode_on_beam.work_folder(output))
-        run = encode_on_beam.EncodingRun(
+    with work_folder(output) as work:
+        run = EncodingRun(
             output=output,
             work=work,
             config=config,
             schema=columns,
             load=functools.partial(load_encoder, work, columns),
-            batch_size=size,
+            batch_size=batch_size or batch_size_of(bundle.model),
             decode_timeout_seconds=decode_timeout_seconds,
             max_failures=max_failures,
         )
-        run = encode_on_beam.plan(run, uris, shard_mb)
+        run = plan(run, uris, shard_mb)
         copy_model(model, work)
+        if job is None:
+            _encode_here(run, workers)
+        else:
+            _run_job(job, run, verbose)
+    return _outcome(run)
+
+
+def _encode_here(run: EncodingRun, workers: int | None) -> None:
+    from pipelines.beam.encode_without_beam import encode_directly
+    from pipelines.beam.progress import show_progress
+
+    with show_progress(run.num_sources, run.num_tasks) as progress_folder:
+        encode_directly(run, workers, progress_folder)
+
+
+def _run_job(job: PipelineOptions, run: EncodingRun, verbose: bool) -> None:
+    from pipelines.beam import encode_on_beam, launch
+    from pipelines.beam.progress import show_progress
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(encode_on_beam.calls_ended(run.work))
         progress_folder = None
         if launch.is_local(job):
             import_encoder()
@@ -135,7 +149,6 @@ def encode(
         if not verbose:
             launch.quieten()
         launch.run_job(job, lambda pipeline: encode_on_beam.build_pipeline(pipeline, run, progress_folder))
-    return _outcome(run)
 
 
 def _set_up_logging(verbose: bool) -> None:
@@ -150,13 +163,14 @@ def _config(bundle: Bundle, label_pattern: str | None) -> DatasetConfig:
     return DatasetConfig(bundle.audio, bundle.spectrogram, dtype="float32", split=(), label_pattern=pattern)
 
 
-def _job(beam_flags: list[str], workers: int | None, inputs: list[str], output: str) -> PipelineOptions:
+def _job(beam_flags: Sequence[str], workers: int | None, inputs: list[str], output: str) -> PipelineOptions:
     """Beam's options. SettingError when they don't fit the places."""
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from pipelines.beam import launch
+    from pipelines.beam import launch, preflight
 
-    job = launch.job_options(PipelineOptions(beam_flags), beam_flags, workers)
+    flags = preflight.ask_runner(list(beam_flags), [*inputs, output]) if beam_flags else []
+    job = launch.job_options(PipelineOptions(flags), flags, workers)
     if launch.is_dataflow(job):
         from pipelines.beam import dataflow
 

@@ -12,6 +12,7 @@ from pipelines import store
 from pipelines.console.terminal import held_stderr
 from pipelines.dataset.checking import check_dataset, check_shard, import_decoder
 from pipelines.dataset.folder import Dataset, open_dataset
+from pipelines.errors import require_package
 from pipelines.store.paths import Place
 
 
@@ -43,6 +44,8 @@ def verify_dataset(dataset: Dataset | Place) -> Verification:
     >>> verify_dataset(dataset).problems
     ()
     """
+    for package in ("apache_beam", "tfx_bsl"):
+        require_package(package, "pipeline", "reading every record back")
     found = open_dataset(dataset)
     return Verification(found, (*check_dataset(found), *_check_shards(found)))
 

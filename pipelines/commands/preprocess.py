@@ -13,7 +13,7 @@ from pipelines.config import PRESETS, RECORD
 from pipelines.console.counts import failures_so_far
 from pipelines.console.durations import duration_text
 from pipelines.errors import masked
-from pipelines.flags import add_flag, add_settings, given, parse, preset_named
+from pipelines.flags import add_flag, add_settings, given, has_others, parse, preset_named
 from pipelines.request import DEFAULT, PRESET_KEY, RUN, SETTINGS, Request, RunOptions
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def parse_options(argv: Sequence[str], prog: str = "audio-vae preprocess") -> tu
     own = parser(prog, preset_named(argv, PRESETS, DEFAULT))
     flags = own._option_string_actions
     ours, beams, also_known = list(argv), list[str](), list[str]()
-    if any(word.startswith("--") and word.split("=")[0] not in flags for word in argv):
+    if has_others(argv, flags):
         from pipelines.beam.launch import beam_flag_names, split_beam_flags
 
         ours, beams = split_beam_flags(argv, flags)

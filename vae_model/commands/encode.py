@@ -1,4 +1,4 @@
-"""The command `audio-vae encode`: audio files to latents in a Parquet file. A job on Beam, as `preprocess` is."""
+"""The command `audio-vae encode`: audio files to latents in a Parquet file. A job on Beam where Beam is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from pipelines.flags import has_others
 from vae_model.encoding import Encoding, encode
 
 _FAILURES_SHOWN = 10
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> int:
     """Run the command: 0 also when some files could not be used. Errors are the caller's to print."""
     own = parser()
     ours, beam_flags = argv, list[str]()
-    if any(word.startswith("--") and word.split("=")[0] not in own._option_string_actions for word in argv):
+    if has_others(argv, own._option_string_actions):
         from pipelines.beam.launch import split_beam_flags
 
         ours, beam_flags = split_beam_flags(argv, own._option_string_actions)

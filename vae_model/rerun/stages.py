@@ -13,7 +13,7 @@ from typing import Any
 from pipelines import store
 from pipelines.console.counts import failures_so_far
 from pipelines.dataset.folder import Dataset, is_dataset, open_dataset
-from pipelines.errors import AudioVaeError, Interrupted, SettingError, WorkError
+from pipelines.errors import AudioVaeError, Interrupted, SettingError, WorkError, require_package
 from pipelines.store.paths import local_path
 from vae_model.evaluation.batches import HELD_OUT, find_held_out
 from vae_model.model_folder.bundle import Bundle
@@ -116,6 +116,7 @@ def _beam_flags(config: RerunConfig) -> tuple[str, ...]:
     """Beam's options of the file. SettingError for one that Beam does not know."""
     if not config.places.beam:
         return ()
+    require_package("apache_beam", "pipeline", f"{config.path}: beam:")
     from pipelines.beam.launch import split_beam_flags
 
     others, flags = split_beam_flags(config.places.beam)
