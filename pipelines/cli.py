@@ -24,6 +24,7 @@ COMMANDS = {
     "preprocess": ("pipelines.commands.preprocess", "turn folders of audio into a dataset, or bring one up to date"),
     "info": ("pipelines.commands.info", "show what is in a dataset"),
     "verify": ("pipelines.commands.verify", "read every record of a dataset back and check it"),
+    "compact": ("pipelines.commands.compact", "make full shards of a dataset's small ones"),
     "prune": ("pipelines.commands.prune", "remove the folders of runs that a dataset no longer uses"),
 }
 """Of each command its module, whose `main` takes the words that follow it, and what it is for."""

@@ -13,6 +13,7 @@ from pipelines.audio.wanted import Wanted
 from pipelines.config import PRESETS, DatasetConfig, allow_feature
 from pipelines.errors import SettingError, require, shortened
 from pipelines.plan.policy import MaxFailures, Policy
+from pipelines.plan.tasks import SHARD_MB
 from pipelines.settings import Spelling, at, check_settings, checked_values, positive, settable, setting, with_values
 from pipelines.store.paths import local_path
 
@@ -42,7 +43,7 @@ class RunOptions:
         None, RUN, "local worker processes", metavar="N", unset="all cores", check=positive("number", int)
     )
     shard_mb: float = setting(
-        64.0, RUN, "size of a shard of many records", metavar="MB", check=positive("number of megabytes")
+        SHARD_MB, RUN, "size of a shard of many records", metavar="MB", check=positive("number of megabytes")
     )
     decode_timeout_seconds: float = setting(
         60.0,

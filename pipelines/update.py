@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,16 +18,15 @@ from pipelines.config import DatasetConfig
 from pipelines.console.names import printable
 from pipelines.console.terminal import set_up_logging
 from pipelines.dataset.folder import Dataset, open_dataset
-from pipelines.dataset.names import ENTRY, RUNS, SCHEMA_FILE
-from pipelines.errors import AudioVaeError, SettingError, WorkError, require_package
+from pipelines.errors import SettingError, WorkError, require_package
 from pipelines.plan.changes import Changes, compare
 from pipelines.plan.estimating import Estimator
 from pipelines.plan.tasks import tasks
 from pipelines.request import Request
-from pipelines.runs.folder import PlannedRun, clear_leftovers, open_base
+from pipelines.runs.folder import PlannedRun, clear_leftovers, cleared_unless_done, open_base
 from pipelines.runs.plan_files import plan_run
 from pipelines.store.holding import lock
-from pipelines.store.paths import Place, local_path
+from pipelines.store.paths import Place
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -217,7 +216,7 @@ def _plan(request: Request, base: Dataset | None, alone: bool) -> tuple[PlannedR
         cut = tasks(changes, config, Estimator(changes.build, config), request.run.shard_mb)
         taken = [uri.rsplit("/", 1)[1] for uri in cleared]
         limit = request.run.max_failures
-        with _cleared_unless_done(request.output) if alone else contextlib.nullcontext():
+        with cleared_unless_done(request.output) if alone else contextlib.nullcontext():
             run = plan_run(request.output, base, config, listing, changes, cut, limit, taken, request.run.limits)
     return run, changes.without_rows()
 
@@ -230,7 +229,7 @@ def _run(run: PlannedRun, request: Request, job: PipelineOptions | None) -> Data
 
         dataflow.wait(run, dataflow.submit(run, job, request.run.decode_timeout_seconds))
         return _committed(run)
-    with _cleared_unless_done(run.dataset_uri, run.name):
+    with cleared_unless_done(run.dataset_uri, run.name):
         _execute(run, request, job)
         return _committed(run)
 
@@ -240,30 +239,6 @@ def _committed(run: PlannedRun) -> Dataset:
     if dataset.runs[-1].name != run.name:
         raise WorkError(f"DATASET {run.dataset_uri}: the job ended without committing its run")
     return dataset
-
-
-@contextlib.contextmanager
-def _cleared_unless_done(output: str, own: str | None = None) -> Iterator[None]:
-    """Whatever goes wrong, the run's folder is removed and the old dataset is as it was."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(AudioVaeError):  # what went wrong first is what to tell
-            _remove_traces(output, own)
-        raise
-
-
-def _remove_traces(output: str, own: str | None) -> None:
-    """Clear away a run that did not commit. It may have come so far after all: what is committed now stays."""
-    from pipelines.building.supervision import end_children
-
-    end_children()
-    base = open_base(output)
-    clear_leftovers(output, base, own)
-    if local_path(output) is not None and base is None and not store.exists(store.join(output, ENTRY)):
-        if not store.names(store.join(output, RUNS)):
-            store.remove_folder(store.join(output, RUNS))
-        store.remove_folder(store.join(output, SCHEMA_FILE))
 
 
 def _execute(run: PlannedRun, request: Request, job: PipelineOptions | None) -> None:

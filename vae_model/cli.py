@@ -12,6 +12,7 @@ COMMANDS = {
     "info": _DATA["info"],
     "browse": ("vae_model.commands.browse", "write a page to see and hear what is in a dataset"),
     "verify": _DATA["verify"],
+    "compact": _DATA["compact"],
     "prune": _DATA["prune"],
     "train": ("vae_model.commands.train", "learn a model from a dataset"),
     "prior": ("vae_model.commands.prior", "learn again what a model's new sounds are drawn from"),

@@ -48,12 +48,14 @@ MANIFEST = pa.schema(
         ("error_stage", pa.string()),
         ("error", pa.string()),
         ("warning", pa.string()),
+        ("inputs", pa.string()),
     ]
 )
 """A row a source. shard is a file name in the run's folder, null for a source that failed.
 
-warning came later than the others: a manifest without it reads as if it were null."""
-_LATER = ("warning",)
+inputs: where its records come from, a JSON list, when that is less than all inputs of the run. warning and inputs came
+later than the others: a manifest without them reads as if they were null."""
+_LATER = ("warning", "inputs")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pipelines.config import DatasetConfig
 from pipelines.dataset.names import ENTRY, RUNS, SHARD_NAME, SPLIT_NAME, is_split, run_number, split_of_shard
 from pipelines.dataset.records import MAX_DECIBELS, RecordSpec
 from pipelines.errors import SettingError, WorkError, shortened
-from pipelines.store.json_values import LARGEST, Value
+from pipelines.store.json_values import LARGEST, Value, json_document
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -131,11 +131,23 @@ def check_manifest(rows: pa.Table, uri: str) -> None:
         split = pc.replace_substring_regex(rows["shard"], r"-[0-9]+\.tfrecord$", "")
         own = pc.fill_null(pc.equal(split, rows["split"]), failed)
         refuse_unless(own, "shard", "of the row's split")
+    if "inputs" in there:
+        for text in pc.unique(rows["inputs"]).to_pylist():
+            if text is not None and not _is_list_of_texts(text):
+                raise WorkError(f"{uri}: inputs={shortened(text)} must be a JSON list of texts")
     for name, low, high in _BOUNDS:
         if name in there:
             good = pc.and_(pc.greater_equal(rows[name], low), pc.less_equal(rows[name], high))
             rule = f"from {low:g} to {high:g}"
             refuse_unless(pc.if_else(pc.is_null(rows[name]), failed, good), name, rule)
+
+
+def _is_list_of_texts(text: str) -> bool:
+    try:
+        values = json_document(text.encode())
+    except ValueError:
+        return False
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 _NAMES = (

@@ -8,6 +8,8 @@ rest. The same sources give the same plan, whatever the number of workers.
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,11 +145,20 @@ def _plain_stamps(table: pa.Table) -> Any:
 
 
 def _covered(known: pa.Table, listing: Listing, dataset: Dataset | None) -> pa.Array:
-    """Which known rows were written by a run all of whose inputs are listed now, and those of failed sources, which
-    move on from run to run, only when the inputs of all runs are listed."""
+    """Which known rows come from inputs that are all listed now: their own where they name some, else those of the run
+    that wrote them; and those of failed sources, which move on from run to run, only when the inputs of all runs are
+    listed."""
     runs = dataset.runs if dataset else ()
-    names = [run.name for run in runs if all(covers(listing.roots, uri) for uri in run.inputs)]
+
+    def listed(inputs: Iterable[str]) -> bool:
+        return all(covers(listing.roots, uri) for uri in inputs)
+
+    names = [run.name for run in runs if listed(run.inputs)]
     covered = pc.is_in(known["run"], value_set=pa.array(names, pa.string()))
+    if known["inputs"].null_count < len(known):
+        own = [text for text in pc.unique(known["inputs"]).to_pylist() if text is not None and listed(json.loads(text))]
+        by_own = pc.is_in(known["inputs"], value_set=pa.array(own, pa.string()))
+        covered = pc.if_else(pc.is_valid(known["inputs"]), by_own, covered)
     return covered if len(names) == len(runs) else pc.and_(covered, pc.equal(known["status"], "written"))
 
 

@@ -14,8 +14,11 @@ from pipelines.config import TRAIN, DatasetConfig, split_of
 from pipelines.plan.changes import Changes
 from pipelines.plan.estimating import Estimator
 
+SHARD_MB = 64.0
+"""The size of a full shard when nothing is said."""
 _LEAST_SHARD_BYTES = 4e6
-_MOST_SOURCES = 2000  # in a shard, however small their records: a builder holds a row for each
+MOST_SOURCES = 2000
+"""In a shard, however small their records: a builder holds a row for each."""
 _SHARDS_WANTED = 16  # a run smaller than this many full shards is cut finer, so that all workers have work
 
 
@@ -36,7 +39,7 @@ def tasks(changes: Changes, config: DatasetConfig, estimator: Estimator, shard_m
         size = 0.0
         for source in _sources(rows):
             more = estimator.output_bytes(source.source, source.size)
-            if pending and (size + more > target or len(pending) == _MOST_SOURCES):
+            if pending and (size + more > target or len(pending) == MOST_SOURCES):
                 yield ShardTask(name(split), split, pending)
                 pending, size = [], 0.0
             pending.append(source)
@@ -45,9 +48,14 @@ def tasks(changes: Changes, config: DatasetConfig, estimator: Estimator, shard_m
             yield ShardTask(name(split), split, pending)
 
 
+def full_shard_bytes(total: float, shard_mb: float) -> float:
+    """The size of a full shard where there are so many bytes of records in all."""
+    return min(shard_mb * 1e6, max(_LEAST_SHARD_BYTES, total / _SHARDS_WANTED))
+
+
 def _shard_bytes(build: pa.Table, estimator: Estimator, shard_mb: float) -> float:
     total = math.fsum(estimator.output_bytes(each.source, each.size) for each in _sources(build))
-    return min(shard_mb * 1e6, max(_LEAST_SHARD_BYTES, total / _SHARDS_WANTED))
+    return full_shard_bytes(total, shard_mb)
 
 
 def _survivors(carried: pa.Table) -> Iterator[tuple[tuple[str, str, str], list[str]]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from pipelines import store
@@ -21,7 +22,7 @@ from pipelines.dataset.names import (
     is_unfinished,
     run_number,
 )
-from pipelines.errors import SettingError
+from pipelines.errors import AudioVaeError, SettingError
 from pipelines.runs.fate import claim, clearing
 from pipelines.store.paths import local_path
 
@@ -129,6 +130,30 @@ def clear_leftovers(
     for uri in leftovers:
         store.remove_folder(uri)
     return cleared + leftovers
+
+
+@contextlib.contextmanager
+def cleared_unless_done(dataset_uri: str, own: str | None = None) -> Iterator[None]:
+    """Whatever goes wrong in the block, the run's folder is removed and the old dataset is as it was."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(AudioVaeError):  # what went wrong first is what to tell
+            _remove_traces(dataset_uri, own)
+        raise
+
+
+def _remove_traces(dataset_uri: str, own: str | None) -> None:
+    """Clear away a run that did not commit. It may have come so far after all: what is committed now stays."""
+    from pipelines.building.supervision import end_children
+
+    end_children()
+    base = open_base(dataset_uri)
+    clear_leftovers(dataset_uri, base, own)
+    if local_path(dataset_uri) is not None and base is None and not is_dataset(dataset_uri):
+        if not store.names(store.join(dataset_uri, RUNS)):
+            store.remove_folder(store.join(dataset_uri, RUNS))
+        store.remove_folder(store.join(dataset_uri, SCHEMA_FILE))
 
 
 def _committed(dataset_uri: str) -> set[str]:

@@ -106,8 +106,6 @@ def plan_run(
             num_tasks += 1
             if task.copy_of is not None:
                 new_names[task.copy_of] = task.shard
-    _write_table(store.join(run.plan_uri, CARRIED_FILE), _renamed(changes.carried, new_names))
-    _write_table(store.join(run.plan_uri, FAILED_FILE), changes.failed.select(MANIFEST.names))
     stays = pa.concat_tables([changes.kept, changes.carried.select(KEPT)])
     plan = Plan(
         kept={split: tuple(shards) for split, shards in kept_shards(base, changes).items()},
@@ -121,8 +119,15 @@ def plan_run(
         runs=base.runs if base else (),
         max_failures=max_failures,
     )
-    store.write_bytes(store.join(run.plan_uri, PLAN_FILE), plan.to_json())
+    write_plan(run, plan, _renamed(changes.carried, new_names), changes.failed.select(MANIFEST.names))
     return dataclasses.replace(run, num_tasks=num_tasks)
+
+
+def write_plan(run: PlannedRun, plan: Plan, carried: pa.Table, failed: pa.Table) -> None:
+    """Write all of a plan but its tasks. carried, failed: manifest rows of records that are copied, and of failures."""
+    _write_table(store.join(run.plan_uri, CARRIED_FILE), carried)
+    _write_table(store.join(run.plan_uri, FAILED_FILE), failed)
+    store.write_bytes(store.join(run.plan_uri, PLAN_FILE), plan.to_json())
 
 
 def _inputs(base: Dataset | None, listing: Listing, changes: Changes) -> tuple[str, ...]:

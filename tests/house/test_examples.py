@@ -67,6 +67,7 @@ def test_every_command_has_a_function() -> None:
         "preprocess": "preprocess",
         "info": "describe_dataset",
         "verify": "verify_dataset",
+        "compact": "compact_dataset",
         "prune": "prune_dataset",
         "browse": "write_dataset_page",
         "train": "train_model",
