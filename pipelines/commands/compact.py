@@ -16,8 +16,8 @@ def main(argv: list[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(
         prog="audio-vae compact",
-        description="Merge the small shards of each split into full ones. Nothing is decoded and no record changes. What "
-        "is replaced stays for readers until audio-vae prune.",
+        description="Merge the small shards of each split into full ones. Nothing is decoded and no record changes. "
+        "What is replaced stays for readers until audio-vae prune.",
     )
     parser.add_argument("dataset", metavar="DATASET")
     parser.add_argument(

@@ -26,7 +26,7 @@ from pipelines.config import DatasetConfig
 from pipelines.dataset.framing import read_frames
 from pipelines.dataset.names import ENTRY, MANIFEST_FILE, RUNS, run_number
 from pipelines.dataset.records import Record, RecordSpec, parse
-from pipelines.dataset.tables import read_foreign
+from pipelines.dataset.tables import read_foreign, read_foreign_tables
 from pipelines.dataset.validation import check_manifest, checked_entry
 from pipelines.errors import SettingError, Unreachable, WorkError, shortened
 from pipelines.store.json_values import json_document
@@ -175,16 +175,31 @@ class Dataset:
         """
         wanted = columns or MANIFEST.names
         read = [*wanted, *({"shard", "status"} - set(wanted))]
+        named: dict[str, list[str]] = {run.name: [] for run in self.runs}
+        for shard in self.shards:
+            named[shard.run].append(shard.name)
         tables = []
-        for run in self.runs:
-            rows = self.run_manifest(run.name, read)
-            named = pa.array([s.name for s in self.shards if s.run == run.name], pa.string())
-            live = pc.is_in(rows["shard"], value_set=named, skip_nulls=True)
+        for run, rows in zip(self.runs, self._manifests(read), strict=True):
+            live = pc.is_in(rows["shard"], value_set=pa.array(named[run.name], pa.string()), skip_nulls=True)
             if run is self.runs[-1]:
                 live = pc.or_(live, pc.equal(rows["status"], "failed"))
             rows = rows.filter(live).select(wanted)
             tables.append(rows.append_column("run", pa.array([run.name] * len(rows), pa.string()).dictionary_encode()))
         return pa.concat_tables(tables).unify_dictionaries()
+
+    def _manifests(self, columns: list[str]) -> Iterator[pa.Table]:
+        """The manifest of each run, looked at many together: that takes longer than to read a small one."""
+        uris = [store.join(self.run_uri(run.name), MANIFEST_FILE) for run in self.runs]
+        position = 0
+        for tables in read_foreign_tables(uris, columns, MANIFEST, _LATER):
+            try:
+                check_manifest(pa.concat_tables(tables), "")
+            except WorkError:
+                for uri, table in zip(uris[position:], tables, strict=False):
+                    check_manifest(table, uri)  # which of them, and where in it
+                raise
+            yield from tables
+            position += len(tables)
 
     def run_manifest(self, run: str, columns: list[str] | None = None) -> pa.Table:
         """The manifest of one run as it was written. WorkError names the file and what is wrong in it."""

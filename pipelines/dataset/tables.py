@@ -19,6 +19,10 @@ _ROWS_A_BYTE = 8
 """A row has a name that no other has, which costs a byte at least, however well it is compressed."""
 _BYTES_A_BYTE = 256
 _ALWAYS_BYTES = 1 << 26
+_FEW_BYTES = 1 << 20
+"""Of texts: so few are not counted but guessed, which is quicker."""
+_SMALL_BYTES = 1 << 20
+"""A file that is read sooner than threads are started."""
 
 
 def read_tables(uris: Iterable[str]) -> Iterator[pa.Table]:
@@ -45,20 +49,34 @@ def read_parquet(uri: str, columns: list[str] | None = None, first_piece: bytes 
         return pq.read_table(file, columns=columns, use_threads=False, pre_buffer=False)
 
 
-def read_foreign(uri: str, columns: list[str], kinds: pa.Schema, later: Collection[str] = ()) -> pa.Table:
+def read_foreign_tables(
+    uris: Iterable[str], columns: list[str], kinds: pa.Schema, later: Collection[str] = ()
+) -> Iterator[list[pa.Table]]:
+    """`read_foreign` of many files, some at a time; on another store these are asked for all at once."""
+    rest = iter(uris)
+    while group := list(islice(rest, _TABLES_AT_ONCE)):
+        pieces = store.first_pieces(group, store.START_BYTES) if len(group) > 1 else {}
+        yield [read_foreign(uri, columns, kinds, later, pieces.pop(uri, None)) for uri in group]
+
+
+def read_foreign(
+    uri: str, columns: list[str], kinds: pa.Schema, later: Collection[str] = (), first_piece: bytes | None = None
+) -> pa.Table:
     """Read columns of a Parquet file that anybody may have written. kinds: the types that they must have.
 
-    later: columns that are null in a file without them, as older ones are.
+    later: columns that are null in a file without them, as older ones are. first_piece: as of `read_parquet`.
 
     WorkError when it is none, or would take far more memory than its size.
     """
+    first_bytes = store.WHOLE_BYTES if first_piece is None else store.START_BYTES
     path = local_path(uri)
     try:
         store.require_plain_file(uri)
         if path is not None:
             with pa.OSFile(path) as native:
-                return _read(native, native.size(), columns, kinds, later, use_threads=True)
-        with store.open_read(uri) as file:
+                size = native.size()
+                return _read(native, size, columns, kinds, later, use_threads=size > _SMALL_BYTES)
+        with store.open_read(uri, first_bytes, first_piece) as file:
             return _read(file, file.seek(0, 2), columns, kinds, later, use_threads=False)
     except (OSError, pa.ArrowException, ValueError, MemoryError) as error:
         reason = describe(error).removeprefix("ValueError: ")[:300]
@@ -76,9 +94,10 @@ def _read(
     file.seek(0)
     whole = pq.ParquetFile(file, pre_buffer=False)
     rows = whole.metadata.num_rows
-    columns = [name for name in wanted if name not in later or name in whole.schema_arrow.names]
+    there = whole.schema_arrow
+    columns = [name for name in wanted if name not in later or name in there.names]
     for name in columns:
-        found = whole.schema_arrow.field(name).type if name in whole.schema_arrow.names else "not there"
+        found = there.field(name).type if name in there.names else "not there"
         if found != kinds.field(name).type:
             raise ValueError(f"its column {name} is {found}, not {kinds.field(name).type}")
     if rows > _ROWS_A_BYTE * size:
@@ -97,9 +116,13 @@ def _read(
 
 
 def _text_bytes(column: pa.ChunkedArray) -> int:
-    """Bytes of all texts of a column that is coded as numbers of the different ones."""
+    """Bytes of all texts of a column that is coded as numbers of the different ones, or more than those of few."""
     total = 0
     for chunk in column.chunks:
+        most = chunk.dictionary.nbytes * len(chunk)
+        if most <= _FEW_BYTES:
+            total += most
+            continue
         lengths = pc.binary_length(chunk.dictionary)
         total += pc.sum(lengths.take(chunk.indices).cast(pa.int64())).as_py() or 0
     return total

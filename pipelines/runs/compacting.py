@@ -103,14 +103,18 @@ def compact_dataset(dataset: Dataset | Place, *, shard_mb: float = SHARD_MB, dry
     return Compaction(merged, _splits(found), run.name)
 
 
-def num_small_shards(dataset: Dataset, shard_mb: float = SHARD_MB, worth: int = 0) -> int:
-    """How many small shards the split has that has most of them; at most `worth` may be a guess."""
-    guess = _most(small_shards(dataset, shard_mb))
-    return guess if guess <= worth else _most(small_shards(dataset, shard_mb, _sources(dataset)))
+def compact_if_many(dataset: Dataset, more_than: int | None, shard_mb: float = SHARD_MB) -> Compaction | None:
+    """`compact_dataset` when a split has more small shards than so many; None, when not or for None, and it is as it was.
 
+    Manifests are read only where the answer depends on them.
+    """
 
-def _most(shards: dict[str, list[Shard]]) -> int:
-    return max(map(len, shards.values()), default=0)
+    def many(shards: dict[str, list[Shard]]) -> bool:
+        return more_than is not None and any(len(small) > more_than for small in shards.values())
+
+    if not many(small_shards(dataset, shard_mb)) or not many(small_shards(dataset, shard_mb, _sources(dataset))):
+        return None
+    return compact_dataset(dataset, shard_mb=shard_mb)
 
 
 def _sources(dataset: Dataset) -> dict[str, int]:

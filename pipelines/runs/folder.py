@@ -82,12 +82,12 @@ def require_own_folders(dataset_uri: str) -> None:
     if path is None:
         return
     runs = os.path.join(path, RUNS)
-    own = os.path.join(os.path.realpath(path), RUNS)
-    for folder, place in [(runs, own)] + [
-        (os.path.join(runs, name), os.path.join(own, name)) for name in store.names(runs) if run_number(name) >= 0
-    ]:
-        if os.path.islink(folder) or os.path.realpath(folder) != place:
-            raise SettingError(f"DATASET {dataset_uri}: {folder} must be a folder of its own, not a link to elsewhere")
+    links = [runs] if os.path.realpath(runs) != os.path.join(os.path.realpath(path), RUNS) else []
+    if os.path.isdir(runs):
+        with os.scandir(runs) as entries:
+            links += sorted(entry.path for entry in entries if run_number(entry.name) >= 0 and entry.is_symlink())
+    if links:
+        raise SettingError(f"DATASET {dataset_uri}: {links[0]} must be a folder of its own, not a link to elsewhere")
 
 
 def remove_run(run_uri: str) -> None:

@@ -15,7 +15,7 @@ from pipelines import store
 from pipelines.console.durations import seconds_of
 from pipelines.errors import SettingError, require, shortened
 from pipelines.request import Request
-from pipelines.settings import check_settings, positive, settable, setting, suggestion, with_values
+from pipelines.settings import Spelling, check_settings, positive, settable, setting, suggestion, with_values
 from pipelines.settings_file import read_settings
 from pipelines.store.paths import local_path
 from vae_model.model_folder.config import FREE, Preset, file_settings, to_dict
@@ -23,8 +23,9 @@ from vae_model.model_folder.config import FREE, Preset, file_settings, to_dict
 METRICS = ("rmse_db", "rmse_above_floor_db", "log_spectral_distance_db", "loss")
 """What two models may be compared by: the figures of `evaluate` that are in decibels, or the loss."""
 STARTS = ("promoted", "scratch")
-_PLACES, _RETRAIN, _PROMOTE = "the places", "retrain", "promote"
+_PLACES, _RETRAIN, _PROMOTE, _COMPACT = "the places", "retrain", "promote", "compact"
 _PREPROCESS, _TRAIN = "preprocess", "train"
+_NEVER = "never"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,31 @@ class Places:
     models: str | None = setting(None, _PLACES, "folder of the models; WORKSPACE/models when not given")
     beam: tuple[str, ...] = setting((), _PLACES, "Beam's options of preprocess, such as --runner=FlinkRunner")
     report: bool = setting(True, _PLACES, "write WORKSPACE/report.html on the promoted model")
+
+
+def _is_never(value: Any) -> Any:
+    return None if value == _NEVER else value
+
+
+def _check_small_shards(name: str, value: int | None) -> None:
+    if value is not None:
+        positive("integer", int)(name, value)
+
+
+@dataclass(frozen=True)
+class Compact:
+    """When small shards are merged into full ones."""
+
+    small_shards: int | None = setting(
+        16,
+        _COMPACT,
+        "merge small shards when a split has more of them than that, or never",
+        spelling=Spelling(_is_never, "an integer, or never", lambda value: _NEVER if value is None else str(value)),
+        check=_check_small_shards,
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -97,6 +123,7 @@ class RerunConfig:
     path: str
     places: Places
     request: Request
+    compact: Compact
     first: Preset
     retrain: Retrain
     promote: Promote
@@ -132,7 +159,7 @@ class RerunConfig:
 def read_config(path: str) -> RerunConfig:
     """The settings in a YAML file. SettingError names the file, the key, the rule and the value; nothing is opened."""
     values = read_settings(path)
-    sections: dict[str, dict[str, Any]] = {_PREPROCESS: {}, _TRAIN: {}, _RETRAIN: {}, _PROMOTE: {}}
+    sections: dict[str, dict[str, Any]] = {_PREPROCESS: {}, _COMPACT: {}, _TRAIN: {}, _RETRAIN: {}, _PROMOTE: {}}
     known = [*settable(Places), *sections]
     for name, value in values.items():
         if name not in known:
@@ -142,14 +169,14 @@ def read_config(path: str) -> RerunConfig:
                 raise SettingError(f"{path}: {name}={shortened(value)} must hold settings, each a line `name: value`")
             sections[name] = value or {}
     places = _places(path, {name: value for name, value in values.items() if name not in sections})
-    retrain, promote = (
+    compact, retrain, promote = (
         with_values((kind(),), sections[name], f"{path}: {name}")[0]
-        for kind, name in ((Retrain, _RETRAIN), (Promote, _PROMOTE))
+        for kind, name in ((Compact, _COMPACT), (Retrain, _RETRAIN), (Promote, _PROMOTE))
     )
     first = Preset(*file_settings(sections[_TRAIN], f"{path}: {_TRAIN}"))
     dataset = places.dataset or store.join(places.workspace, "dataset")
     request = Request.of(places.inputs, dataset, sections[_PREPROCESS], f"{path}: {_PREPROCESS}")
-    return RerunConfig(path, places, request, first, retrain, promote)
+    return RerunConfig(path, places, request, compact, first, retrain, promote)
 
 
 def _places(path: str, values: Mapping[str, Any]) -> Places:

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from dataclasses import dataclass
 
-import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.config import TRAIN
 from pipelines.console.durations import in_words
@@ -60,11 +60,11 @@ def decide(
         return Decision(BEGIN, "there is no model yet", start)
     if last.settings != config.settings_digest:
         return Decision(BEGIN, "the settings of train changed" + why_not, start)
-    if last.dataset == dataset.digest:
+    new = None if last.dataset == dataset.digest else _new_records(dataset, config, last)
+    if new is None:
         if state.newest is not None and state.newest.status in (TRAINING, FAILED):
             return Decision(BEGIN, f"model {state.newest.name} did not come to its end" + why_not, start)
         return Decision(SKIP, f"nothing changed since model {last.name}")
-    new = new_records(dataset, known_sources.read(known_sources.uri_of(config.workspace, last.name)))
     wanted = config.retrain.min_new_examples
     if new >= wanted:
         return Decision(BEGIN, f"{new:,} new training records, {wanted:,} wanted" + why_not, start)
@@ -75,10 +75,17 @@ def decide(
     return Decision(SKIP, f"{new:,} new training records, {wanted:,} wanted; last training {in_words(age)} ago")
 
 
-def new_records(dataset: Dataset, known: pa.Table) -> int:
-    """Training records of the sources that are new, or changed, since a model learned from `known`."""
+def _new_records(dataset: Dataset, config: RerunConfig, last: ModelEntry) -> int | None:
+    """Training records of the sources that are new, or changed, since a model was trained.
+
+    None when the sources are the same: then a compaction is all that has changed the dataset.
+    """
+    known = known_sources.read(known_sources.uri_of(config.workspace, last.name))
     sources = known_sources.sources_of(dataset)
-    return known_sources.num_records(sources.filter(known_sources.unseen(sources, known)), TRAIN)
+    unseen = known_sources.unseen(sources, known)
+    if len(sources) == len(known) and not pc.any(unseen).as_py():
+        return None
+    return known_sources.num_records(sources.filter(unseen), TRAIN)
 
 
 def _start(state: State, config: RerunConfig, dataset: Dataset, promoted: Bundle | None) -> tuple[str | None, str]:

@@ -97,15 +97,21 @@ def preprocess(job: Job) -> Outcome:
         digest = open_dataset(job.config.dataset).digest
         if going_on := retraining.unfinished(job.state, job.config, digest, is_there=job.newest_is_there):
             return Outcome(SKIPPED, f"model {going_on.name} is to be trained to its end on the dataset as it is")
+    from pipelines.runs.compacting import compact_if_many
     from pipelines.update import bring_up_to_date
 
     update = bring_up_to_date(dataclasses.replace(job.config.request, beam_flags=_beam_flags(job.config)))
     dataset, changes = update.dataset, update.changes
+    compaction = compact_if_many(dataset, job.config.compact.small_shards, job.config.request.run.shard_mb)
     result: dict[str, Any] = {"dataset": store.shown(dataset.uri), "num_examples": dataset.num_examples}
     result |= {"sources": dataclasses.asdict(dataset.sources)}
     so_far = failures_so_far(dataset.sources.failed)
+    if compaction is not None:
+        result["compaction"] = compaction.to_dict()
+        so_far += f"; {compaction.shards:,} small shards became {compaction.into:,}"
     if not update.committed:
-        return Outcome(SKIPPED, f"nothing new among {changes.unchanged:,} sources{so_far}", result)
+        status = SKIPPED if compaction is None else DONE
+        return Outcome(status, f"nothing new among {changes.unchanged:,} sources{so_far}", result)
     run = dataset.runs[-1]
     result |= {"run": run.name, "this_run": dataclasses.asdict(run.sources)}
     counts = f"{changes.new:,} new, {changes.changed:,} changed and {changes.removed:,} removed sources"
