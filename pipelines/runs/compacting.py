@@ -104,7 +104,7 @@ def compact_dataset(dataset: Dataset | Place, *, shard_mb: float = SHARD_MB, dry
 
 
 def compact_if_many(dataset: Dataset, more_than: int | None, shard_mb: float = SHARD_MB) -> Compaction | None:
-    """`compact_dataset` when a split has more small shards than so many; None, when not or for None, and it is as it was.
+    """`compact_dataset` when a split has more small shards than so many; None when nothing is done, as for None.
 
     Manifests are read only where the answer depends on them.
     """

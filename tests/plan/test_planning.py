@@ -24,6 +24,7 @@ from pipelines.plan.estimating import Estimator
 from pipelines.plan.policy import MaxFailures, Policy
 from pipelines.plan.tasks import tasks
 from pipelines.runs import committing, folder, plan_files
+from pipelines.runs.compacting import compact_dataset
 from tests.helpers.dataset_state import problems, serialized_records, split_of_each
 
 CONFIG = DatasetConfig(
@@ -91,12 +92,14 @@ def write(path: Path, version: int) -> None:
 NAMES = [f"{letter}{i}.wav" for letter in "abc" for i in range(4)]
 # What happens between two runs: a version of some files, None when they are removed.
 STEP = st.dictionaries(st.sampled_from(NAMES), st.one_of(st.none(), st.integers(0, 40)), max_size=8)
+# And whether, and into shards of how many megabytes, the dataset is compacted after the run.
+COMPACTION = st.one_of(st.none(), st.sampled_from([2 * SHARD_MB, 64.0]))
 
 
 @pytest.mark.slow
 @settings(max_examples=300 if os.environ.get("AUDIO_VAE_LONG") else 20, deadline=None)
-@given(steps=st.lists(STEP, min_size=1, max_size=5))
-def test_any_sequence_ends_where_a_fresh_run_would(steps: list[dict[str, int | None]]) -> None:
+@given(steps=st.lists(st.tuples(STEP, COMPACTION), min_size=1, max_size=5))
+def test_any_sequence_ends_where_a_fresh_run_would(steps: list[tuple[dict[str, int | None], float | None]]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "in"
         folder.mkdir()
@@ -105,7 +108,7 @@ def test_any_sequence_ends_where_a_fresh_run_would(steps: list[dict[str, int | N
         recorder.run()
         live: dict[str, int] = {"always.wav": 1}
         seen_splits: dict[str, str] = {}
-        for step in steps:
+        for step, shard_mb in steps:
             before = dict(live)
             for name, version in step.items():
                 if version is None:
@@ -121,6 +124,9 @@ def test_any_sequence_ends_where_a_fresh_run_would(steps: list[dict[str, int | N
             assert changes.removed == len(before.keys() - live.keys())
             for name, split in split_of_each(Path(recorder.dataset)).items():
                 assert seen_splits.setdefault(name, split) == split
+            if shard_mb is not None:
+                compact_dataset(recorder.dataset, shard_mb=shard_mb)
+                assert compact_dataset(recorder.dataset, shard_mb=shard_mb).run is None
         fresh = Recorder(folder, Path(temporary) / "fresh")
         fresh.run()
         assert_equal(Path(recorder.dataset), Path(fresh.dataset))
