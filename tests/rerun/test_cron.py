@@ -16,7 +16,7 @@ import yaml
 from pipelines.settings import settable
 from tests.helpers.places import ROOT
 from tests.helpers.reruns import write_config, write_sounds
-from vae_model.rerun.config import Places, Promote, Retrain, read_config
+from vae_model.rerun.config import Compact, Places, Promote, Retrain, read_config
 from vae_model.rerun.state import ModelEntry, State
 
 FOLDER = ROOT / "deploy" / "cron"
@@ -76,16 +76,17 @@ def test_the_line_of_the_crontab_runs(tmp_path: Path) -> None:
 def test_the_example_has_every_key() -> None:
     read = read_config(str(EXAMPLE))
     values = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
-    sections = {"preprocess", "train", "retrain", "promote"}
+    sections = {"preprocess", "compact", "train", "retrain", "promote"}
     assert values.keys() - sections == settable(Places).keys()
     assert values["retrain"].keys() == settable(Retrain).keys()
     assert values["promote"].keys() == settable(Promote).keys()
+    assert values["compact"].keys() == settable(Compact).keys()
     assert read.dataset == str(ROOT / "examples" / "voices" / "dataset")
     assert read.places.inputs == (str(ROOT / "examples" / "recordings"),)
 
 
 def test_the_page_explains_every_key_and_field() -> None:
-    for kind, start in ((Places, ""), (Retrain, "retrain: "), (Promote, "promote: ")):
+    for kind, start in ((Places, ""), (Retrain, "retrain: "), (Promote, "promote: "), (Compact, "compact: ")):
         for name in settable(kind):
             assert f"| `{start}{name}` |" in PAGE
     table = PAGE.split("## state.json")[1].split("\n## ")[0]
