@@ -88,8 +88,7 @@ def compact_dataset(dataset: Dataset | Place, *, shard_mb: float = SHARD_MB, dry
     if dry_run:
         return Compaction(base, _splits(_merges(base, shard_mb)), None)
     with lock(uri):
-        base = open_base(uri)
-        assert base is not None
+        base = open_base(uri) or base
         cleared = clear_leftovers(uri, base)
         found = _merges(base, shard_mb)
         if not found:
