@@ -21,6 +21,8 @@ EXTRAS = {
     "app": ["gradio>=6"],
     # `--runner DataflowRunner`, with audio and datasets on gs://.
     "dataflow": [*PIPELINE, "apache-beam[gcp]>=2.70,<3", "gcsfs>=2025.2"],
+    # examples/quickstart.ipynb.
+    "notebook": ["ipykernel>=6.29", "matplotlib>=3.9"],
     # `make docs`.
     "docs": ["mkdocs-material>=9.7,<10", "mkdocstrings[python]>=1"],
     # What the tests and checks need.
@@ -34,9 +36,12 @@ EXTRAS = {
         "gcsfs>=2025.2",
         "gradio>=6",
         "hypothesis>=6.100",
+        "ipykernel>=6.29",
         "jax>=0.4.36",
         "moto[server]>=5.1",
+        "matplotlib>=3.9",
         "mypy>=1.15",
+        "nbclient>=0.10",
         "onnx>=1.17",
         "onnxruntime>=1.20",
         "playwright>=1.50",
