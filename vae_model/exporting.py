@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from vae_model.vae.waveform_model import WaveformModel
 
 SIGNATURES = ("encode", "decode", "reconstruct")
+GENERATE = "generate"
+"""Of a model with a learned prior."""
 ENCODER_FILE = "encoder.onnx"
 DECODER_FILE = "decoder.onnx"
 _OPSET = 17
@@ -56,18 +58,21 @@ def export_model(model: Place, output: Place, *, onnx: bool = False) -> Export:
     with _new_folder(output) as folder:
         _say(f"reading {model}")
         prepare()
+        from vae_model.prior.exported import ExportedPrior
+        from vae_model.prior.prior_file import load_flow
         from vae_model.vae.finished import load_finished
         from vae_model.vae.waveform_model import WaveformModel
 
         with_waveforms = WaveformModel(load_finished(model)[0], bundle)
         _say(f"writing the SavedModel into {output}")
-        with_waveforms.save(str(folder))
+        flow = load_flow(model, bundle)
+        with_waveforms.save(str(folder), None if flow is None else ExportedPrior(flow))
         bundle.save(folder)
         if onnx:
             _say(f"writing {ENCODER_FILE} and {DECODER_FILE}")
             _write_onnx(with_waveforms, folder)
         files = tuple(sorted(path.name for path in folder.iterdir()))
-    return Export(output, SIGNATURES, files)
+    return Export(output, SIGNATURES if flow is None else (*SIGNATURES, GENERATE), files)
 
 
 def _write_onnx(model: WaveformModel, folder: Path) -> None:

@@ -25,6 +25,7 @@ from tests.helpers.dataset_writer import write_dataset
 from tests.helpers.places import ROOT
 from tests.helpers.sounds import tone
 from tests.helpers.tones_model import CONFIG, tones, write_model
+from vae_model import learn_prior
 from vae_model.commands import app
 from vae_model.pages.app import MAX_UPLOAD_MB
 from vae_model.pages.app_actions import Studio
@@ -78,6 +79,51 @@ def test_reconstruct_mix_and_generate(studio: Studio, sound: Path, tmp_path: Pat
     assert [len(end) for end in ends] == [0.25 * RATE] * 2
     np.testing.assert_array_equal(ends[0], studio.mix(str(sound), str(sound), 0.7).waveform)
     np.testing.assert_array_equal(studio.generate(7).waveform, studio.generate(7).waveform)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    """A model whose prior has heard files of two segments, labelled by the last digit of their number."""
+    folder = tmp_path_factory.mktemp("learned")
+    long = [np.concatenate([wave, wave]) for wave in tones(40, 0)]
+    model = write_model(folder / "model", write_dataset(folder / "dataset", {"train": long}, CONFIG))
+    learn_prior(model, folder / "dataset", epochs=2, width=8, quiet=True)
+    return Studio(SoundGenerator.load(model))
+
+
+def test_new_sounds_by_label_of_any_length_and_variations(learned: Studio, studio: Studio, sound: Path) -> None:
+    assert learned.labels["last"] == tuple("0123456789")
+    assert (studio.labels, studio.has_prior, studio.longest_seconds) == ({}, False, 0.25)
+    assert len(learned.generate(1, {"last": "3"}, guidance=2.0).waveform) == 0.25 * RATE
+    heard = learned.generate(1, {"last": "3"}, seconds=1.5)
+    assert len(heard.waveform) == 1.5 * RATE
+    np.testing.assert_array_equal(heard.waveform, learned.generate(1, {"last": "3"}, None, 1.5).waveform)
+    assert not np.array_equal(heard.waveform, learned.generate(1, {"last": "3"}, 3.0, 1.5).waveform)
+    near, far = (learned.vary(str(sound), amount, 1).waveform for amount in (0.1, 1.0))
+    assert len(near) == len(far) == 0.25 * RATE
+    assert not np.array_equal(near, far)
+    with pytest.raises(SettingError, match="seconds=21 must be at most 20"):
+        learned.generate(1, seconds=21)
+    with pytest.raises(SettingError, match="--label last=x must be a value that the model learned"):
+        learned.generate(1, {"last": "x"})
+
+
+@pytest.mark.slow
+def test_the_page_has_menus_for_what_the_prior_knows(learned: Studio, studio: Studio) -> None:
+    pytest.importorskip("gradio", reason="needs gradio, the extra app")
+    from vae_model.pages.app_page import build
+
+    of_page = [
+        {part.elem_id: part for part in build(each, "Sounds", (60, 900)).blocks.values()} for each in (learned, studio)
+    ]
+    with_prior, without = of_page
+    assert [value for _, value in with_prior["label-2"].choices] == ["", *"0123456789"]
+    assert with_prior["seconds"].visible
+    assert with_prior["guidance"].visible
+    assert "vary" in with_prior
+    assert not without["guidance"].visible
+    assert "vary" not in without
+    assert "label-1" not in without
 
 
 def test_what_is_no_sound_is_refused(studio: Studio, tmp_path: Path) -> None:

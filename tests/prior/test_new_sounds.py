@@ -18,7 +18,7 @@ from pipelines.dataset.folder import open_dataset
 from pipelines.errors import Interrupted, SettingError
 from tests.helpers.dataset_writer import ONE_LAYER, noises, write_dataset
 from tests.helpers.small_models import CONFIG, DIM, RATE, write_model
-from vae_model import continue_sound, generate, learn_prior, train_model, vary
+from vae_model import continue_sound, export_model, generate, learn_prior, train_model, vary
 from vae_model.model_folder.bundle import Bundle
 from vae_model.prior import collecting
 from vae_model.prior.learn import Progress
@@ -227,3 +227,35 @@ def test_none_draws_from_n_0_i_and_few_sounds_get_the_gaussian(
     assert json.loads((tmp_path / "few" / "bundle.json").read_text())["prior"]["kind"] == "gaussian"
     train.main([data, "--output", str(tmp_path / "none"), *ONE_LAYER, "--epochs", "1", "--prior", "none"])
     assert generate(tmp_path / "none", tmp_path / "out", 1, phase="zero").origin == "standard-normal"
+
+
+def test_an_exported_model_draws_as_the_prior_does(model: str, dataset: str, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    export = export_model(model, tmp_path / "served")
+    assert "generate" in export.signatures
+    loaded = tf.saved_model.load(str(tmp_path / "served")).signatures["generate"]
+
+    def drawn(count: int, seed: int, *labels: str) -> dict[str, np.ndarray]:
+        outputs = loaded(
+            count=tf.constant(count), seed=tf.constant(seed), labels=tf.constant([*labels], tf.string, (len(labels),))
+        )
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    ours, again, theirs = drawn(600, 1, "digit=3"), drawn(600, 1, "digit=3"), drawn(5, 2)
+    np.testing.assert_array_equal(ours["z"], again["z"])
+    assert theirs["spectrogram"].shape == (5, 32, 16, 1)
+    generator = SoundGenerator.load(model)
+    assert generator.prior is not None
+    expected = generator.prior.draw(600, 1, {"digit": "3"})
+    np.testing.assert_allclose(ours["z"].mean(axis=0), expected.latents.mean(axis=0), atol=0.25)
+    np.testing.assert_allclose(ours["z"].std(axis=0), expected.latents.std(axis=0), rtol=0.2, atol=0.05)
+    span = (ours["max_db"] - ours["min_db"])[:, None, None, None]
+    np.testing.assert_allclose(
+        ours["decibels"], ours["spectrogram"] * span + ours["min_db"][:, None, None, None], atol=1e-3
+    )
+    if generator.bundle.value_range.per_record:
+        peaks = {round(r.max_db, 2) for r in open_dataset(dataset).records("train") if r.labels["digit"] == "3"}
+        assert {round(level, 2) for level in ours["max_db"].tolist()} == peaks
+    with pytest.raises(tf.errors.InvalidArgumentError, match="labels must be of those that the model learned: digit=0"):
+        drawn(1, 0, "digit=x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import secrets
 import sys
@@ -245,8 +246,8 @@ def _learned(
 
 def prior_of(generator: SoundGenerator, guidance: float | None, temperature: float | None) -> Prior:
     """The learned prior of a model that has one; guidance and temperature as usual unless given."""
-    prior = generator.prior
-    assert prior is not None
+    assert generator.prior is not None
+    prior = copy.copy(generator.prior)
     prior.guidance = prior.guidance if guidance is None else guidance
     prior.temperature = prior.temperature if temperature is None else temperature
     return prior

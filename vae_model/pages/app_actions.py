@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,9 @@ from PIL import Image
 
 from pipelines.audio.formats import AUDIO_SUFFIXES, suffix_of
 from pipelines.audio.loading import iter_segments
-from pipelines.errors import SettingError
+from pipelines.errors import SettingError, require
 from vae_model.model_folder.value_range import ValueRange
+from vae_model.new_sounds.generating import num_segments, prior_of
 from vae_model.report.figure import side_by_side
 from vae_model.sound import latents
 from vae_model.sound.generator import SoundGenerator
@@ -21,6 +23,9 @@ MAX_SECONDS = 60.0
 """Of longer uploads only so much is reconstructed."""
 MAX_DIRECTIONS = 8
 """Principal directions of the latents that have a slider."""
+MAX_CHOICES = 200
+"""A label of more values has no menu."""
+MAX_NEW_SECONDS = 20.0
 SPAN_DB = 80.0
 
 
@@ -87,12 +92,57 @@ class Studio:
         latent = latents.between(a, b, np.array([part]), way)[0]
         return self._decoded(latent, latents.range_between(a_range, b_range, part))
 
-    def generate(self, seed: int) -> Heard:
-        """A new sound; the same for the same seed."""
-        if not 0 <= seed < 2**31:
-            raise SettingError(f"seed={seed} must be at least 0 and below 2**31")
-        latent = self.generator.autoencoder.sample_latents(1, seed)[0]
-        return self._decoded(latent, self.generator.bundle.value_range)
+    @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """The labels that a new sound may be asked for, with their values; those of very many are left out."""
+        prior = self.generator.prior
+        labels = {} if prior is None else prior.settings.labels
+        return {name: values for name, values in labels.items() if len(values) <= MAX_CHOICES}
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether there is a learned prior, for guidance and variations."""
+        return self.generator.prior is not None
+
+    @property
+    def longest_seconds(self) -> float:
+        """How long a new sound may be: one segment, unless the prior knows how sounds go on."""
+        segment: float = self.generator.bundle.audio.segment_seconds
+        prior = self.generator.prior
+        return segment if prior is None or not prior.settings.with_before else max(segment, MAX_NEW_SECONDS)
+
+    def generate(
+        self,
+        seed: int,
+        labels: Mapping[str, str] | None = None,
+        guidance: float | None = None,
+        seconds: float | None = None,
+    ) -> Heard:
+        """A new sound; the same for the same seed. seconds: up to `longest_seconds`, one segment unless given."""
+        _require_seed(seed)
+        value_range, audio = self.generator.bundle.value_range, self.generator.bundle.audio
+        seconds = audio.segment_seconds if seconds is None else seconds
+        require(seconds <= self.longest_seconds, "seconds", seconds, f"at most {self.longest_seconds:g}")
+        if seconds == audio.segment_seconds:
+            source = prior_of(self.generator, guidance, None) if self.has_prior else self.generator
+            drawn = source.draw(1, seed, labels)
+            return self._decoded(drawn.latents[0], drawn.ranges(value_range)[0])
+        prior, length = prior_of(self.generator, guidance, None), num_segments(seconds, self.generator)
+        parts = prior.sequences(1, length, seed, labels)
+        points = np.concatenate([part.latents for part in parts])
+        ranges = [part.ranges(value_range)[0] for part in parts]
+        waveform = np.concatenate(list(self.generator.join(points, ranges, round(seconds * audio.sample_rate))))
+        decoded = self.generator.autoencoder.decode(points[:1])[0]
+        return self._heard(waveform, {"How it begins": decoded}, ranges[0])
+
+    def vary(self, path: str, amount: float, seed: int) -> Heard:
+        """A sound like the first segment of a file, the farther from it the larger the amount. Errors as above."""
+        _require_audio(path)
+        _require_seed(seed)
+        latent, value_range = latents.of_file(self.generator, path)
+        levels = (float(value_range.min_db), float(value_range.max_db))
+        drawn = prior_of(self.generator, None, None).vary(latent, levels, amount, 1, seed)
+        return self._decoded(drawn.latents[0], value_range)
 
     def picture(self, heard: Heard) -> Image.Image:
         """The spectrograms side by side, on one colour scale that reaches 80 dB down from their loudest cell."""
@@ -112,6 +162,10 @@ class Studio:
         to_linear = self.generator.inverter.to_linear
         in_db = {name: to_linear(value_range.to_db(each)) for name, each in spectrograms.items()}
         return Heard(limited(waveform, self.sample_rate), in_db)
+
+
+def _require_seed(seed: int) -> None:
+    require(0 <= seed < 2**31, "seed", seed, "at least 0 and below 2**31")
 
 
 def _require_audio(path: str) -> None:

@@ -12,9 +12,12 @@ from PIL import Image
 
 from pipelines.errors import AudioVaeError
 from vae_model.pages.app_actions import MAX_SECONDS, Heard, Studio
+from vae_model.prior.prior import GUIDANCE
 
 _SYSTEM = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 _MONO = ("ui-monospace", "Consolas", "DejaVu Sans Mono", "monospace")
+_ANY = ""
+"""The choice of a menu that leaves a label open: no label has this value."""
 _Outputs = tuple[tuple[int, NDArray[np.int16]], Image.Image]
 
 
@@ -35,6 +38,9 @@ def build(studio: Studio, title: str, delete_cache: tuple[int, int]) -> gr.Block
             _mix(studio)
         with gr.Tab("Generate"):
             _generate(studio)
+        if studio.has_prior:
+            with gr.Tab("Vary"):
+                _vary(studio)
     return page
 
 
@@ -82,12 +88,52 @@ def _generate(studio: Studio) -> None:
     gr.Markdown("A latent drawn from where those of the training sounds lie. The same number gives the same sound.")
     with gr.Row():
         with gr.Column():
+            menus = [
+                gr.Dropdown([("any", _ANY), *values], value=_ANY, label=name, elem_id=f"label-{number}")
+                for number, (name, values) in enumerate(studio.labels.items(), start=1)
+            ]
+            guidance = gr.Slider(
+                0,
+                4,
+                GUIDANCE,
+                step=0.1,
+                label="Guidance: how plainly it is what its labels say",
+                elem_id="guidance",
+                visible=studio.has_prior,
+            )
+            segment, longest = studio.generator.bundle.audio.segment_seconds, studio.longest_seconds
+            is_free = longest > segment
+            most = longest if is_free else segment + 1
+            seconds = gr.Slider(segment, most, segment, label="Seconds", elem_id="seconds", visible=is_free)
             seed = gr.Number(0, label="Number", precision=0, minimum=0, maximum=2**31 - 1, elem_id="seed")
             again = gr.Button("Generate", variant="primary", elem_id="generate")
         with gr.Column():
             made, picture = _output("New sound", "generated", autoplay=True)
-    generate = _shown(studio, lambda number: studio.generate(int(number or 0)))
-    again.click(generate, seed, [made, picture]).then(lambda number: int(number or 0) + 1, seed, seed)
+
+    def new(number: float | None, guided: float, length: float, *chosen: str) -> Heard:
+        pairs = zip(studio.labels, chosen, strict=True)
+        labels = {name: value for name, value in pairs if value != _ANY}
+        return studio.generate(int(number or 0), labels, guided, length if is_free else None)
+
+    inputs = [seed, guidance, seconds, *menus]
+    again.click(_shown(studio, new), inputs, [made, picture]).then(lambda number: int(number or 0) + 1, seed, seed)
+
+
+def _vary(studio: Studio) -> None:
+    gr.Markdown("Drop a sound: what is like its beginning, by what the model learned of all sounds.")
+    with gr.Row():
+        with gr.Column():
+            given = _input("Your sound", "to-vary")
+            amount = gr.Slider(0.05, 1, 0.3, step=0.05, label="How far from it", elem_id="amount")
+            number = gr.Number(0, label="Number", precision=0, minimum=0, maximum=2**31 - 1, elem_id="variation")
+            again = gr.Button("Another", variant="primary", elem_id="vary")
+        with gr.Column():
+            made, picture = _output("Variation", "varied", autoplay=True)
+    vary = _skipping(studio, lambda path, share, seed: studio.vary(path, share, int(seed)))
+    inputs = [given, amount, number]
+    for event in (given.change, amount.release, number.change):
+        event(vary, inputs, [made, picture], show_progress="minimal", trigger_mode="always_last")
+    again.click(lambda seed: int(seed or 0) + 1, number, number)
 
 
 def _input(label: str, name: str) -> gr.Audio:

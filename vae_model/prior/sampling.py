@@ -23,14 +23,18 @@ def flow(
     count = max(2, round(STEPS * abs(end - begin)))
     size = (end - begin) / count
     for number in range(count):
-        time = begin + number * size
-        first = _guided(velocity, x, time, given, guidance)
-        second = _guided(velocity, x + size * first, time + size, given, guidance)
-        x = x + size / 2 * (first + second)
+        x = step(velocity, x, begin + number * size, size, given, guidance)
     return x
 
 
-def _guided(velocity: Velocity, x: Any, time: float, given: dict[str, Any], guidance: float) -> Any:
+def step(velocity: Velocity, x: Any, time: Any, size: float, given: dict[str, Any], guidance: float) -> Any:
+    """Points at a time moved on by `size`."""
+    first = _guided(velocity, x, time, given, guidance)
+    second = _guided(velocity, x + size * first, time + size, given, guidance)
+    return x + size / 2 * (first + second)
+
+
+def _guided(velocity: Velocity, x: Any, time: Any, given: dict[str, Any], guidance: float) -> Any:
     times = ops.zeros_like(x[:, :1]) + time
     if not (guidance and "classes" in given):
         return velocity({"x": x, "time": times, **given})

@@ -18,6 +18,7 @@ from vae_model.model_folder.outputs import Output
 from vae_model.model_folder.prior_settings import FLOW, LearnedPrior
 from vae_model.prior.flow import FlowModel
 from vae_model.prior.learn import Progress, gaussian_of_few, learn
+from vae_model.prior.prior import Prior
 from vae_model.prior.prior_file import load_flow, save_flow
 from vae_model.training.stopping import StopSignals
 from vae_model.vae.autoencoder import Autoencoder
@@ -69,7 +70,7 @@ def forget(output: Output) -> None:
 
 def learn_prior_of(
     autoencoder: Autoencoder, dataset: Dataset, output: Output, bundle: Bundle, *, quiet: bool, hold: bool
-) -> None:
+) -> Prior | None:
     """Learn the flow of the model in `output`, whose bundle is `bundle`, and write it.
 
     hold: signals end it at a step. Interrupted when it was asked to stop; the model is then whole, without a prior.
@@ -97,6 +98,7 @@ def learn_prior_of(
         save_flow(flow, output.path)
     dataclasses.replace(bundle, prior=learned).save(output.path)
     shutil.rmtree(output.path / _START, ignore_errors=True)
+    return None if flow is None else Prior(flow)
 
 
 def _start(folder: Path) -> FlowModel | None:

@@ -279,7 +279,9 @@ class _Run:
             best = wrap(load_model(self.folder / FOLDER / self.state.best, compiled=False))
             bundle = dataclasses.replace(bundle, train=train)
             hold = not is_multi_worker(self.strategy)
-            prior_step.learn_prior_of(best, self.dataset, self.output, bundle, quiet=self.quiet, hold=hold)
+            prior = prior_step.learn_prior_of(best, self.dataset, self.output, bundle, quiet=self.quiet, hold=hold)
+            if prior is not None:
+                self.board.show_new_sounds(best, prior)
 
     def _finish(self) -> None:
         """Write `model.keras`, the best epoch's without its optimiser, and then `bundle.json`."""

@@ -24,6 +24,7 @@ from pipelines.dataset.records import LABEL_PREFIX
 from pipelines.store import replacing
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.value_range import ValueRange
+from vae_model.prior.prior import Prior
 from vae_model.report.figure import side_by_side
 from vae_model.report.page import SPAN_DB
 from vae_model.sound.generator import SoundGenerator
@@ -101,6 +102,18 @@ class TensorBoard(keras.callbacks.Callback):
             self._show(autoencoder)
         splits = [TRAIN] if self.held_out == TRAIN else [VALIDATION, TRAIN]
         write_projector(self.folder / TRAIN, autoencoder, self.dataset, self.bundle.value_range, splits)
+
+    def show_new_sounds(self, autoencoder: Autoencoder, prior: Prior) -> None:
+        """Let a few new sounds be heard, named by their labels."""
+        if not has_sound(self.bundle.audio, self.bundle.spectrogram):
+            return
+        drawn = prior.draw(NUM_SHOWN, self.bundle.train.seed)
+        waveforms = SoundGenerator(autoencoder, self.bundle).decode(
+            drawn.latents, drawn.ranges(self.bundle.value_range)
+        )
+        names = [" ".join(["new/" + str(number), *of.values()]) for number, of in enumerate(drawn.labels, start=1)]
+        sounds = dict(zip(names, waveforms, strict=True))
+        self._file(self.held_out).write_sounds(self._step, sounds, self.bundle.audio.sample_rate)
 
     def _due(self) -> bool:
         every = self.bundle.train.media_epochs

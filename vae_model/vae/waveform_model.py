@@ -6,8 +6,8 @@ The log-spectrogram is that of `pipelines/spectrogram.py` in tf.signal's operati
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -24,6 +24,21 @@ from vae_model.model_folder.value_range import ValueRange
 from vae_model.vae.autoencoder import Autoencoder
 
 _SEED = (0, 0)
+
+
+class Draw(Protocol):
+    """What draws latents of new sounds."""
+
+    @property
+    def model(self) -> keras.Model:
+        """Whose weights it needs."""
+
+    @property
+    def signature(self) -> Sequence[tf.TensorSpec]:
+        """Of `draw`'s tensors."""
+
+    def draw(self, count: Any, seed: Any, labels: Any) -> tuple[Any, Any]:
+        """Latents (count, latent_space_dim), and min_db and max_db of each, (count, 2)."""
 
 
 class WaveformModel:
@@ -73,6 +88,16 @@ class WaveformModel:
         output = self.decoder(z, training=False)
         return {"spectrogram": output, "decibels": value_range.to_db(output)}
 
+    def generate(self, draw: Draw, count: Any, seed: Any, labels: Any) -> dict[str, Any]:
+        """`z`, `spectrogram` in [0, 1] and `decibels` of new sounds, and the min_db and max_db of each, (count,)."""
+        z, levels = draw.draw(count, seed, labels)
+        spectrogram, value_range = self.decoder(z, training=False), self.bundle.value_range
+        if value_range.per_record:
+            value_range = ValueRange.of_each(levels[:, 0], levels[:, 1])
+        low, span = (_of_each(bound, spectrogram) for bound in (value_range.min_db, value_range.unit_db))
+        found = {"z": z, "spectrogram": spectrogram, "decibels": value_range.to_db(spectrogram)}
+        return {**found, "min_db": low, "max_db": low + span}
+
     def normalised(self, waveform: Any) -> tuple[Any, ValueRange]:
         """The model's input in [0, 1], and what 0 and 1 stand for in it."""
         audio = self.bundle.audio
@@ -97,8 +122,11 @@ class WaveformModel:
         """What `decode` takes."""
         return tf.TensorSpec((None, self.bundle.model.latent_space_dim), tf.float32, name="z")
 
-    def save(self, folder: str) -> None:
-        """Write a SavedModel with the signatures `encode`, `decode` and `reconstruct`."""
+    def save(self, folder: str, draw: Draw | None = None) -> None:
+        """Write a SavedModel with the signatures `encode`, `decode` and `reconstruct`.
+
+        draw: latents and levels of new sounds; with it, also `generate`.
+        """
         archive = keras.export.ExportArchive()
         archive.track(self.encoder)
         archive.track(self.decoder)
@@ -106,6 +134,13 @@ class WaveformModel:
         archive.add_endpoint("encode", lambda waveform: self.encode(waveform), input_signature=waveform)
         archive.add_endpoint("decode", lambda z: self.decode(z), input_signature=latent)
         archive.add_endpoint("reconstruct", lambda waveform: self.reconstruct(waveform), input_signature=waveform)
+        if draw is not None:
+            archive.track(draw.model)
+            archive.add_endpoint(
+                "generate",
+                lambda count, seed, labels: self.generate(draw, count, seed, labels),
+                input_signature=[*draw.signature],
+            )
         archive.write_out(folder, verbose=False)
 
 
