@@ -17,7 +17,9 @@ def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     result = argparse.ArgumentParser(
         prog="audio-vae reconstruct",
-        description="Pass audio through a model and write what comes out: a WAV file for each input, of its length.",
+        description="Pass audio through a model and write what comes out: a WAV file for each input, of its length, at "
+        "its place below the folder that is named. DIR/sources.json says what came of which file; what is of another "
+        "one is never replaced.",
     )
     result.add_argument("model", metavar="MODEL", help="folder that `audio-vae train` wrote")
     result.add_argument("audio", metavar="AUDIO", nargs="+", help="audio files, or folders of them")

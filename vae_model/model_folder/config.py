@@ -254,7 +254,7 @@ class Preset:
 
 _BEST = Preset(
     ModelConfig(conv_kernels=(5, 3, 3, 3, 3), conv_strides=((4, 2), 2, 2, 2, 1), norm="none", linear_path=True),
-    TrainConfig(epochs=40, batch_size=32, schedule="cosine", time_shift_frames=2, mixed_precision="auto"),
+    TrainConfig(epochs=40, batch_size=32, schedule="cosine", patience=10, time_shift_frames=2, mixed_precision="auto"),
 )
 PRESETS: dict[str, Preset] = {
     "default": _BEST,
@@ -271,8 +271,10 @@ PRESETS: dict[str, Preset] = {
             latent_space_dim=64,
             reconstruction_weight=100_000.0,
             norm_momentum=0.9,
+            norm="none",
+            linear_path=True,
         ),
-        TrainConfig(epochs=25, batch_size=8, learning_rate=2e-3, schedule="cosine"),
+        TrainConfig(epochs=25, batch_size=8, learning_rate=2e-3, schedule="cosine", patience=10),
     ),
 }
 """`course` is the reference's model and training; `tiny` trains in a minute on a laptop. `default` and `speech` have
