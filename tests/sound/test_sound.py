@@ -209,7 +209,7 @@ def test_the_tree_stays_and_no_source_takes_another_s_place(
     for number, name in enumerate(["in/a/x.wav", "in/b/x.flac", "in/b/X.wav", "other/a/x.wav"]):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(tmp_path / name, tone(440, 0.1 * (number + 1), RATE), RATE)
-    output = tmp_path / "in" / "heard"
+    output = tmp_path / "heard"
     (output / "b").mkdir(parents=True)
     (output / "b" / "x-2.wav").write_text("mine")
 
@@ -231,6 +231,16 @@ def test_the_tree_stays_and_no_source_takes_another_s_place(
     assert (output / "b" / "x-2.wav").read_text() == "mine"
     record = json.loads((output / "sources.json").read_text())
     assert record["a/x-2.wav"] == str(tmp_path / "other" / "a" / "x.wav")
+
+
+def test_what_was_made_is_not_made_of_again(
+    model_folder: Path, tmp_path: Path, command: Callable[..., dict[str, Any]]
+) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(440, 0.1, RATE), RATE)
+    options = ["reconstruct", model_folder, tmp_path, "--output", tmp_path / "heard"]
+    first = command(*options)
+    assert [written["source"] for written in first["written"]] == [str(tmp_path / "a.wav")]
+    assert command(*options) == first
 
 
 def test_a_stranger_s_name_leads_to_no_other_folder() -> None:
