@@ -32,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command until it is asked to end. SettingError and WorkError are the caller's to print."""
     arguments = parser().parse_args(argv)
+    at = f"http://{arguments.host}:{arguments.port}"
+    print(f"Loading {arguments.model}, which takes up to half a minute; the page will be at {at}", file=sys.stderr)
     stop = threading.Event()
     with (
         open_app(arguments.model, host=arguments.host, port=arguments.port) as app,
