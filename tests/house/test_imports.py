@@ -130,13 +130,12 @@ assert len(dataset.manifest()) == dataset.sources.found
     assert not loaded & (TENSORFLOW_OR_BEAM | {"soundfile", "soxr", "librosa", "scipy"})
 
 
-@pytest.mark.parametrize("init", [None, "", "from pipelines import nothing_of_the_kind"])
-def test_a_project_s_own_folder_of_the_name_is_told_in_a_line(init: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("init", ["", "from pipelines import nothing_of_the_kind"])
+def test_a_project_s_own_folder_of_the_name_is_told_in_a_line(init: str, tmp_path: Path) -> None:
     folder = tmp_path / "pipelines"
     folder.mkdir()
     (folder / "nightly.py").write_text("")
-    if init is not None:
-        (folder / "__init__.py").write_text(init)
+    (folder / "__init__.py").write_text(init)
     told = f"{folder} hides the package pipelines of audio-vae in {ROOT / 'pipelines'}: rename the one that is yours"
     script = tmp_path / "audio-vae"
     script.write_text("import sys\nfrom vae_model.cli import main\nsys.exit(main())\n")

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pipelines.errors import SettingError, require, shortened
 from pipelines.settings import check_settings, coerced, fixed, hints, positive, setting, with_values
+from vae_model.model_folder.own_code import check_code
 from vae_model.model_folder.prior_settings import PRIORS
 
 VARIATIONAL = "vae"
@@ -94,6 +95,15 @@ class ModelConfig:
     )
     linear_path: bool = setting(
         False, TRAINED, "a fixed linear encoder and decoder, the data's PCA, beside the convolutions"
+    )
+    code: str = setting(
+        "",
+        TRAINED,
+        "a module of your own, or MODULE:CLASS, with a subclass of VAE or Autoencoder to train: docs/own-code.md",
+        metavar="MODULE",
+        flag="--import",
+        unset="none",
+        check=check_code,
     )
     decode: str = setting(
         "mean", TRAINED, "which latent is decoded, the mean mu or a sampled z; VAE only", choices=DECODES

@@ -16,6 +16,7 @@ from pipelines.settings_file import read_settings
 from pipelines.store.paths import Place
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import PRESET_KEY, PRESETS, ModelConfig, Preset, TrainConfig, file_settings
+from vae_model.model_folder.own_code import allow_import
 from vae_model.runtime import prepare
 from vae_model.training.run_state import RunState, Training
 
@@ -68,6 +69,8 @@ def train_model(
     where = "" if config is None else os.fspath(config)
     file = read_settings(where) if where else {}
     chosen = settled_settings(preset, file, where, settings, base)
+    if code := settings.get("code") or (model.code if model is not None else ""):
+        allow_import(code)  # asked for by name
     dataset = open_dataset(dataset)
     origin = Bundle.load(start) if start is not None else None
     state = RunState.load(output) if resume else None
