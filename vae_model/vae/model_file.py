@@ -56,8 +56,8 @@ def check_file(
 ) -> _Settings:
     """The settings of any model of this package in a file, as `check_model_file` has it.
 
-    settings_of: reads them. count_of: the weights that a model of such settings has, None if any. optimizers: None when it is not
-    to be compiled.
+    settings_of: reads them. count_of: the weights that a model of such settings has, None if any. optimizers: None
+    when it is not to be compiled.
     """
     try:
         with zipfile.ZipFile(path) as archive:
