@@ -284,7 +284,7 @@ PRESETS: dict[str, Preset] = {
             norm="none",
             linear_path=True,
         ),
-        TrainConfig(epochs=25, batch_size=8, learning_rate=2e-3, schedule="cosine", patience=10),
+        TrainConfig(epochs=25, batch_size=8, learning_rate=2e-3, schedule="cosine", patience=10, prior_width=192),
     ),
 }
 """`course` is the reference's model and training; `tiny` trains in a minute on a laptop. `default` and `speech` have
