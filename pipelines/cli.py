@@ -12,7 +12,7 @@ import os
 import platform
 import select
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import NoReturn
 
 from pipelines import __version__
@@ -25,17 +25,20 @@ COMMANDS = {
     "info": ("pipelines.commands.info", "show what is in a dataset"),
     "verify": ("pipelines.commands.verify", "read every record of a dataset back and check it"),
     "compact": ("pipelines.commands.compact", "make full shards of a dataset's small ones"),
+    "import-npy": ("pipelines.commands.import_npy", "make a dataset of the course's .npy files"),
     "prune": ("pipelines.commands.prune", "remove the folders of runs that a dataset no longer uses"),
 }
 """Of each command its module, whose `main` takes the words that follow it, and what it is for."""
 _VERSIONS = ("keras", "tensorflow", "apache-beam")
 """Packages whose versions decide what works, by their names in a package index."""
 _SETTLED = ("preprocess", "rerun")
+_TAKES_FEATURE = ("preprocess", "watch")
+"""Commands with --feature among their own settings."""
 
 
 def help_text(commands: Mapping[str, tuple[str, str]] = COMMANDS) -> str:
     """The list of commands."""
-    lines = [f"  {name:<12}{summary}" for name, (_, summary) in commands.items()]
+    lines = [f"  {name:<15}{summary}" for name, (_, summary) in commands.items()]
     return "\n".join(
         [
             "usage: audio-vae COMMAND …",
@@ -46,8 +49,7 @@ def help_text(commands: Mapping[str, tuple[str, str]] = COMMANDS) -> str:
             "",
             "audio-vae COMMAND --help, or audio-vae help COMMAND, shows the options of a command.",
             "audio-vae --version shows the versions that matter.",
-            "--feature module:Class lets any command import the feature of your own that a dataset or a model is of;",
-            "--import module the class of your own that a model is of.",
+            "--feature module:Class lets any command import the feature of your own that a dataset or a model is of.",
         ]
     )
 
@@ -68,25 +70,7 @@ def version_text() -> str:
     return "\n".join(lines)
 
 
-def _allow_feature(name: str) -> None:
-    from pipelines.config import allow_feature
-
-    allow_feature(name)
-
-
-CodeFlags = Mapping[str, tuple[Callable[[str], None], Sequence[str]]]
-CODE_FLAGS: dict[str, tuple[Callable[[str], None], Sequence[str]]] = {
-    "--feature": (_allow_feature, ("preprocess", "watch")),
-}
-"""Flags that let code be imported, of any command: what each does with its value, and the commands that have it."""
-
-
-def run(
-    argv: list[str],
-    commands: Mapping[str, tuple[str, str]] = COMMANDS,
-    is_own_process: bool = False,
-    code_flags: CodeFlags = CODE_FLAGS,
-) -> int:
+def run(argv: list[str], commands: Mapping[str, tuple[str, str]] = COMMANDS, is_own_process: bool = False) -> int:
     """Run a command and return its exit status: 0 done, 1 the work failed, 2 wrong use, 3 too many failures.
 
     What asks the process to end does so as Ctrl-C does, from here on. Where nobody reads what is printed any more, as
@@ -97,7 +81,7 @@ def run(
     try:
         with terminable():
             try:
-                status = _run(argv, commands, is_own_process, code_flags)
+                status = _run(argv, commands, is_own_process)
             except SystemExit:  # argparse's, which may have printed the help
                 sys.stdout.flush()
                 raise
@@ -115,7 +99,7 @@ def run(
     return status
 
 
-def _run(argv: list[str], commands: Mapping[str, tuple[str, str]], is_own_process: bool, code_flags: CodeFlags) -> int:
+def _run(argv: list[str], commands: Mapping[str, tuple[str, str]], is_own_process: bool) -> int:
     if argv[:1] == ["help"]:
         argv = [*argv[1:2], "--help"]
     if not argv or argv[0] in ("-h", "--help"):
@@ -132,7 +116,7 @@ def _run(argv: list[str], commands: Mapping[str, tuple[str, str]], is_own_proces
 
         terminal.settle()
     module, _ = commands[argv[0]]
-    words = allowing(argv[0], argv[1:], code_flags)
+    words = argv[1:] if argv[0] in _TAKES_FEATURE else allowing_feature(argv[1:])
     status: int = importlib.import_module(module).main(words)
     return status
 
@@ -157,15 +141,17 @@ def _leave_closed_pipes() -> bool:
     return closed
 
 
-def allowing(command: str, words: list[str], flags: CodeFlags) -> list[str]:
-    """The words without `--feature NAME` and its like, which let code that a dataset or a model names be imported."""
+def allowing_feature(words: list[str]) -> list[str]:
+    """The words without `--feature NAME`, which lets code that a dataset or a model names be imported."""
     rest, given = [], iter(words)
     for word in given:
         flag, equals, name = word.partition("=")
-        if flag not in flags or command in flags[flag][1]:
+        if flag != "--feature":
             rest.append(word)
             continue
-        flags[flag][0](name if equals else next(given, ""))
+        from pipelines.config import allow_feature
+
+        allow_feature(name if equals else next(given, ""))
     return rest
 
 

@@ -2,6 +2,7 @@ from .demonstration import make_demo as make_demo
 from .encoding import encode as encode
 from .evaluation.figures import evaluate_model as evaluate_model
 from .exporting import export_model as export_model
+from .importing import import_course as import_course
 from .new_sounds.generating import generate as generate
 from .new_sounds.going_on import continue_sound as continue_sound
 from .new_sounds.going_on import vary as vary

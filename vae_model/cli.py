@@ -29,21 +29,19 @@ COMMANDS = {
     "app": ("vae_model.commands.app", "open a local web page to play with a model"),
     "rerun": ("vae_model.commands.rerun", "all of it again as far as audio is new: for schedules"),
     "watch": ("vae_model.commands.watch", "do preprocess or rerun whenever new audio has come"),
+    "import-course": (
+        "vae_model.commands.import_course",
+        "make a model of one that the well-known course's save wrote",
+    ),
+    "import-npy": _DATA["import-npy"],
     "demo": ("vae_model.commands.demo", "all of it, on sounds that it makes itself"),
 }
 """Of each command its module, and what it is for."""
 
 
-def _allow_import(name: str) -> None:
-    from vae_model.model_folder.own_code import allow_import
-
-    allow_import(name)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 the work failed, 2 wrong use, 3 too many failures."""
-    words = sys.argv[1:] if argv is None else argv
-    return cli.run(words, COMMANDS, argv is None, cli.CODE_FLAGS | {"--import": (_allow_import, ("train",))})
+    return cli.run(sys.argv[1:] if argv is None else argv, COMMANDS, is_own_process=argv is None)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ def settings_of_shape(
     is then what the preset `course` makes. SettingError when no segment has this shape.
     """
     course = PRESETS["course"]
-    if tuple(shape) == course.record_shape and sample_rate is None and hop_length is None:
-        return course.audio, course.spectrogram
     n_bins, n_frames, n_channels = shape
     rate = course.audio.sample_rate if sample_rate is None else sample_rate
     hop = n_bins if hop_length is None else hop_length
+    if (tuple(shape), rate, hop) == (course.record_shape, course.audio.sample_rate, course.spectrogram.hop_length):
+        return course.audio, course.spectrogram
     spectrogram = SpectrogramConfig(2 * n_bins, hop)
     samples = max(1, (n_frames - 1) * hop)
     seconds = (samples + 0.5) / rate  # the half keeps rounding from taking a sample

@@ -85,6 +85,8 @@ def test_every_command_has_a_function() -> None:
         "app": "open_app",
         "rerun": "run_again",
         "watch": "watch",
+        "import-course": "import_course",
+        "import-npy": "import_npy",
         "demo": "make_demo",
     }
     assert set(functions) == set(COMMANDS)

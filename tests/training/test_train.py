@@ -15,13 +15,16 @@ from typing import Any
 import pytest
 
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
+from pipelines.dataset.folder import open_dataset
 from pipelines.errors import SettingError, WorkError
 from tests.helpers.dataset_writer import ONE_LAYER, noises, write_dataset
 from tests.helpers.places import ROOT
 from vae_model.commands import train
 from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import PRESETS
+from vae_model.model_folder.config import PRESETS, TrainConfig
+from vae_model.model_folder.value_range import ValueRange
 from vae_model.sound.generator import SoundGenerator
+from vae_model.training.checkpoints import RunState
 from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.saving import load_model
 from vae_model.vae.variational import VAE
@@ -129,34 +132,23 @@ def test_a_run_is_repeated_by_its_config(dataset: str, tmp_path: Path, capsys: p
         train.main([dataset, "--output", str(tmp_path / "b"), "--resume", "--config", str(tmp_path / "seed.yaml")])
 
 
-def test_every_preset_but_the_course_s_stops_early() -> None:
-    assert {name for name, preset in PRESETS.items() if not preset.train.patience} == {"course"}
-
-
-def test_nothing_to_do_is_said_without_tensorflow(
-    dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["train", dataset, "--output", str(tmp_path / "m"), *COMMON, "--epochs", "1"]
-    result = run(capsys, *command[1:])
-    script = (
-        "import sys; from vae_model import cli; status = cli.main(sys.argv[1:]); "
-        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules; sys.exit(status)"
-    )
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    done = subprocess.run(
-        [sys.executable, "-c", script, *command, "--resume", "--json"], capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == result
-    assert "nothing to do: 1 of 1 epoch complete" in done.stderr
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_worse_epoch_is_kept_only_where_the_last_one_is_asked_for(dataset: str, keep: str) -> None:
+    opened = open_dataset(dataset)
+    settings = TrainConfig(keep=keep)
+    bundle = Bundle.of(opened, PRESETS["tiny"].model, settings, ValueRange(-80.0, 0.0))
+    state = RunState(bundle, 1, 0, "epoch-00001.keras", "epoch-00001.keras", 1, {"loss": 2.0, "val_loss": 2.0})
+    assert state.is_bettered_by({"loss": 1.0, "val_loss": 3.0}) == (keep == "last")
+    assert state.is_bettered_by({"loss": 3.0, "val_loss": 1.0})
+    with pytest.raises(SettingError, match="patience=2 must be 0 with keep=last"):
+        TrainConfig(keep="last", patience=2)
 
 
 def test_course_uses_each_record_s_own_range(dataset: str) -> None:
     course = PRESETS["course"]
     assert course.train.value_range == "record"
     assert not course.train.output_bias
-    train = course.train
-    assert (train.epochs, train.batch_size, train.learning_rate, train.patience) == (150, 64, 5e-4, 0)
+    assert (course.train.epochs, course.train.batch_size, course.train.learning_rate) == (150, 64, 5e-4)
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ import dataclasses
 import json
 
 from pipelines.config import TRAIN
-from pipelines.flags import parse
 from vae_model.demonstration import Demonstration, StepFailed, make_demo
 
 
@@ -32,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parse(parser(), argv)
+    arguments = parser().parse_args(argv)
     try:
         demo = make_demo(
             arguments.output,

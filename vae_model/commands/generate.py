@@ -7,7 +7,6 @@ import json
 import sys
 
 from pipelines.config import TRAIN
-from pipelines.flags import parse
 from vae_model.commands.arguments import add_normalise, add_phase, add_prior, add_seed, labels_of
 from vae_model.new_sounds.generating import ORIGINS, generate
 
@@ -46,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parse(parser(), argv)
+    arguments = parser().parse_args(argv)
     done = generate(
         arguments.model,
         arguments.output,

@@ -7,7 +7,6 @@ import dataclasses
 import json
 
 from pipelines.config import TRAIN
-from pipelines.flags import parse
 from vae_model.model_folder.config import TrainConfig
 from vae_model.prior.relearning import PriorLearned, learn_prior
 
@@ -36,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parse(parser(), argv)
+    arguments = parser().parse_args(argv)
     done = learn_prior(
         arguments.model,
         arguments.dataset,

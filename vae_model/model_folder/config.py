@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from pipelines.errors import SettingError, require, shortened
 from pipelines.settings import check_settings, coerced, fixed, hints, positive, setting, with_values
-from vae_model.model_folder.own_code import check_code
 from vae_model.model_folder.prior_settings import PRIORS
 
 VARIATIONAL = "vae"
@@ -19,6 +18,7 @@ KINDS = (VARIATIONAL, "autoencoder")
 DECODES = ("mean", "sampled")
 VALUE_RANGES = ("global", "record")
 SCHEDULES = ("constant", "cosine")
+KEEPS = ("best", "last")
 NORMS = ("batch", "group", "none")
 UPSAMPLINGS = ("transpose", "resize")
 DECODER_VARIANCES = ("fixed", "learned")
@@ -95,15 +95,6 @@ class ModelConfig:
     )
     linear_path: bool = setting(
         False, TRAINED, "a fixed linear encoder and decoder, the data's PCA, beside the convolutions"
-    )
-    code: str = setting(
-        "",
-        TRAINED,
-        "a module of your own, or MODULE:CLASS, with a subclass of VAE or Autoencoder to train: docs/own-code.md",
-        metavar="MODULE",
-        flag="--import",
-        unset="none",
-        check=check_code,
     )
     decode: str = setting(
         "mean", TRAINED, "which latent is decoded, the mean mu or a sampled z; VAE only", choices=DECODES
@@ -189,6 +180,9 @@ class TrainConfig:
     schedule: str = setting(
         "constant", FITTING, "the rate stays constant, or falls as half a cosine to 0", choices=SCHEDULES
     )
+    keep: str = setting(
+        "best", FITTING, "the epoch whose weights are the model: best, of the lowest loss, or last", choices=KEEPS
+    )
     patience: int = setting(0, FITTING, "stop after N epochs without a lower validation loss; 0: never")
     seed: int = setting(0, FITTING, "makes a run repeatable, bit by bit on the CPU")
     value_range: str = setting(
@@ -241,6 +235,7 @@ class TrainConfig:
             value = getattr(self, name)
             given = value is not None or name != "cache_mb"
             require(not given or value == 0 or _positive(value, int), name, value, "0 or a positive integer")
+        require(self.keep == "best" or not self.patience, "patience", self.patience, "0 with keep=last")
         require(self.seed < 2**31, "seed", self.seed, "below 2**31")
 
     def learning_rate_at(self, epoch: int) -> float:
@@ -264,7 +259,7 @@ class Preset:
 
 _BEST = Preset(
     ModelConfig(conv_kernels=(5, 3, 3, 3, 3), conv_strides=((4, 2), 2, 2, 2, 1), norm="none", linear_path=True),
-    TrainConfig(epochs=40, batch_size=32, schedule="cosine", patience=10, time_shift_frames=2, mixed_precision="auto"),
+    TrainConfig(epochs=40, batch_size=32, schedule="cosine", time_shift_frames=2, mixed_precision="auto"),
 )
 PRESETS: dict[str, Preset] = {
     "default": _BEST,
@@ -281,10 +276,8 @@ PRESETS: dict[str, Preset] = {
             latent_space_dim=64,
             reconstruction_weight=100_000.0,
             norm_momentum=0.9,
-            norm="none",
-            linear_path=True,
         ),
-        TrainConfig(epochs=25, batch_size=8, learning_rate=2e-3, schedule="cosine", patience=10, prior_width=192),
+        TrainConfig(epochs=25, batch_size=8, learning_rate=2e-3, schedule="cosine"),
     ),
 }
 """`course` is the reference's model and training; `tiny` trains in a minute on a laptop. `default` and `speech` have

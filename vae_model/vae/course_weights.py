@@ -55,6 +55,12 @@ def load_by_name(model: keras.Model, path: str | os.PathLike[str]) -> None:
         variable.assign(value)
 
 
+def layers_in(path: str | os.PathLike[str]) -> set[str]:
+    """The names of the layers that have weights in a file, as they are written there."""
+    with _opened(path) as file:
+        return {name.split("/")[-2] for name, _ in _arrays(file) if "/" in name}
+
+
 def _weights(model: keras.Model) -> Iterator[tuple[Name, keras.Variable]]:
     for part in (model.encoder, model.decoder):
         for layer in part.layers:
