@@ -318,12 +318,17 @@ PRESETS: dict[str, DatasetConfig] = {
 
 def split_of(source: str, config: DatasetConfig) -> str:
     """The split of a source, from its relative path alone: the first pattern that matches, else a stable hash."""
-    for name, pattern in config.split_pattern:
-        if search("split_pattern", re.compile(pattern), source):
-            return name
+    if name := pattern_split(source, config):
+        return name
     position = int.from_bytes(hashlib.sha256(source.encode()).digest()[:8], "big") / 2.0**64
     for name, fraction in config.split:
         if position < fraction:
             return name
         position -= fraction
     return TRAIN
+
+
+def pattern_split(source: str, config: DatasetConfig) -> str | None:
+    """The split that `split_pattern` says for a source, None where no pattern matches."""
+    patterns = ((name, re.compile(pattern)) for name, pattern in config.split_pattern)
+    return next((name for name, pattern in patterns if search("split_pattern", pattern, source)), None)

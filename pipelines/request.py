@@ -83,6 +83,7 @@ class RunOptions:
     checksum: bool = setting(False, RUN, "compare files by content, not by time stamp")
     keep_removed: bool = setting(False, RUN, "keep records of removed files")
     retry_failed: bool = setting(False, RUN, "try failed files again")
+    keep_duplicates: bool = setting(False, RUN, "write files of equal content too, all in the split of the first")
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -100,7 +101,7 @@ class RunOptions:
     @property
     def policy(self) -> Policy:
         """What the run does with sources that it knows."""
-        return Policy(self.checksum, self.keep_removed, self.retry_failed)
+        return Policy(self.checksum, self.keep_removed, self.retry_failed, self.keep_duplicates)
 
 
 @dataclass(frozen=True)

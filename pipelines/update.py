@@ -13,18 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import store
-from pipelines.audio.sources import Listing, add_checksums, list_sources
+from pipelines.audio.sources import Listing, list_sources
 from pipelines.config import DatasetConfig
 from pipelines.console.names import printable
 from pipelines.console.terminal import set_up_logging
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import SettingError, WorkError, require_package
 from pipelines.plan.changes import Changes, compare
+from pipelines.plan.contents import add_checksums
 from pipelines.plan.estimating import Estimator
 from pipelines.plan.tasks import tasks
 from pipelines.request import Request
 from pipelines.runs.folder import PlannedRun, clear_leftovers, cleared_unless_done, open_base
 from pipelines.runs.plan_files import plan_run
+from pipelines.runs.renewing import renew_stamps
 from pipelines.store.holding import lock
 from pipelines.store.paths import Place
 
@@ -39,13 +41,15 @@ if TYPE_CHECKING:
 class Update:
     """What bringing a dataset up to date came to. committed: whether there was a run, the last of dataset.runs.
 
-    warned: sources in that run's manifest that were written with a warning.
+    warned: sources in that run's manifest that were written with a warning. duplicates: files in it that have the
+    content of a source, and no records.
     """
 
     dataset: Dataset
     changes: Changes
     committed: bool
     warned: int = 0
+    duplicates: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,18 +62,23 @@ class HandOver:
 
 @dataclasses.dataclass(frozen=True)
 class News:
-    """Counts of sources that a run would find new, changed, removed and unchanged. listing: digest of all of them."""
+    """Counts of sources that a run would find new, changed, removed and unchanged. listing: digest of all of them.
+
+    moved: those with other names and known content. duplicates: files that are new and have the content of a source.
+    """
 
     new: int
     changed: int
     removed: int
     unchanged: int
     listing: str
+    moved: int = 0
+    duplicates: int = 0
 
     @property
     def nothing(self) -> bool:
         """Whether a run would have nothing to do."""
-        return self.new == self.changed == self.removed == 0
+        return self.new == self.changed == self.removed == self.moved == self.duplicates == 0
 
 
 def preprocess(
@@ -117,7 +126,7 @@ def bring_up_to_date(request: Request) -> Update:
             assert base is not None
             return Update(base, changes, committed=False)
         dataset = _run(run, request, job)
-    return Update(dataset, changes, committed=True, warned=_report_failures(dataset))
+    return Update(dataset, changes, True, _report_failures(dataset), dataset.num_duplicates)
 
 
 def hand_over(request: Request) -> HandOver | Update:
@@ -142,7 +151,8 @@ def what_is_new(request: Request) -> News:
     _set_up(request)
     base = open_base(request.output)
     listing, changes = list_changes(request, request.config(base.config if base else None), base, may_be_empty=True)
-    return News(changes.new, changes.changed, changes.removed, changes.unchanged, listing.digest)
+    counts = changes.new, changes.changed, changes.removed, changes.unchanged
+    return News(*counts, listing.digest, changes.moved, changes.new_duplicates)
 
 
 def dry_run(request: Request) -> DryRun:
@@ -210,6 +220,9 @@ def _plan(request: Request, base: Dataset | None, alone: bool) -> tuple[PlannedR
     for folder in listing.unlisted:
         told = f"{printable(folder.name)}: cannot be listed: {folder.error}; what is known of it stays"
         print(f"warning: {told}", file=sys.stderr)
+    _say([f"warning: {printable(note)}" for note in changes.notes])
+    if base is not None:
+        renew_stamps(base, changes.renewed)
     cleared = clear_leftovers(request.output, base) if alone else []
     run: PlannedRun | None = None
     if base is None or not changes.nothing:

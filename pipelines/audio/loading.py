@@ -128,6 +128,10 @@ class Loader:
         """
         self._first_pieces = store.first_pieces(uris, first_bytes(self.duration))
 
+    def fetched(self, uri: str) -> bytes | None:
+        """What `fetch` has of a file that has not been loaded yet: its beginning, or all of it."""
+        return self._first_pieces.get(uri)
+
     def preload(self, uris: Iterable[str]) -> None:
         """Load short files, a few dozen at most, so that `blocks` has them at hand; the samples are the same.
 

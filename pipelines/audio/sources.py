@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import hashlib
 import itertools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +16,7 @@ import pyarrow.compute as pc
 from pipelines import store
 from pipelines.audio.formats import AUDIO_SUFFIXES, suffix_of
 from pipelines.audio.wanted import Wanted, in_words
-from pipelines.errors import SettingError, WorkError, describe
+from pipelines.errors import SettingError, WorkError
 from pipelines.store.paths import local_path
 
 LISTING = pa.schema(
@@ -27,6 +26,7 @@ LISTING = pa.schema(
         ("size", pa.int64()),  # bytes
         ("stamp", pa.string()),  # changes when the file does: modification time, ETag or generation
         ("error", pa.string()),  # why it can't be read, null for a regular file
+        ("digest", pa.string()),  # the same for equal content, as far as it is known without reading any
     ]
 )
 _BATCH_ROWS = 1 << 14
@@ -72,6 +72,7 @@ class _Entry(NamedTuple):
     size: int = 0
     stamp: str = ""
     error: str | None = None
+    digest: str | None = None
 
 
 @dataclass
@@ -82,7 +83,7 @@ class _Collector:
     batches: list[pa.RecordBatch] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
     unlisted: list[Unlisted] = field(default_factory=list)
-    _rows: list[tuple[str, str, int, str, str | None]] = field(default_factory=list)
+    _rows: list[tuple[str, str, int, str, str | None, str | None]] = field(default_factory=list)
 
     def ignore(self, why: str) -> None:
         self.ignored[why] = self.ignored.get(why, 0) + 1
@@ -97,7 +98,7 @@ class _Collector:
             if suffix_of(entry.source) not in AUDIO_SUFFIXES:
                 self.ignore(suffix_of(entry.source) or "without a suffix")
                 continue
-            self._rows.append((entry.source, root, entry.size, entry.stamp, entry.error))
+            self._rows.append((entry.source, root, entry.size, entry.stamp, entry.error, entry.digest))
             if len(self._rows) >= _BATCH_ROWS:
                 self._flush()
 
@@ -265,35 +266,3 @@ def _told(uri: str, action: Callable[[], store.Item | None]) -> store.Item | Non
         raise SettingError(f"INPUT {uri}: must be readable: {error.strerror or error}") from error
     except OSError as error:
         raise WorkError(f"INPUT {uri}: cannot be listed: {error.strerror or error}") from error
-
-
-_CHUNK_BYTES = 1 << 20
-
-
-def sha256_of(uri: str) -> str:
-    """The digest of a file in hexadecimal, read in pieces."""
-    digest = hashlib.sha256()
-    with store.open_read(uri) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def add_checksums(table: pa.Table) -> pa.Table:
-    """A listing whose stamps read `<stamp> sha256:<digest>`; a file that can't be read gets an error instead."""
-    rows = table.select(["root", "source", "stamp", "error"]).to_pylist()
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        stamps, errors = zip(*pool.map(_checked, rows), strict=True) if rows else ((), ())
-    for name, values in (("stamp", stamps), ("error", errors)):
-        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values, pa.string()))
-    return table
-
-
-def _checked(row: dict[str, Any]) -> tuple[str, str | None]:
-    """Stamp and error of a listed file after its content was read."""
-    if row["error"]:
-        return row["stamp"], row["error"]
-    try:
-        return f"{row['stamp']} sha256:{sha256_of(store.join(row['root'], row['source']))}", None
-    except OSError as error:
-        return row["stamp"], describe(error)

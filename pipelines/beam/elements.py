@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from pipelines.store import join
 class AudioFile:
     """A file to read. source: its path below root, which identifies it. stamp: changes when the file does.
 
-    warning: what is to be told of it, once it is loaded.
+    warning: what is to be told of it, once it is loaded. digest: of its content, where its store has said one.
     """
 
     source: str
@@ -36,6 +37,7 @@ class AudioFile:
     size: int
     stamp: str
     warning: str | None = None
+    digest: str | None = None
 
     @property
     def uri(self) -> str:
@@ -117,7 +119,8 @@ def files_at(path: str, root: str | None = None) -> Iterator[AudioFile | Failure
         yield Failure(_placed(AudioFile(name, folder, 0, ""), above), "list", str(error))
         return
     for row in rows:
-        file = _placed(AudioFile(row["source"], row["root"], row["size"], row["stamp"]), above)
+        file = AudioFile(row["source"], row["root"], row["size"], row["stamp"], digest=row["digest"])
+        file = _placed(file, above)
         yield Failure(file, "list", row["error"]) if row["error"] else file
 
 
@@ -126,7 +129,7 @@ def _placed(file: AudioFile, root: str | None) -> AudioFile:
     if root is None or file.root == root:
         return file
     require(file.root.startswith(root + "/"), "root", root, f"a folder above {file.uri}")
-    return AudioFile(f"{file.root[len(root) + 1 :]}/{file.source}", root, file.size, file.stamp)
+    return dataclasses.replace(file, source=f"{file.root[len(root) + 1 :]}/{file.source}", root=root)
 
 
 def path_of(element: str | os.PathLike[str] | FileMetadata | fileio.ReadableFile) -> str:

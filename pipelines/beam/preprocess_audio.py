@@ -27,6 +27,7 @@ from pipelines.plan.tasks import tasks
 from pipelines.request import RunOptions
 from pipelines.runs import committing, plan_files
 from pipelines.runs.folder import PlannedRun, open_base
+from pipelines.runs.renewing import renew_stamps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +73,10 @@ def plan(found: Iterable[AudioFile | Failure], work: Work) -> PlannedRun | None:
     if not rows and base is None:
         raise WorkError(f"output={work.output}: there must be at least one audio file to make a dataset of")
     changes = compare(listing, base, work.policy, work.config)
-    if base is not None and changes.nothing:
-        return None
+    if base is not None:
+        renew_stamps(base, changes.renewed)
+        if changes.nothing:
+            return None
     cut = tasks(changes, work.config, Estimator(changes.build, work.config), work.shard_mb)
     limits = work.limits
     return plan_files.plan_run(work.output, base, work.config, listing, changes, cut, work.max_failures, (), limits)
@@ -102,8 +105,9 @@ class PreprocessAudio(beam.PTransform):
 
     root: the folder that names are relative to, as they identify a file; without it that of a folder is the folder,
     that of a file the one it lies in. keep_removed: keep records of files below the same roots that are not among
-    these. limits: what a file is let be. commit: whether to make the run real as the last step; if not, `commit_run` of
-    this module does so later, or the next `audio-vae preprocess` clears the run away.
+    these. keep_duplicates: write files of equal content each, in one split. limits: what a file is let be. commit:
+    whether to make the run real as the last step; if not, `commit_run` of this module does so later, or the next
+    `audio-vae preprocess` clears the run away.
 
     >>> import apache_beam as beam
     >>> from pipelines.beam import PreprocessAudio
@@ -122,6 +126,7 @@ class PreprocessAudio(beam.PTransform):
         commit: bool = True,
         keep_removed: bool = True,
         retry_failed: bool = False,
+        keep_duplicates: bool = False,
         max_failures: MaxFailures | None = None,
         limits: SourceLimits | None = None,
         shard_mb: float = RunOptions().shard_mb,
@@ -129,7 +134,7 @@ class PreprocessAudio(beam.PTransform):
     ) -> None:
         super().__init__()
         require(shard_mb > 0, "shard_mb", shard_mb, "a positive number of megabytes")
-        policy = Policy(keep_removed=keep_removed, retry_failed=retry_failed)
+        policy = Policy(keep_removed=keep_removed, retry_failed=retry_failed, keep_duplicates=keep_duplicates)
         limit = max_failures or MaxFailures()
         config = settled(config or DatasetConfig())
         self.work = Work(os.fspath(output).rstrip("/"), config, policy, limit, shard_mb, limits)

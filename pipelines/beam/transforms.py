@@ -39,6 +39,7 @@ from pipelines.beam.elements import (
     segments_of,
     serialized,
 )
+from pipelines.building.digests import digest_of
 from pipelines.building.processing import blaming, warning_of
 from pipelines.config import LOG_SPECTROGRAM, AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.errors import SourceError, require
@@ -144,6 +145,7 @@ class _Load(beam.DoFn):
     def process(self, file: AudioFile) -> Iterator[Any]:
         try:
             with blaming(file.uri):
+                file = dataclasses.replace(file, digest=digest_of(file.uri))
                 samples = self.loader.load(file.uri)
             warning = warning_of(self.loader, file.uri)
         except SourceError as error:

@@ -97,6 +97,7 @@ def write_place(group: tuple[Place, Iterable[Entry | Failure]], run: PlannedRun)
             records += [entry.serialized for entry in ordered]
         written_to = None if source in failures else shard
         known = {"source": source, "size": file.size, "stamp": file.stamp, "split": split, "shard": written_to}
+        known["digest"] = file.digest
         rows.append(known | row)
     built = save_shard(ShardTask(shard, split), records, rows, run.config.dtype, run.uri)
     plan_files.write_rows(run, built)

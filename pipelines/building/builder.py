@@ -83,7 +83,7 @@ def _build(
 
     try:
         if task.copy_of is not None:
-            built = copy_shard(task, request["dataset"], request["run"], config.dtype)
+            built = copy_shard(task, request["dataset"], request["run"], config.dtype, config.label_pattern)
         else:
             failed = {int(index): tuple(reason) for index, reason in request["failed"].items()}
             built = build_shard(task, config, request["run"], failed, watch, limits)  # type: ignore[arg-type]

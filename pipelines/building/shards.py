@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,12 +16,14 @@ from typing import BinaryIO
 
 from pipelines import store
 from pipelines.audio.limits import SourceLimits
-from pipelines.building.processing import PreprocessingPipeline, Row, failure
+from pipelines.building.digests import digest_of, from_sha256
+from pipelines.building.processing import PreprocessingPipeline, Row, failure, labels_of
 from pipelines.building.savers import RecordSaver
 from pipelines.building.task import ShardTask
 from pipelines.config import DatasetConfig
 from pipelines.dataset.framing import read_frames
-from pipelines.dataset.records import source_of
+from pipelines.dataset.names import DUPLICATE, DUPLICATE_OF, FAILED, WRITTEN
+from pipelines.dataset.records import renamed, source_of
 from pipelines.errors import StoreError, WorkError
 from pipelines.store.paths import local_path
 
@@ -80,18 +84,22 @@ def build_shard(
         saver = RecordSaver(file, config.dtype)
         pipeline = PreprocessingPipeline.of(config, saver, limits)
         group_end = 0
-        for index, (source, root, size, stamp) in enumerate(task.sources):
+        digests = _Digests(task, pipeline, watch)
+        for index, (source, root, size, stamp, _, copies) in enumerate(task.sources):
             if index == group_end:
                 group_end = _group_end(task, index)
                 watch(NOBODY, 0.0)
                 pipeline.fetch((each.source, each.root) for each in task.sources[index:group_end])
-                pipeline.preload(_short_sources(task, index, group_end, failed or {}, watch))
+                pipeline.preload(_short_sources(task, index, group_end, failed or {}, watch, digests))
+            digest = digests.of(index)  # before it is decoded: what is written while it is read is noticed later
             if failed and index in failed:
                 row = failure(*failed[index])
             else:
                 row = pipeline.process_source(source, root, functools.partial(watch, index))
-            shard = task.shard if row["status"] == "written" else None
-            rows.append({"source": source, "size": size, "stamp": stamp, "split": task.split, "shard": shard, **row})
+            shard = task.shard if row["status"] == WRITTEN else None
+            row |= {"split": task.split, "shard": shard, "digest": digest}
+            rows.append({"source": source, "size": size, "stamp": stamp, **row})
+            rows += [{**copy._asdict(), **_row_of_copy(source, row)} for copy in copies]
         watch(NOBODY, 0.0)
         _discard_if_empty(saver)
     return BuiltShard(_summarise(task, saver, rows), rows)
@@ -108,24 +116,72 @@ def _group_end(task: ShardTask, start: int) -> int:
 
 
 def _short_sources(
-    task: ShardTask, start: int, end: int, failed: Mapping[int, tuple[str, str]], watch: Watch
+    task: ShardTask, start: int, end: int, failed: Mapping[int, tuple[str, str]], watch: Watch, digests: _Digests
 ) -> Iterator[tuple[str, str]]:
-    """The small files among these of a task, each with a sign of life before it is loaded."""
+    """The small files among these of a task, each with a sign of life and its digest before it is loaded."""
     for index, source in enumerate(task.sources[start:end], start):
         if source.size <= _SHORT_BYTES and index not in failed:
             watch(index, 0.0)
+            digests.read(index)
             yield source.source, source.root
 
 
-def copy_shard(task: ShardTask, dataset_uri: str, run_uri: str, dtype: str) -> BuiltShard:
-    """Copy the records of the sources that stay from an old shard, byte for byte, without decoding them."""
+class _Digests:
+    """The digests of a task's sources: those that the plan knows, else of the files, each read once.
+
+    Of a file on another store when all of it has been fetched.
+    """
+
+    def __init__(self, task: ShardTask, pipeline: PreprocessingPipeline, watch: Watch) -> None:
+        self._task = task
+        self._pipeline = pipeline
+        self._watch = watch
+        self._found: dict[int, str | None] = {}
+
+    def read(self, index: int) -> None:
+        """Find the digest of a source."""
+        source = self._task.sources[index]
+        uri = store.join(source.root, source.source)
+        piece = self._pipeline.loader.fetched(uri)
+        if source.digest is None and piece is not None and len(piece) == source.size:
+            self._found[index] = from_sha256(hashlib.sha256(piece).hexdigest())
+        else:
+            self._found[index] = source.digest or digest_of(uri, functools.partial(self._watch, index, 0.0))
+
+    def of(self, index: int) -> str | None:
+        """The digest of a source, None where there is none."""
+        if index not in self._found:
+            self.read(index)
+        return self._found.pop(index)
+
+
+def _row_of_copy(source: str, row: Row) -> Row:
+    """What becomes of a file with the content of a source: it failed as that one did, or is its duplicate."""
+    if row["status"] == FAILED:
+        return row
+    nothing = failure("", DUPLICATE_OF + source) | {"status": DUPLICATE, "error_stage": None, "shard": None}
+    return row | nothing
+
+
+def copy_shard(
+    task: ShardTask, dataset_uri: str, run_uri: str, dtype: str, label_pattern: str | None = None
+) -> BuiltShard:
+    """Copy the records of the sources that stay from an old shard, byte for byte, without decoding them.
+
+    In those of renamed ones the name, and the labels that it has by the pattern, are those of now.
+    """
     keep = frozenset(task.keep)
+    pattern = re.compile(label_pattern) if label_pattern else None
     old = store.join(dataset_uri, task.copy_of or "")
     with _shard_file(store.join(run_uri, task.shard)) as file:
         saver = RecordSaver(file, dtype)
         with store.open_read(old) as records:
             for serialized in read_frames(records, old):
-                if source_of(serialized) in keep:
+                source = source_of(serialized)
+                if source in task.renamed:
+                    name = task.renamed[source]
+                    saver.save_serialized(renamed(serialized, name, labels_of(name, pattern)))
+                elif source in keep:
                     saver.save_serialized(serialized)
         _discard_if_empty(saver)
     return BuiltShard(_summarise(task, saver, []), [])
@@ -142,13 +198,13 @@ def save_shard(task: ShardTask, serialized: Iterable[bytes], rows: list[Row], dt
 
 
 def _summarise(task: ShardTask, saver: RecordSaver, rows: list[Row]) -> ShardSummary:
-    written = [row for row in rows if row["status"] == "written"]
+    written = [row for row in rows if row["status"] == WRITTEN]
     summary = ShardSummary(task.shard, task.split, saver.num_examples, saver.num_bytes, saver.crc32c)
     return dataclasses.replace(
         summary,
         seconds=sum(row["seconds"] for row in written),
         written=len(written),
-        failed=len(rows) - len(written),
+        failed=sum(row["status"] == FAILED for row in rows),
         min_db=min((row["min_db"] for row in written), default=None),
         max_db=max((row["max_db"] for row in written), default=None),
     )

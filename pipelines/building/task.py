@@ -7,13 +7,26 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
+class Copy(NamedTuple):
+    """A file with the content of a source, which becomes a row of the manifest and no records."""
+
+    source: str
+    size: int
+    stamp: str
+
+
 class Source(NamedTuple):
-    """A file to decode. source: path below its root. size: bytes. stamp: changes when the file does."""
+    """A file to decode. source: path below its root. size: bytes. stamp: changes when the file does.
+
+    digest: of its content, where it is known already. copies: other files of that content.
+    """
 
     source: str
     root: str
     size: int
     stamp: str
+    digest: str | None = None
+    copies: tuple[Copy, ...] = ()
 
 
 DEADLINE = "--decode-timeout-seconds"
@@ -24,7 +37,8 @@ DEADLINE = "--decode-timeout-seconds"
 class ShardTask:
     """The work of one shard: sources to decode in order, or the survivors of an old shard to copy.
 
-    copy_of: path of the old shard in the dataset. keep: its sources that stay.
+    copy_of: path of the old shard in the dataset. keep: its sources that stay. renamed: those of them whose files have
+    other names now, with these.
     """
 
     shard: str
@@ -32,6 +46,7 @@ class ShardTask:
     sources: list[Source] = field(default_factory=list)
     copy_of: str | None = None
     keep: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
 
 
 def task_to_line(task: ShardTask) -> bytes:
@@ -42,8 +57,14 @@ def task_to_line(task: ShardTask) -> bytes:
 def task_from_line(line: bytes) -> ShardTask:
     """The inverse of `task_to_line`."""
     values = json.loads(line)
-    sources = [Source(*source) for source in values["sources"]]
-    return ShardTask(values["shard"], values["split"], sources, values["copy_of"], values["keep"])
+    sources = [_source(*source) for source in values["sources"]]
+    return ShardTask(values["shard"], values["split"], sources, values["copy_of"], values["keep"], values["renamed"])
+
+
+def _source(
+    source: str, root: str, size: int, stamp: str, digest: str | None, copies: list[tuple[str, int, str]]
+) -> Source:
+    return Source(source, root, size, stamp, digest, tuple(Copy(*copy) for copy in copies))
 
 
 _SUFFIX = ".tfrecord"

@@ -32,6 +32,7 @@ def text(facts: DatasetFacts) -> str:
         f"range      {facts.min_db:.2f} to {facts.max_db:.2f} dB",
         "sources    " + ", ".join(f"{count:,} {name}" for name, count in sources.items()),
     ]
+    lines += [f"duplicates {facts.duplicates:,} files with the content of a source"] if facts.duplicates else []
     for name, split in facts.splits.items():
         shards = f"{split.num_shards} shards"
         lines.append(f"  {name:<11}{split.num_examples:>9,} records  {split.hours:>9,.2f} hours  {shards}")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.config import PRESETS, RECORD
-from pipelines.console.counts import failures_so_far
+from pipelines.console.counts import failures_so_far, moved_and_duplicates
 from pipelines.console.durations import duration_text
 from pipelines.errors import masked
 from pipelines.flags import add_flag, add_settings, given, has_others, parse, preset_named
@@ -119,10 +119,11 @@ def _print_summary(done: Update, as_json: bool) -> None:
     run = dataset.runs[-1]
     values = {"status": "committed", "dataset": dataset.uri, "run": run.name, "num_examples": dataset.num_examples}
     values |= {"sources": dataclasses.asdict(dataset.sources), "this_run": dataclasses.asdict(run.sources)}
-    values["warned"] = done.warned
+    values |= {"warned": done.warned, "moved": changes.moved, "duplicates": done.duplicates}
     values |= {"global_range": {"min_db": dataset.min_db, "max_db": dataset.max_db}}
     own = run.sources
     text = f"{dataset.uri}: {own.written:,} sources written, {own.failed:,} failed, {own.removed:,} removed"
+    text += moved_and_duplicates(changes.moved, done.duplicates)
     text += f", {done.warned:,} with a warning" if done.warned else ""
     text += f", {own.ignored:,} other files ignored" if own.ignored else ""
     text += f", {changes.elsewhere:,} kept from other inputs" if changes.elsewhere else ""

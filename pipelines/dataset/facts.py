@@ -49,7 +49,10 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """A dataset in figures. num_bytes: of its shards. levels: a histogram, from the quietest sources to the loudest."""
+    """A dataset in figures. num_bytes: of its shards. levels: a histogram, from the quietest sources to the loudest.
+
+    duplicates: files that have the content of a source, and no records.
+    """
 
     dataset: str
     fingerprint: str
@@ -62,6 +65,7 @@ class DatasetFacts:
     max_db: float
     splits: dict[str, SplitFacts]
     sources: Sources
+    duplicates: int
     failures_by_stage: dict[str, int]
     levels: tuple[Level, ...]
     runs: tuple[RunFacts, ...]
@@ -115,6 +119,7 @@ def describe_dataset(dataset: Dataset | Place) -> DatasetFacts:
         max_db=found.max_db,
         splits=splits,
         sources=found.sources,
+        duplicates=found.num_duplicates,
         failures_by_stage=_counts(failed["error_stage"]),
         levels=tuple(_levels(rows["max_db"])),
         runs=tuple(RunFacts(run.name, run.num_examples) for run in found.runs),

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from pipelines import store
 from pipelines.config import DatasetConfig
 from pipelines.dataset.framing import read_frames
-from pipelines.dataset.names import ENTRY, MANIFEST_FILE, RUNS, run_number
+from pipelines.dataset.names import DUPLICATE, ENTRY, MANIFEST_FILE, RUNS, WRITTEN, run_number
 from pipelines.dataset.records import Record, RecordSpec, parse
 from pipelines.dataset.tables import read_foreign, read_foreign_tables
 from pipelines.dataset.validation import check_manifest, checked_entry
@@ -49,13 +49,14 @@ MANIFEST = pa.schema(
         ("error", pa.string()),
         ("warning", pa.string()),
         ("inputs", pa.string()),
+        ("digest", pa.string()),
     ]
 )
-"""A row a source. shard is a file name in the run's folder, null for a source that failed.
+"""A row a source. shard is a file name in the run's folder, null for a source that failed and for a duplicate.
 
-inputs: where its records come from, a JSON list, when that is less than all inputs of the run. warning and inputs came
-later than the others: a manifest without them reads as if they were null."""
-_LATER = ("warning", "inputs")
+inputs: where its records come from, a JSON list, when that is less than all inputs of the run. warning, inputs and
+digest came later than the others: a manifest without them reads as if they were null."""
+LATER = ("warning", "inputs", "digest")
 
 
 @dataclass(frozen=True)
@@ -172,26 +173,46 @@ class Dataset:
         """The row of every source in the dataset, over all runs, with a column `run` more.
 
         A row counts when its shard is named in `dataset.json`, or, for a source that failed, when it is the last run's.
+        Those of duplicates are left out.
         """
         wanted = columns or MANIFEST.names
         read = [*wanted, *({"shard", "status"} - set(wanted))]
+        tables = []
+        for run, rows, live in self.rows_by_run(read):
+            rows = rows.filter(pc.and_(live, pc.not_equal(rows["status"], DUPLICATE))).select(wanted)
+            tables.append(rows.append_column("run", pa.array([run.name] * len(rows), pa.string()).dictionary_encode()))
+        return pa.concat_tables(tables).unify_dictionaries()
+
+    def rows_by_run(self, columns: list[str]) -> Iterator[tuple[Run, pa.Table, pa.ChunkedArray]]:
+        """The manifest of each run, and which of its rows are true of the dataset now.
+
+        Those of sources that failed, and of duplicates, move on from run to run. columns: shard and status among them.
+        """
         named: dict[str, list[str]] = {run.name: [] for run in self.runs}
         for shard in self.shards:
             named[shard.run].append(shard.name)
-        tables = []
-        for run, rows in zip(self.runs, self._manifests(read), strict=True):
+        for run, rows in zip(self.runs, self._manifests(columns), strict=True):
             live = pc.is_in(rows["shard"], value_set=pa.array(named[run.name], pa.string()), skip_nulls=True)
             if run is self.runs[-1]:
-                live = pc.or_(live, pc.equal(rows["status"], "failed"))
-            rows = rows.filter(live).select(wanted)
-            tables.append(rows.append_column("run", pa.array([run.name] * len(rows), pa.string()).dictionary_encode()))
-        return pa.concat_tables(tables).unify_dictionaries()
+                live = pc.or_(live, pc.not_equal(rows["status"], WRITTEN))
+            yield run, rows, live
+
+    def without_records(self) -> pa.Table:
+        """The rows of sources that failed and of duplicates."""
+        rows = self.run_manifest(self.runs[-1].name)
+        return rows.filter(pc.not_equal(rows["status"], WRITTEN))
+
+    @property
+    def num_duplicates(self) -> int:
+        """Files beside the sources that have the content of one of them, and no records."""
+        status = self.run_manifest(self.runs[-1].name, ["status"])["status"]
+        return int(pc.sum(pc.equal(status, DUPLICATE)).as_py() or 0)
 
     def _manifests(self, columns: list[str]) -> Iterator[pa.Table]:
         """The manifest of each run, looked at many together: that takes longer than to read a small one."""
         uris = [store.join(self.run_uri(run.name), MANIFEST_FILE) for run in self.runs]
         position = 0
-        for tables in read_foreign_tables(uris, columns, MANIFEST, _LATER):
+        for tables in read_foreign_tables(uris, columns, MANIFEST, LATER):
             try:
                 check_manifest(pa.concat_tables(tables), "")
             except WorkError:
@@ -205,7 +226,7 @@ class Dataset:
         """The manifest of one run as it was written. WorkError names the file and what is wrong in it."""
         uri = store.join(self.run_uri(run), MANIFEST_FILE)
         wanted = columns or MANIFEST.names
-        table = read_foreign(uri, list(dict.fromkeys([*wanted, "status"])), MANIFEST, _LATER)
+        table = read_foreign(uri, list(dict.fromkeys([*wanted, "status"])), MANIFEST, LATER)
         check_manifest(table, uri)
         return table.select(wanted)
 

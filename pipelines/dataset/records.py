@@ -220,6 +220,15 @@ def source_of(serialized: bytes) -> str:
         raise WorkError(f"a record is no tf.train.Example: {error}") from error
 
 
+def renamed(serialized: bytes, source: str, labels: dict[str, str]) -> bytes:
+    """A serialized record under another name, with the labels of that: as `serialize` writes it."""
+    example = _Example.FromString(serialized)
+    feature = example.features.feature
+    for name, text in {SOURCE: source, **{LABEL_PREFIX + label: value for label, value in labels.items()}}.items():
+        feature[name].bytes_list.value[:] = [text.encode()]
+    return bytes(example.SerializeToString(deterministic=True))
+
+
 def parse_batch(serialized: tf.Tensor, spec: RecordSpec) -> dict[str, tf.Tensor]:
     """Parse a batch of serialized records inside a tf.data pipeline.
 

@@ -118,8 +118,9 @@ def check_manifest(rows: pa.Table, uri: str) -> None:
         if bad >= 0:
             raise WorkError(f"{uri}: row {bad + 1}: {name}={shortened(rows[name][bad].as_py())} must be {rule}")
 
-    refuse_unless(pc.is_in(rows["status"], value_set=pa.array(["written", "failed"])), "status", "written or failed")
-    failed = pc.equal(rows["status"], "failed")
+    known = pa.array(["written", "failed", "duplicate"])
+    refuse_unless(pc.is_in(rows["status"], value_set=known), "status", "written, failed or duplicate")
+    failed = pc.not_equal(rows["status"], "written")
     there = set(rows.column_names)
     for name in {"source", "stamp"} & there:
         refuse_unless(pc.is_valid(rows[name]), name, "text")
@@ -135,6 +136,9 @@ def check_manifest(rows: pa.Table, uri: str) -> None:
         for text in pc.unique(rows["inputs"]).to_pylist():
             if text is not None and not _is_list_of_texts(text):
                 raise WorkError(f"{uri}: inputs={shortened(text)} must be a JSON list of texts")
+    if "digest" in there:
+        good = pc.match_substring_regex(rows["digest"], r"^(?:[a-z0-9]+:)?[0-9a-f-]{1,64}$")
+        refuse_unless(pc.fill_null(good, True), "digest", "hexadecimal digits")
     for name, low, high in _BOUNDS:
         if name in there:
             good = pc.and_(pc.greater_equal(rows[name], low), pc.less_equal(rows[name], high))

@@ -10,29 +10,37 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.audio.sources import Listing, covers
 from pipelines.config import DatasetConfig, split_of
 from pipelines.dataset.folder import MANIFEST, Dataset, Shard
-from pipelines.plan.policy import Policy, worth_another_try
+from pipelines.dataset.names import DUPLICATE, DUPLICATE_OF, FAILED, WRITTEN
+from pipelines.plan.claims import OWNERS
+from pipelines.plan.columns import Mask, as_mask, count, equals, is_in, where, with_column
+from pipelines.plan.contents import contents_of
+from pipelines.plan.looking import KNOWN, RENEWED, look, with_stamps
+from pipelines.plan.placing import COPIES, duplicate_rows, place
+from pipelines.plan.policy import Policy
 
-_COMPARED = ["size", "stamp", "status", "error_stage", "error", "warning"]
 KEPT = ["split", "seconds", "min_db", "max_db"]
 """What a run needs to know of sources that it leaves as they are."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """A listing compared with a dataset. `build` has the listing's rows to decode, by source.
+    """A listing compared with a dataset. `build` has the listing's rows to decode, by source; with a column `split`,
+    theirs where it is not that of their name.
 
-    carried: manifest rows (with their old `shard` and `run`) of sources whose shard loses another source.
-    failed: manifest rows of sources that failed, before or now while listing. kept: the columns KEPT of all other live
-    rows.
+    carried: manifest rows (with their old `shard` and `run`) of sources whose shard is written anew; a column `was` has
+    the name that their records have there, where it is another. failed: manifest rows of sources that failed, before or
+    now while listing. kept: the columns KEPT of all other live rows. duplicates: manifest rows of files that have the
+    content of a source; copies: those that have the content of a source in `build`, by `of`. renewed: stamps and
+    digests of files whose content is the same as ever. notes: what is to be told of splits.
     """
 
     build: pa.Table
@@ -46,107 +54,117 @@ class Changes:
     removed: int
     failed_before: int
     elsewhere: int
+    moved: int = 0
+    new_duplicates: int = 0
+    duplicates: pa.Table = field(default_factory=lambda: empty_manifest())
+    copies: pa.Table = field(default_factory=COPIES.empty_table)
+    renewed: pa.Table = field(default_factory=RENEWED.empty_table)
+    other_duplicates: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def nothing(self) -> bool:
         """Whether the dataset is up to date already."""
-        return self.new == self.changed == self.removed == 0
+        return self.new == self.changed == self.removed == self.moved == 0 and not self.other_duplicates
 
     def without_rows(self) -> Changes:
         """The counts alone."""
-        tables = {name: getattr(self, name).schema.empty_table() for name in ("build", "carried", "failed", "kept")}
+        names = ("build", "carried", "failed", "kept", "duplicates", "copies", "renewed")
+        tables = {name: getattr(self, name).schema.empty_table() for name in names}
         return dataclasses.replace(self, **tables)
 
 
 def empty_manifest() -> pa.Table:
-    """The manifest of no source, with the column `run`."""
-    return MANIFEST.append(pa.field("run", pa.string())).empty_table()
+    """The manifest of no source, as KNOWN."""
+    return KNOWN.empty_table()
 
 
 def compare(listing: Listing, dataset: Dataset | None, policy: Policy, config: DatasetConfig) -> Changes:
-    """Compare a listing with the committed dataset by relative path, size and stamp.
+    """Compare a listing with the committed dataset by relative path, size and stamp, then by content.
 
     A known source that the listing lacks counts as removed only when the inputs of this run cover those of the run that
-    wrote it; so a run over another folder adds to the dataset.
+    wrote it; so a run over another folder adds to the dataset. What is new by name is compared by content with what is
+    known and with each other, where sizes are equal.
     """
-    known = empty_manifest() if dataset is None else _plain_run(dataset.manifest())
-    table = listing.table
-    position = pc.index_in(table["source"], value_set=known["source"].combine_chunks())
-    is_known = pc.is_valid(position)
-    old = known.select(_COMPARED).take(pc.fill_null(position, 0)) if len(known) else None
-    if old is None:
-        same = pa.chunked_array([pa.array([False] * len(table), pa.bool_())])
-    else:
-        same = pc.and_(is_known, _same(table, old, policy.checksum))
-        same = pc.and_(same, pc.invert(worth_another_try(table, old)))
-        if policy.retry_failed:
-            same = pc.and_(same, pc.not_equal(old["status"], "failed"))
-    to_build = table.filter(pc.invert(same))
-    unlistable = to_build.filter(pc.is_valid(to_build["error"]))
-    build = to_build.filter(pc.is_null(to_build["error"]))
+    known, past = _known(dataset)
+    seen = look(listing.table, known, policy)
+    known = with_stamps(known, seen)
+    is_written, is_source = equals(known["status"], WRITTEN), ~equals(known["status"], DUPLICATE)
+    unlistable = seen.fresh & seen.has_error
+    listed = is_in(known["source"], seen.table["source"])
+    missing = ~listed & ~_not_looked_at(known, listing) & _covered(known, listing, dataset)
+    vacant = is_written & (missing | is_in(known["source"], where(seen.table, seen.fresh)["source"]))
+    placed = place(seen, known, past, vacant, policy, config)
 
-    listed = pc.is_in(known["source"], value_set=table["source"].combine_chunks())
-    rebuilt = pc.is_in(known["source"], value_set=to_build["source"].combine_chunks())
-    missing = pc.and_(pc.invert(listed), pc.invert(_not_looked_at(known, listing)))
-    gone = pc.and_(missing, _covered(known, listing, dataset)) if not policy.keep_removed else _none(known)
-    leaves = pc.or_(rebuilt, gone)
-    is_written = pc.equal(known["status"], "written")
-    leaving = known.select(["run", "shard"]).filter(pc.and_(leaves, is_written))
-    lost = pc.unique(pc.binary_join_element_wise(leaving["run"], leaving["shard"], "/"))
-    stays = pc.invert(leaves)
-    stays_written = pc.and_(stays, is_written)
-    in_lost = _none(known)
-    if len(lost):
-        in_lost = pc.is_in(pc.binary_join_element_wise(known["run"], known["shard"], "/"), value_set=lost)
-    still_failed = known.filter(pc.and_(stays, pc.equal(known["status"], "failed")))
+    tried = placed.is_built | unlistable
+    changed = (tried | (placed.is_copy & seen.fresh)) & seen.is_known
+    taken = is_in(known["source"], where(seen.table, tried | placed.is_copy | placed.is_heir)["source"])
+    inherited = is_source & is_in(known["source"], placed.heirs["was"])
+    gone = missing & ~inherited & ~(is_source & policy.keep_removed)
+    leaves = taken | gone | inherited
+    places = pc.binary_join_element_wise(known["run"], known["shard"], "/")
+    lost = pc.unique(places.filter(pa.array(leaves & is_written)))
+    in_lost = is_written & ~leaves & is_in(places, lost)
+    stay, refused = where(known, in_lost), _failed_rows(where(placed.table, unlistable), config)
+    still_failed = where(known, ~leaves & equals(known["status"], FAILED))
+    unseen = _elsewhere(where(known, ~listed & ~gone & ~is_source), placed.owners)
+    duplicates = pa.concat_tables([placed.duplicates, unseen])
+    heirs = with_column(placed.heirs, "inputs", pa.array([_inputs(listing, dataset)] * len(placed.heirs), pa.string()))
     return Changes(
-        build=build,
-        carried=known.filter(pc.and_(stays_written, in_lost)),
-        failed=pa.concat_tables([still_failed, _failed_rows(unlistable, config)]).sort_by("source"),
-        kept=known.select(KEPT).filter(pc.and_(stays_written, pc.invert(in_lost))),
+        build=placed.build,
+        carried=pa.concat_tables([with_column(stay, "was", pa.nulls(len(stay), pa.string())), heirs]),
+        failed=pa.concat_tables([still_failed, refused]).sort_by("source"),
+        kept=where(known.select(KEPT), is_written & ~leaves & ~in_lost),
         lost_shards=tuple(sorted(lost.to_pylist())),
-        unchanged=_count(same),
-        new=len(to_build) - _count(rebuilt),
-        changed=_count(rebuilt),
-        removed=_count(gone),
+        unchanged=count(seen.same & ~seen.again & ~placed.is_built & ~placed.is_heir),
+        new=count(tried & ~seen.is_known),
+        changed=count(changed),
+        removed=count(is_source & leaves & ~inherited & ~is_in(known["source"], where(seen.table, changed)["source"])),
         failed_before=len(still_failed),
-        elsewhere=_count(pc.and_(pc.invert(listed), pc.invert(gone))),
+        elsewhere=count(is_source & ~listed & ~gone & ~inherited),
+        moved=len(placed.heirs),
+        new_duplicates=count(placed.is_copy & ~seen.is_known),
+        duplicates=duplicates.sort_by("source"),
+        copies=placed.copies,
+        renewed=placed.renewed,
+        other_duplicates=_differ(where(known, ~is_source), duplicates, placed.copies),
+        notes=placed.notes,
     )
 
 
-def _plain_run(table: pa.Table) -> pa.Table:
-    return table.set_column(table.schema.get_field_index("run"), "run", table["run"].cast(pa.string()))
+def _known(dataset: Dataset | None) -> tuple[pa.Table, pa.Table]:
+    """The rows that are true of a dataset, and of those that were once what must be known of their content."""
+    past = pa.schema([field for field in KNOWN if field.name in (*OWNERS, "size")])
+    if dataset is None:
+        return empty_manifest(), past.empty_table()
+    tables, truths = [], []
+    for run, rows, live in dataset.rows_by_run(MANIFEST.names):
+        tables.append(rows.append_column("run", pa.array([run.name] * len(rows), pa.string())))
+        truths += live.chunks
+    table, is_live = pa.concat_tables(tables), pa.chunked_array(truths, pa.bool_())
+    table = table.append_column("content", contents_of(table))
+    once = pc.and_(pc.is_valid(table["content"]), pc.equal(table["status"], WRITTEN))
+    return table.filter(is_live), table.select(past.names).filter(pc.and_(pc.invert(is_live), once))
 
 
-def _count(mask: Any) -> int:
-    return int(pc.sum(mask).as_py() or 0)
+def _elsewhere(rows: pa.Table, owners: pa.Table) -> pa.Table:
+    """Duplicates that this run has not looked at, with the source that has their content now; others are forgotten."""
+    at = pc.index_in(rows["content"], value_set=owners["content"].combine_chunks(), skip_nulls=True)
+    found = with_column(rows, "digest", rows["content"]).append_column("of", owners["source"].combine_chunks().take(at))
+    return duplicate_rows(found.filter(pc.is_valid(found["of"])))
 
 
-def _none(table: pa.Table) -> pa.Array:
-    return pa.array([False] * len(table), pa.bool_())
+def _differ(known: pa.Table, duplicates: pa.Table, copies: pa.Table) -> bool:
+    """Whether the duplicates are others than those that are known."""
+    told = ["source", "error"]
+    new = pc.binary_join_element_wise(DUPLICATE_OF, copies["of"], "")
+    now = pa.concat_tables([duplicates.select(told), pa.table([copies["source"], new], names=told)])
+    return not now.sort_by("source").equals(known.select(told).sort_by("source"))
 
 
-def _same(table: pa.Table, old: pa.Table, checksum: bool) -> Any:
-    """Which listed sources equal the rows beside them. Stamps are `<stamp>` or `<stamp> sha256:<digest>`."""
-    same_size = pc.equal(table["size"], old["size"])
-    if not checksum:
-        return pc.and_(same_size, pc.equal(_plain_stamps(table), _plain_stamps(old)))
-    content, known = (pc.replace_substring_regex(t["stamp"], r"^.*(sha256:.*)$", r"\1") for t in (table, old))
-    has_content = pc.match_substring(old["stamp"], "sha256:")
-    by_stamp = pc.equal(_plain_stamps(table), old["stamp"])
-    return pc.and_(same_size, pc.if_else(has_content, pc.equal(content, known), by_stamp))
-
-
-def _plain_stamps(table: pa.Table) -> Any:
-    """The stamps without their digests."""
-    stamps = table["stamp"]
-    has_digest = pc.any(pc.match_substring(stamps, " sha256:")).as_py()
-    return pc.replace_substring_regex(stamps, r" sha256:.*$", "") if has_digest else stamps
-
-
-def _covered(known: pa.Table, listing: Listing, dataset: Dataset | None) -> pa.Array:
+def _covered(known: pa.Table, listing: Listing, dataset: Dataset | None) -> Mask:
     """Which known rows come from inputs that are all listed now: their own where they name some, else those of the run
-    that wrote them; and those of failed sources, which move on from run to run, only when the inputs of all runs are
+    that wrote them; and those without records, which move on from run to run, only when the inputs of all runs are
     listed."""
     runs = dataset.runs if dataset else ()
 
@@ -154,26 +172,34 @@ def _covered(known: pa.Table, listing: Listing, dataset: Dataset | None) -> pa.A
         return all(covers(listing.roots, uri) for uri in inputs)
 
     names = [run.name for run in runs if listed(run.inputs)]
-    covered = pc.is_in(known["run"], value_set=pa.array(names, pa.string()))
+    covered = is_in(known["run"], pa.array(names, pa.string()))
     if known["inputs"].null_count < len(known):
         own = [text for text in pc.unique(known["inputs"]).to_pylist() if text is not None and listed(json.loads(text))]
-        by_own = pc.is_in(known["inputs"], value_set=pa.array(own, pa.string()))
-        covered = pc.if_else(pc.is_valid(known["inputs"]), by_own, covered)
-    return covered if len(names) == len(runs) else pc.and_(covered, pc.equal(known["status"], "written"))
+        by_own = is_in(known["inputs"], pa.array(own, pa.string()))
+        covered = np.where(as_mask(pc.is_valid(known["inputs"])), by_own, covered)
+    return covered if len(names) == len(runs) else covered & equals(known["status"], WRITTEN)
 
 
-def _not_looked_at(known: pa.Table, listing: Listing) -> pa.Array:
+def _inputs(listing: Listing, dataset: Dataset | None) -> str | None:
+    """What the rows of moved files say of their inputs: those of this run, where its copies come from others too."""
+    runs = dataset.runs if dataset else ()
+    is_all = all(uri in listing.roots for run in runs for uri in run.inputs)
+    return None if is_all else json.dumps(listing.roots)
+
+
+def _not_looked_at(known: pa.Table, listing: Listing) -> Mask:
     """Which known sources lie in folders that could not be listed: nobody knows whether they are there."""
-    unknown = _none(known)
+    unknown = is_in(known["source"], pa.nulls(0, pa.string()))
     for folder in listing.unlisted:
-        unknown = pc.or_(unknown, pc.starts_with(known["source"], folder.name + "/"))
+        unknown |= as_mask(pc.starts_with(known["source"], folder.name + "/"))
     return unknown
 
 
 def _failed_rows(unlistable: pa.Table, config: DatasetConfig) -> pa.Table:
     rows = [
         {"source": row["source"], "size": row["size"], "stamp": row["stamp"], "status": "failed", "num_segments": 0}
-        | {"split": split_of(row["source"], config), "error_stage": "list", "error": row["error"], "run": ""}
+        | {"split": row["split"] or split_of(row["source"], config), "run": ""}
+        | {"error_stage": "list", "error": row["error"]}
         for row in unlistable.to_pylist()
     ]
     return pa.Table.from_pylist(rows, schema=empty_manifest().schema)

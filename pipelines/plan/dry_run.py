@@ -30,13 +30,15 @@ _TYPICAL_RATE_HZ = 44100
 
 @dataclass(frozen=True)
 class DryRun:
-    """Counts of files and shards, hours, bytes to write, and the time that it may take."""
+    """Counts of files (of duplicates those that are new) and shards, hours, bytes, and the time that it may take."""
 
     files: int
     unchanged: int
     new: int
     changed: int
     removed: int
+    moved: int
+    duplicates: int
     failed_before: int
     ignored: int
     unreadable_headers: int
@@ -61,6 +63,8 @@ def describe_plan(
         new=changes.new,
         changed=changes.changed,
         removed=changes.removed,
+        moved=changes.moved,
+        duplicates=changes.new_duplicates,
         failed_before=changes.failed_before,
         ignored=listing.ignored,
         unreadable_headers=unreadable,

@@ -21,11 +21,16 @@ from pipelines.store.paths import local_path
 
 @dataclass(frozen=True)
 class Policy:
-    """How a rerun treats what it knows. checksum: compare content. The other two are as their options say."""
+    """How a rerun treats what it knows. checksum: compare content. The others are as their options say.
+
+    by_content: find files of known or equal content among those that are new by name, size or stamp.
+    """
 
     checksum: bool = False
     keep_removed: bool = False
     retry_failed: bool = False
+    keep_duplicates: bool = False
+    by_content: bool = True
 
 
 def worth_another_try(table: pa.Table, old: pa.Table) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -9,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.audio.sources import iterate
-from pipelines.building.task import ShardTask, Source, shard_name
+from pipelines.building.task import Copy, ShardTask, Source, shard_name
 from pipelines.config import TRAIN, DatasetConfig, split_of
 from pipelines.plan.changes import Changes
+from pipelines.plan.contents import ETAG
 from pipelines.plan.estimating import Estimator
 
 SHARD_MB = 64.0
@@ -31,7 +33,9 @@ def tasks(changes: Changes, config: DatasetConfig, estimator: Estimator, shard_m
         return shard_name(split, numbers[split])
 
     for (split, run, shard), sources in _survivors(changes.carried):
-        yield ShardTask(name(split), split, copy_of=f"runs/{run}/{shard}", keep=sources)
+        renamed = {was: now for was, now in sources.items() if was != now}
+        yield ShardTask(name(split), split, copy_of=f"runs/{run}/{shard}", keep=list(sources), renamed=renamed)
+    copies = _copies(changes.copies)
     by_split = _by_split(changes.build, config)
     target = _shard_bytes(changes.build, estimator, shard_mb)
     for split, rows in by_split:
@@ -42,7 +46,8 @@ def tasks(changes: Changes, config: DatasetConfig, estimator: Estimator, shard_m
             if pending and (size + more > target or len(pending) == MOST_SOURCES):
                 yield ShardTask(name(split), split, pending)
                 pending, size = [], 0.0
-            pending.append(source)
+            digest = None if (source.digest or "").startswith(ETAG) else source.digest  # its stamp is the ETag
+            pending.append(source._replace(digest=digest, copies=copies.get(source.source, ())))
             size += more
         if pending:
             yield ShardTask(name(split), split, pending)
@@ -58,20 +63,31 @@ def _shard_bytes(build: pa.Table, estimator: Estimator, shard_mb: float) -> floa
     return full_shard_bytes(total, shard_mb)
 
 
-def _survivors(carried: pa.Table) -> Iterator[tuple[tuple[str, str, str], list[str]]]:
-    groups: dict[tuple[str, str, str], list[str]] = {}
-    for row in carried.select(["split", "run", "shard", "source"]).to_pylist():
-        groups.setdefault((row["split"], row["run"], row["shard"]), []).append(row["source"])
-    return iter(sorted(groups.items()))
+def _survivors(carried: pa.Table) -> Iterator[tuple[tuple[str, str, str], dict[str, str]]]:
+    """The sources that stay of each shard: the names that they have there, with those of now."""
+    groups: dict[tuple[str, str, str], dict[str, str]] = {}
+    for row in carried.select(["split", "run", "shard", "source", "was"]).to_pylist():
+        sources = groups.setdefault((row["split"], row["run"], row["shard"]), {})
+        sources[row["was"] or row["source"]] = row["source"]
+    return iter(sorted(groups.items(), key=lambda group: group[0]))
+
+
+def _copies(table: pa.Table) -> dict[str, tuple[Copy, ...]]:
+    """The files that go with each source to be built."""
+    found: dict[str, tuple[Copy, ...]] = {}
+    for row in table.to_pylist():
+        found[row["of"]] = (*found.get(row["of"], ()), Copy(row["source"], row["size"], row["stamp"]))
+    return found
 
 
 def _by_split(build: pa.Table, config: DatasetConfig) -> list[tuple[str, pa.Table]]:
     """The sources of each split, train first, then in alphabetical order."""
-    splits = pa.array([split_of(source, config) for source in iterate(build["source"])], pa.string())
+    planned = zip(iterate(build["source"]), iterate(build["split"]), strict=True)
+    splits = pa.array([split or split_of(source, config) for source, split in planned], pa.string())
     names = sorted(pc.unique(splits).to_pylist(), key=lambda name: (name != TRAIN, name))
     return [(name, build.filter(pc.equal(splits, name))) for name in names]
 
 
 def _sources(table: pa.Table) -> Iterator[Source]:
-    for batch in table.select(list(Source._fields)).to_batches(max_chunksize=1 << 14):
-        yield from map(Source._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    for batch in table.select(["source", "root", "size", "stamp", "digest"]).to_batches(max_chunksize=1 << 14):
+        yield from itertools.starmap(Source, zip(*(column.to_pylist() for column in batch.columns), strict=True))

@@ -14,7 +14,7 @@ from pipelines.building.task import split_and_number
 from pipelines.config import TRAIN
 from pipelines.console.names import printable
 from pipelines.dataset.folder import MANIFEST, Dataset, Run, Shard, Sources, Split, open_dataset
-from pipelines.dataset.names import ENTRY, MANIFEST_FILE, RUNS, SCHEMA_FILE
+from pipelines.dataset.names import ENTRY, FAILED, MANIFEST_FILE, RUNS, SCHEMA_FILE
 from pipelines.dataset.records import schema_pbtxt
 from pipelines.dataset.tables import read_parquet, read_tables
 from pipelines.errors import TooManyFailures, WorkError
@@ -89,7 +89,7 @@ def _shard_order(name: str) -> tuple[bool, str, int]:
 
 def _check_failures(run: PlannedRun, plan: Plan, summaries: list[ShardSummary]) -> None:
     failed = sum(summary.failed for summary in summaries) + plan.listing_failures
-    tried = run.num_sources + plan.listing_failures
+    tried = sum(summary.written + summary.failed for summary in summaries) + plan.listing_failures
     limit = plan.max_failures
     if limit.exceeded(failed, tried):
         raise TooManyFailures(
@@ -148,9 +148,8 @@ def _next_dataset(run: PlannedRun, plan: Plan, summaries: list[ShardSummary], ru
     lows, highs = ([v for v in pair if v is not None] for pair in zip(plan.kept_range, run_range, strict=True))
     written = sum(summary.written for summary in summaries)
     failed_now = sum(summary.failed for summary in summaries) + plan.listing_failures
-    failed = len(read_parquet(store.join(run.plan_uri, FAILED_FILE), ["source"])) + sum(
-        summary.failed for summary in summaries
-    )
+    before = read_parquet(store.join(run.plan_uri, FAILED_FILE), ["status"])["status"].to_pylist().count(FAILED)
+    failed = before + sum(summary.failed for summary in summaries)
     own = Sources(written + failed_now, written, failed_now, plan.removed, plan.ignored)
     total = plan.kept_sources + written
     removed = plan.removed_before + plan.removed

@@ -142,7 +142,6 @@ def _plan(base: Dataset, found: list[Merge], taken: list[str]) -> PlannedRun:
     """Write the plan of the run into its folder: rows under the names of their new shards, and all that stays."""
     new_names = {part.path: merge.shard for merge in found for part in merge.parts}
     rows = base.manifest()
-    failed = rows.filter(pc.equal(rows["status"], "failed")).select(MANIFEST.names)
     paths = pc.binary_join_element_wise(pc.cast(rows["run"], pa.string()), rows["shard"], "/").to_pylist()
     shards = pa.array([path and new_names.get(f"{RUNS}/{path}") for path in paths], pa.string())
     position = MANIFEST.get_field_index("shard")
@@ -165,7 +164,7 @@ def _plan(base: Dataset, found: list[Merge], taken: list[str]) -> PlannedRun:
         max_failures=MaxFailures(),
     )
     order = [("shard", "ascending"), ("source", "ascending")]
-    write_plan(run, plan, moved.sort_by(order), failed)
+    write_plan(run, plan, moved.sort_by(order), base.without_records())
     return run
 
 

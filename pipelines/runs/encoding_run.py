@@ -99,7 +99,7 @@ def plan(run: EncodingRun, inputs: Sequence[str], shard_mb: float) -> EncodingRu
     listing = list_sources(inputs)
     if len(listing.table) == 0:
         raise SettingError(f"INPUT {' '.join(inputs)}: must hold at least one audio file{listing.why_nothing}")
-    changes = compare(listing, None, Policy(), run.config)
+    changes = compare(listing, None, Policy(by_content=False), run.config)
     count = 0
     with store.open_atomic(run.tasks_uri) as file:
         for task in tasks(changes, run.config, Estimator(changes.build, run.config), shard_mb):

@@ -29,6 +29,7 @@ from pipelines.store.paths import local_path
 TASKS_FILE = "tasks.jsonl"
 CARRIED_FILE = "carried.parquet"
 FAILED_FILE = "failed.parquet"
+"""Rows that move on from run to run: of sources that failed, and of duplicates."""
 
 
 @dataclass(frozen=True)

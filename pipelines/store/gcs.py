@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -32,8 +33,15 @@ class GoogleStorage(Bucket):
     def page(self, fs: Any, bucket: str, prefix: str, delimiter: str | None, token: str | None) -> Page:
         asked = {"prefix": prefix, "delimiter": delimiter, "maxResults": PAGE, "pageToken": token}
         found = fs.call("GET", "b/{}/o", bucket, json_out=True, **asked)
-        items = [Item(i["name"], int(i["size"]), str(i["generation"])) for i in found.get("items", ())]
+        items = [
+            Item(i["name"], int(i["size"]), str(i["generation"]), digest=self.digest_in(i))
+            for i in found.get("items", ())
+        ]
         return Page(found.get("prefixes", []), items, found.get("nextPageToken"))
+
+    def digest_in(self, info: dict[str, Any]) -> str | None:
+        """The MD5; an object that was composed of others has none."""
+        return f"md5:{base64.b64decode(info['md5Hash']).hex()}" if "md5Hash" in info else None
 
     def put_if(self, fs: Any, bucket: str, key: str, data: bytes, expected: str | None) -> None:
         place = fs.base.removesuffix("storage/v1/") + "upload/storage/v1/b/{}/o"

@@ -129,7 +129,12 @@ class Other:
             info = self.info(uri)
         except FileNotFoundError:
             return None
-        return Item(split(uri)[1], info.get("size") or 0, stamp_of(info)) if info["type"] == "file" else None
+        if info["type"] != "file":
+            return None
+        return Item(split(uri)[1], info.get("size") or 0, stamp_of(info), digest=self.digest_in(info))
+
+    def digest_in(self, info: dict[str, Any]) -> str | None:
+        """What a store says of a file's content when it lists it, the same for equal files; most say nothing."""
 
     def make_folder(self, uri: str) -> None:
         fs, path = self.filesystem(uri)

@@ -9,12 +9,13 @@ from typing import IO, NamedTuple, Protocol
 
 class Item(NamedTuple):
     """A file in a listing. name: below the folder that was listed. stamp: changes when the file does. error: why it
-    can't be read."""
+    can't be read. digest: the same for two files of the same content on this kind of store, where it says one."""
 
     name: str
     size: int
     stamp: str
     error: str | None = None
+    digest: str | None = None
 
 
 class Store(Protocol):

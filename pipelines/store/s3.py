@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from pipelines.errors import StoreError
@@ -11,6 +12,7 @@ from pipelines.store.paths import shown
 from pipelines.store.protocol import Item
 from pipelines.store.remote import CONNECT_SECONDS, SILENCE_SECONDS
 
+_ETAG = re.compile(r"[0-9a-f]{32}(-[0-9]{1,5})?")
 _SENT = {"chunksize": 1 << 24, "max_concurrency": 4}
 
 
@@ -50,9 +52,17 @@ class S3(Bucket):
         asked = {"Delimiter": delimiter, "ContinuationToken": token}
         given = {name: value for name, value in asked.items() if value}
         found = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **given)
-        items = [Item(item["Key"], item["Size"], item["ETag"]) for item in found.get("Contents", ())]
+        items = [
+            Item(item["Key"], item["Size"], item["ETag"], digest=self.digest_in(item))
+            for item in found.get("Contents", ())
+        ]
         folders = [folder["Prefix"] for folder in found.get("CommonPrefixes", ())]
         return Page(folders, items, found.get("NextContinuationToken"))
+
+    def digest_in(self, info: dict[str, Any]) -> str | None:
+        """The ETag: the MD5, or that of the MD5s of the parts, and of an encrypted object nothing that another has."""
+        found = str(info.get("ETag", "")).strip('"')
+        return f"etag:{found}" if _ETAG.fullmatch(found) else None
 
     def put_if(self, fs: Any, bucket: str, key: str, data: bytes, expected: str | None) -> None:
         condition = {"IfNoneMatch": "*"} if expected is None else {"IfMatch": expected}

@@ -214,9 +214,9 @@ def test_verify_finds_every_kind_of_damage(tmp_path: Path) -> None:
     dataset = tmp_path / "dataset"
     kinds = ["flipped", "missing", "truncated", "phantom", "sound"]
     patterns = [word for kind in kinds for word in ("--split-pattern", f"{kind}={kind}")]
-    for kind in kinds:
+    for number, kind in enumerate(kinds):
         for i in range(2):
-            write_small(tmp_path / "in" / f"{kind}_{i}.wav", 400 + 100 * i)
+            write_small(tmp_path / "in" / f"{kind}_{i}.wav", 400 + 100 * i + 10 * number)
     preprocess(tmp_path / "in", "--output", dataset, *SMALL, "--split", "none", *patterns)
     assert problems(dataset) == []
     (run,) = (dataset / "runs").iterdir()

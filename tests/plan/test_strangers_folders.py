@@ -154,8 +154,8 @@ def test_a_folder_that_cant_be_listed_keeps_what_is_known_of_it(
     tmp_path: Path, closed_folder: Callable[[str], None]
 ) -> None:
     folder, dataset = tmp_path / "in", tmp_path / "dataset"
-    for name in ("a.wav", "closed/b.wav", "closed/inner/c.wav", "closed2/d.wav"):
-        write_small(folder / name, 440)
+    for number, name in enumerate(("a.wav", "closed/b.wav", "closed/inner/c.wav", "closed2/d.wav")):
+        write_small(folder / name, 440 + 10 * number)
     run = ("preprocess", folder, "--output", dataset, "--split", "none", *SMALL)
     assert ran(*run)[0] == 0
     closed_folder("closed")
@@ -341,8 +341,8 @@ def test_one_bad_source_is_one_failed_row(tmp_path: Path) -> None:
     for name, data in bad.items():
         (folder / name).write_bytes(data)
     run = ("preprocess", folder, "--output", dataset, "--split", "none", *SMALL)
-    for extra in ("one.wav", "two.wav"):
-        write_small(folder / extra, 700)
+    for number, extra in enumerate(("one.wav", "two.wav")):
+        write_small(folder / extra, 700 + number)
         status, _, errors = ran(*run)
         assert status == 0, errors
         assert "Traceback" not in errors

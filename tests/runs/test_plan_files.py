@@ -54,7 +54,7 @@ def test_the_plan_of_a_first_run(tmp_path: Path) -> None:
     folder, dataset = tmp_path / "in", str(tmp_path / "dataset")
     folder.mkdir()
     for number in range(3):
-        soundfile.write(folder / f"{number}.wav", np.full(1000, 0.1), 16000)
+        soundfile.write(folder / f"{number}.wav", np.full(1000, 0.1 * number), 16000)
     (folder / "dead.wav").symlink_to("nowhere")
     (folder / "notes.txt").touch()
     config, listing = DatasetConfig(split=()), list_sources([str(folder)])

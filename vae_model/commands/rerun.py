@@ -7,6 +7,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
+from pipelines.console.counts import moved_and_duplicates
 from vae_model.rerun import running
 from vae_model.rerun.config import read_config
 from vae_model.rerun.stages import STAGES
@@ -54,7 +55,8 @@ def _print_news(news: News, dataset: str, as_json: bool) -> None:
         status = running.UNCHANGED if news.nothing else running.PENDING
         print(json.dumps({"status": status, **dataclasses.asdict(news)}), flush=True)
     else:
-        running.say(f"{dataset}: {news.new:,} new, {news.changed:,} changed, {news.removed:,} removed sources")
+        counts = f"{news.new:,} new, {news.changed:,} changed, {news.removed:,} removed sources"
+        running.say(f"{dataset}: {counts}{moved_and_duplicates(news.moved, news.duplicates)}")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import store
-from pipelines.dataset.folder import MANIFEST, Dataset
+from pipelines.dataset.folder import LATER, MANIFEST, Dataset
 from pipelines.dataset.tables import read_foreign
 
 FOLDER = "sources"
 _IDENTITY = ["source", "size", "stamp"]
-COLUMNS = [*_IDENTITY, "split", "num_segments", "seconds", "max_db"]
+COLUMNS = [*_IDENTITY, "split", "num_segments", "seconds", "max_db", "digest"]
 
 
 def uri_of(workspace: str, model: str) -> str:
@@ -35,16 +35,23 @@ def write(uri: str, sources: pa.Table) -> None:
 
 def read(uri: str) -> pa.Table:
     """What `write` wrote. WorkError when it can't be read."""
-    return read_foreign(uri, COLUMNS, MANIFEST)
+    return read_foreign(uri, COLUMNS, MANIFEST, LATER)
 
 
 def unseen(sources: pa.Table, seen: pa.Table) -> pa.ChunkedArray:
-    """For each of the sources whether a model that learned from `seen` does not know it as it is now."""
+    """For each of the sources whether a model that learned from `seen` does not know its content as it is now.
+
+    By digest, so that a moved or touched file is none that is new; where there are no digests, by name, size and stamp.
+    """
 
     def identity(table: pa.Table) -> pa.ChunkedArray:
         return pc.binary_join_element_wise(*(pc.cast(table[name], pa.string()) for name in _IDENTITY), "\n")
 
-    return pc.invert(pc.is_in(identity(sources), value_set=identity(seen).combine_chunks()))
+    named = pc.is_in(identity(sources), value_set=identity(seen).combine_chunks())
+    if "digest" in sources.column_names:
+        digests = seen["digest"].combine_chunks().drop_null()
+        named = pc.or_(named, pc.is_in(sources["digest"], value_set=digests))
+    return pc.invert(named)
 
 
 def num_records(sources: pa.Table, split: str) -> int:

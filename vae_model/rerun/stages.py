@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines import store
-from pipelines.console.counts import failures_so_far
+from pipelines.console.counts import failures_so_far, moved_and_duplicates
 from pipelines.dataset.folder import Dataset, is_dataset, open_dataset
 from pipelines.errors import AudioVaeError, Interrupted, SettingError, WorkError, require_package
 from pipelines.store.paths import local_path
@@ -114,7 +114,9 @@ def preprocess(job: Job) -> Outcome:
         return Outcome(status, f"nothing new among {changes.unchanged:,} sources{so_far}", result)
     run = dataset.runs[-1]
     result |= {"run": run.name, "this_run": dataclasses.asdict(run.sources)}
+    result |= {"moved": changes.moved, "duplicates": update.duplicates}
     counts = f"{changes.new:,} new, {changes.changed:,} changed and {changes.removed:,} removed sources"
+    counts += moved_and_duplicates(changes.moved, update.duplicates)
     return Outcome(DONE, f"{counts}, {run.sources.failed:,} failed{so_far}", result)
 
 
