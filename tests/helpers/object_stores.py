@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,15 +130,16 @@ def s3_client(port: int) -> Any:
     return boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", **keys)
 
 
-def comparable(dataset: Path) -> dict[str, Any]:
-    """What a dataset at a local path holds, without what depends on where its sounds came from: stamps and inputs."""
+def comparable(dataset: Path, unlike: Sequence[str] = ("stamp",)) -> dict[str, Any]:
+    """What a dataset at a local path holds, without what depends on where its sounds came from: inputs, and these
+    columns of the manifests."""
     found: dict[str, Any] = contents(dataset)
     entry = json.loads(found["dataset.json"])
     for run in entry["runs"]:
         del run["inputs"]
     found["dataset.json"] = entry
     for run in open_dataset(str(dataset)).runs:
-        table = pq.read_table(dataset / "runs" / run.name / "manifest.parquet").drop_columns(["stamp"])
+        table = pq.read_table(dataset / "runs" / run.name / "manifest.parquet").drop_columns(list(unlike))
         found[f"{run.number}/manifest.parquet"] = table.to_pylist()
     return found
 

@@ -16,6 +16,9 @@ from tests.helpers.faulty_store import FaultyStore, running
 from tests.helpers.object_stores import GCS_SERVER, comparable, gcs_server, google_bucket
 from vae_model import cli
 
+UNLIKE = ("stamp", "digest")
+"""What a store says of itself: generations, and MD5s."""
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FaultyStore]:
@@ -74,7 +77,7 @@ def test_the_life_of_a_dataset_is_that_of_a_local_one(
     run(capsys, "preprocess", source, "--output", remote, *SMALL)
     assert [fault.pattern for fault in faults if fault.seen < fault.times] == []
     run(capsys, "preprocess", folder, "--output", local, *SMALL)
-    assert comparable(download(remote, tmp_path / "copy1")) == comparable(local)
+    assert comparable(download(remote, tmp_path / "copy1"), UNLIKE) == comparable(local, UNLIKE)
     assert run(capsys, "preprocess", source, "--output", remote)["status"] == "unchanged"
 
     for name in ("speaker1/tone 1.wav", "another.wav"):
@@ -84,7 +87,7 @@ def test_the_life_of_a_dataset_is_that_of_a_local_one(
     second = run(capsys, "preprocess", source, "--output", remote)
     assert second["this_run"] == {"found": 2, "written": 2, "failed": 0, "removed": 1, "ignored": 0}
     run(capsys, "preprocess", folder, "--output", local)
-    assert comparable(download(remote, tmp_path / "copy2")) == comparable(local)
+    assert comparable(download(remote, tmp_path / "copy2"), UNLIKE) == comparable(local, UNLIKE)
     assert run(capsys, "info", remote)["sources"] == run(capsys, "info", local)["sources"]
     assert len(run(capsys, "prune", remote)["removed"]) == 1
 

@@ -78,6 +78,28 @@ def test_the_life_of_a_dataset_on_s3_is_that_of_a_local_one(s3: Bucket, tmp_path
     assert orphans(s3.keys(), "ds", json.loads(s3.get("ds/dataset.json"))) == set()
 
 
+def test_equal_and_moved_objects_are_known_without_being_read(s3: Bucket, tmp_path: Path, command: Command) -> None:
+    folder, remote = tmp_path / "in", f"{s3.uri}/ds"
+    for number in range(4):
+        write_small(folder / f"tone_{number}.wav", 300 + 70 * number)
+    source = s3.upload(folder, "in")
+    first = command("preprocess", source, "--output", remote, *SMALL, "--split", "test=0.5")
+    assert (first["sources"]["written"], first["duplicates"]) == (4, 0)
+    before = {row["digest"]: row["split"] for row in open_dataset(remote).manifest(["digest", "split"]).to_pylist()}
+    s3.upload(folder, "in/sub")
+    for number in (0, 1, 2):
+        s3.remove(f"in/tone_{number}.wav")
+    s3.proxy.forget()
+    second = command("preprocess", source, "--output", remote)
+    assert (second["this_run"]["found"], second["this_run"]["removed"]) == (0, 0)
+    assert (second["moved"], second["duplicates"]) == (3, 1)
+    assert s3.proxy.matching(r"^GET /\S+/in/") == []
+    now = {row["digest"]: row["split"] for row in open_dataset(remote).manifest(["digest", "split"]).to_pylist()}
+    assert now == before
+    assert command("preprocess", source, "--output", remote)["status"] == "unchanged"
+    assert command("verify", remote)["ok"]
+
+
 @pytest.mark.slow
 def test_two_runs_that_commit_at_the_same_moment(
     s3: Bucket, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
