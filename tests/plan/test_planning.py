@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.audio.sources import list_sources
+from pipelines.building.digests import sha256_of
 from pipelines.building.shards import BuiltShard, build_shard, copy_shard
 from pipelines.building.task import ShardTask, task_from_line
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig, split_of
@@ -25,6 +27,7 @@ from pipelines.plan.policy import MaxFailures, Policy
 from pipelines.plan.tasks import tasks
 from pipelines.runs import committing, folder, plan_files
 from pipelines.runs.compacting import compact_dataset
+from pipelines.runs.renewing import renew_stamps
 from tests.helpers.dataset_state import problems, serialized_records, split_of_each
 
 CONFIG = DatasetConfig(
@@ -50,8 +53,10 @@ class Recorder:
         base = folder.open_base(self.dataset)
         listing = list_sources(self.folders)
         changes = compare(listing, base, Policy(**policy), CONFIG)
-        if base is not None and changes.nothing:
-            return changes
+        if base is not None:
+            renew_stamps(base, changes.renewed)
+            if changes.nothing:
+                return changes
         cut = small_tasks(changes)
         run = plan_files.plan_run(self.dataset, base, CONFIG, listing, changes, cut, MaxFailures())
         built = [self._build(run, place) for place in plan_files.task_ranges(run.tasks_uri)]
@@ -64,7 +69,7 @@ class Recorder:
     def _build(self, run: folder.PlannedRun, place: tuple[int, int]) -> BuiltShard:
         task = task_from_line(plan_files.read_line(run.tasks_uri, *place))
         if task.copy_of is not None:
-            built = copy_shard(task, self.dataset, run.uri, CONFIG.dtype)
+            built = copy_shard(task, self.dataset, run.uri, CONFIG.dtype, CONFIG.label_pattern)
         else:
             built = build_shard(task, CONFIG, run.uri)
             self.decoded += [source for source, *_ in task.sources]
@@ -80,11 +85,13 @@ def small_tasks(changes: Changes) -> Iterator[ShardTask]:
 
 
 def write(path: Path, version: int) -> None:
-    """A sound that depends on the version, or for every fifth of them no sound at all."""
+    """A sound that depends on name and version, or for every fifth version no sound at all."""
     if version % 5 == 4:
-        path.write_bytes(b"no sound" * version)
+        path.write_bytes(path.name.encode() * version)
     else:
-        samples = np.random.default_rng(version).normal(0, 0.05 * (1 + version % 4), 60 + 37 * (version % 7))
+        samples = np.random.default_rng([version, *path.name.encode()]).normal(
+            0, 0.05 * (1 + version % 4), 60 + 37 * (version % 7)
+        )
         soundfile.write(path, samples, 8000 if version % 3 else 12000)
     os.utime(path, ns=(version, version))
 
@@ -131,6 +138,90 @@ def test_any_sequence_ends_where_a_fresh_run_would(steps: list[tuple[dict[str, i
         fresh.run()
         assert_equal(Path(recorder.dataset), Path(fresh.dataset))
         assert recorder.run().nothing
+
+
+HAPPENING = st.one_of(
+    st.tuples(st.just("write"), st.sampled_from(NAMES), st.integers(0, 3)),
+    st.tuples(st.sampled_from(["copy", "move", "link", "swap"]), st.sampled_from(NAMES), st.sampled_from(NAMES)),
+    st.tuples(st.sampled_from(["remove", "touch", "rerun"]), st.sampled_from(NAMES), st.none()),
+)
+
+
+def happen(folder: Path, what: str, name: str, other: object, moment: int) -> None:
+    """One thing that people do to files."""
+    path = folder / name
+    if what == "write":
+        write(path, int(str(other)))
+        os.utime(path, ns=(moment, moment))
+    elif path.exists():
+        target = folder / str(other)
+        if what in ("copy", "link") and target != path:
+            target.unlink(missing_ok=True)
+            shutil.copy(path, target) if what == "copy" else target.hardlink_to(path)
+        elif what == "move" or (what == "swap" and not target.exists()):
+            path.replace(target)
+        elif what == "swap":
+            path.rename(folder / "aside")
+            target.rename(path)
+            (folder / "aside").rename(target)
+        elif what == "remove":
+            path.unlink()
+        elif what == "touch":
+            os.utime(path, ns=(moment, moment))
+
+
+@pytest.mark.slow
+@settings(max_examples=400 if os.environ.get("AUDIO_VAE_LONG") else 40, deadline=None)
+@given(happenings=st.lists(HAPPENING, max_size=30))
+def test_no_content_is_in_two_splits_or_changes_its_own(happenings: list[tuple[str, str, object]]) -> None:
+    """Whatever is copied, linked, moved, swapped, touched and removed between runs."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "in"
+        folder.mkdir()
+        write(folder / "always.wav", 1)
+        recorder = Recorder(folder, Path(temporary) / "grown")
+        recorder.run()
+        split_of_content: dict[str, str] = {}
+        known: set[str] = set()
+        for moment, (what, name, other) in enumerate([*happenings, ("rerun", "", None)], start=100):
+            if what != "rerun":
+                happen(folder, what, name, other, moment)
+                continue
+            recorder.run()
+            there: dict[str, list[str]] = {}
+            for path in folder.iterdir():
+                there.setdefault(sha256_of(str(path))[:32], []).append(path.name)
+            dataset = open_dataset(recorder.dataset)
+            sources = {row["digest"]: row for row in dataset.manifest().to_pylist() if row["status"] == "written"}
+            failed = {row["source"] for row in dataset.manifest().to_pylist() if row["status"] == "failed"}
+            assert len(sources) == dataset.sources.written  # each content once
+            assert set(sources) | {d for d, names in there.items() if set(names) <= failed} == set(there)
+            copies = sum(len(names) - 1 for digest, names in there.items() if digest in sources)
+            assert dataset.num_duplicates == copies
+            for digest, row in sources.items():
+                assert row["source"] in there[digest]
+                if digest in known:  # not once what has left has been forgotten
+                    assert split_of_content[digest] == row["split"]
+                split_of_content[digest] = row["split"]
+            decoded = {sha256_of(str(folder / name))[:32] for name in recorder.decoded}
+            assert not decoded & (known & set(sources))  # what stands in the dataset is never decoded again
+            known = set(sources)
+            assert problems(Path(recorder.dataset)) == []
+            assert recorder.run().nothing
+        fresh = Recorder(folder, Path(temporary) / "fresh")
+        fresh.run()
+        assert by_content(recorder.dataset) == by_content(fresh.dataset)
+
+
+def by_content(dataset: str) -> dict[tuple[str, int], bytes]:
+    """The array of each record, by the content that it was decoded from."""
+    opened = open_dataset(dataset)
+    digests = {row["source"]: row["digest"] for row in opened.manifest(["source", "digest"]).to_pylist()}
+    return {
+        (digests[record.source], record.segment): record.log_spectrogram.tobytes()
+        for split in opened.splits
+        for record in opened.records(split)
+    }
 
 
 def assert_equal(grown: Path, fresh: Path) -> None:
