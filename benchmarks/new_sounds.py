@@ -127,7 +127,8 @@ class Bench:
         from vae_model.prior.prior import Prior
         from vae_model.prior.prior_file import load_flow, save_flow
 
-        digest = hashlib.sha256(json.dumps([labels, seed, self.chosen.prior_epochs]).encode()).hexdigest()[:12]
+        width = self.bundle.train.prior_width
+        digest = hashlib.sha256(json.dumps([labels, seed, self.chosen.prior_epochs, width]).encode()).hexdigest()[:12]
         folder = Path(self.model) / f"prior-{digest}"
         told = folder / "learned.json"
         of = dataclasses.replace(self.collected, labels={name: self.collected.labels[name] for name in labels})
@@ -135,7 +136,7 @@ class Bench:
         if not told.exists():
             note(f"{self.data.name}: learning a prior of {', '.join(labels) or 'no labels'}, seed {seed}")
             started = time.perf_counter()
-            flow, examples = begin(of, 384, with_levels=per_record, seed=seed)
+            flow, examples = begin(of, width, with_levels=per_record, seed=seed)
             fit(flow, examples, self.chosen.prior_epochs, seed)
             seconds = time.perf_counter() - started
             folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import os
 import platform
 import select
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from pipelines import __version__
@@ -32,8 +32,6 @@ COMMANDS = {
 _VERSIONS = ("keras", "tensorflow", "apache-beam")
 """Packages whose versions decide what works, by their names in a package index."""
 _SETTLED = ("preprocess", "rerun")
-_TAKES_FEATURE = ("preprocess", "watch")
-"""Commands with --feature among their own settings."""
 
 
 def help_text(commands: Mapping[str, tuple[str, str]] = COMMANDS) -> str:
@@ -49,7 +47,8 @@ def help_text(commands: Mapping[str, tuple[str, str]] = COMMANDS) -> str:
             "",
             "audio-vae COMMAND --help, or audio-vae help COMMAND, shows the options of a command.",
             "audio-vae --version shows the versions that matter.",
-            "--feature module:Class lets any command import the feature of your own that a dataset or a model is of.",
+            "--feature module:Class lets any command import the feature of your own that a dataset or a model is of;",
+            "--import module the class of your own that a model is of.",
         ]
     )
 
@@ -70,7 +69,25 @@ def version_text() -> str:
     return "\n".join(lines)
 
 
-def run(argv: list[str], commands: Mapping[str, tuple[str, str]] = COMMANDS, is_own_process: bool = False) -> int:
+def _allow_feature(name: str) -> None:
+    from pipelines.config import allow_feature
+
+    allow_feature(name)
+
+
+CodeFlags = Mapping[str, tuple[Callable[[str], None], Sequence[str]]]
+CODE_FLAGS: dict[str, tuple[Callable[[str], None], Sequence[str]]] = {
+    "--feature": (_allow_feature, ("preprocess", "watch")),
+}
+"""Flags that let code be imported, of any command: what each does with its value, and the commands that have it."""
+
+
+def run(
+    argv: list[str],
+    commands: Mapping[str, tuple[str, str]] = COMMANDS,
+    is_own_process: bool = False,
+    code_flags: CodeFlags = CODE_FLAGS,
+) -> int:
     """Run a command and return its exit status: 0 done, 1 the work failed, 2 wrong use, 3 too many failures.
 
     What asks the process to end does so as Ctrl-C does, from here on. Where nobody reads what is printed any more, as
@@ -81,7 +98,7 @@ def run(argv: list[str], commands: Mapping[str, tuple[str, str]] = COMMANDS, is_
     try:
         with terminable():
             try:
-                status = _run(argv, commands, is_own_process)
+                status = _run(argv, commands, is_own_process, code_flags)
             except SystemExit:  # argparse's, which may have printed the help
                 sys.stdout.flush()
                 raise
@@ -99,7 +116,7 @@ def run(argv: list[str], commands: Mapping[str, tuple[str, str]] = COMMANDS, is_
     return status
 
 
-def _run(argv: list[str], commands: Mapping[str, tuple[str, str]], is_own_process: bool) -> int:
+def _run(argv: list[str], commands: Mapping[str, tuple[str, str]], is_own_process: bool, code_flags: CodeFlags) -> int:
     if argv[:1] == ["help"]:
         argv = [*argv[1:2], "--help"]
     if not argv or argv[0] in ("-h", "--help"):
@@ -116,7 +133,7 @@ def _run(argv: list[str], commands: Mapping[str, tuple[str, str]], is_own_proces
 
         terminal.settle()
     module, _ = commands[argv[0]]
-    words = argv[1:] if argv[0] in _TAKES_FEATURE else allowing_feature(argv[1:])
+    words = allowing(argv[0], argv[1:], code_flags)
     status: int = importlib.import_module(module).main(words)
     return status
 
@@ -141,17 +158,15 @@ def _leave_closed_pipes() -> bool:
     return closed
 
 
-def allowing_feature(words: list[str]) -> list[str]:
-    """The words without `--feature NAME`, which lets code that a dataset or a model names be imported."""
+def allowing(command: str, words: list[str], flags: CodeFlags) -> list[str]:
+    """The words without `--feature NAME` and its like, which let code that a dataset or a model names be imported."""
     rest, given = [], iter(words)
     for word in given:
         flag, equals, name = word.partition("=")
-        if flag != "--feature":
+        if flag not in flags or command in flags[flag][1]:
             rest.append(word)
             continue
-        from pipelines.config import allow_feature
-
-        allow_feature(name if equals else next(given, ""))
+        flags[flag][0](name if equals else next(given, ""))
     return rest
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -114,10 +114,20 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str], also_known: Iter
 
     also_known: flags that another than the parser takes, to be named when one is nearest.
     """
-    arguments, unknown = parser.parse_known_args(argv)
     actions = [action for action in parser._actions if action.help != argparse.SUPPRESS]
     known = [*(flag for action in actions for flag in action.option_strings), *also_known]
-    for argument in unknown:
+
+    def refuse(argument: str) -> NoReturn:
         near = difflib.get_close_matches(argument.split("=")[0], known, n=1)
-        parser.error(f"{argument} must be an argument of this command" + (f": did you mean {near[0]}?" if near else ""))
+        suggested = f": did you mean {near[0]}?" if near else ""
+        parser.error(f"{argument} must be an argument of this command{suggested}")
+
+    for word in argv:  # first: a mistyped option may be one that has to be given
+        if word.startswith("--") and not any(
+            flag.startswith(word.split("=")[0]) for flag in parser._option_string_actions
+        ):
+            refuse(word)
+    arguments, unknown = parser.parse_known_args(argv)
+    for argument in unknown:
+        refuse(argument)
     return arguments

@@ -217,7 +217,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def shown(value: Any, about: Mapping[str, Any] = types.MappingProxyType({})) -> str:
     """A setting's value as its flag takes it. about: the metadata of its field."""
-    if value is None:
+    if value is None or (value == "" and about.get("unset")):
         return about.get("unset") or "automatic"
     if spelling := about.get("spelling"):
         return str(spelling.write(value))

@@ -39,9 +39,16 @@ COMMANDS = {
 """Of each command its module, and what it is for."""
 
 
+def _allow_import(name: str) -> None:
+    from vae_model.model_folder.own_code import allow_import
+
+    allow_import(name)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 the work failed, 2 wrong use, 3 too many failures."""
-    return cli.run(sys.argv[1:] if argv is None else argv, COMMANDS, is_own_process=argv is None)
+    words = sys.argv[1:] if argv is None else argv
+    return cli.run(words, COMMANDS, argv is None, cli.CODE_FLAGS | {"--import": (_allow_import, ("train",))})
 
 
 if __name__ == "__main__":

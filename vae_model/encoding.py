@@ -20,6 +20,7 @@ from pipelines.runs.encoding_run import EncodingRun, plan, work_folder
 from pipelines.store.paths import Place, local_path
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import latent_names
+from vae_model.model_folder.own_code import allowed_imports
 from vae_model.sound.encoder import batch_size_of, copy_model, import_encoder, load_encoder
 from vae_model.sound.latent_table import schema
 
@@ -114,7 +115,7 @@ def encode(
             work=work,
             config=config,
             schema=columns,
-            load=functools.partial(load_encoder, work, columns),
+            load=functools.partial(load_encoder, work, columns, allowed_imports()),
             batch_size=batch_size or batch_size_of(bundle.model),
             decode_timeout_seconds=decode_timeout_seconds,
             max_failures=max_failures,

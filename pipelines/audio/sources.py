@@ -138,15 +138,23 @@ def list_sources(inputs: Iterable[str], wanted: Wanted | None = None) -> Listing
     return Listing(table, collector.ignored, tuple(roots), tuple(collector.unlisted))
 
 
-def find_audio(inputs: Iterable[str]) -> list[str]:
-    """Paths or URIs of the audio files in folders and files; SettingError when an input holds none."""
+class AudioFile(NamedTuple):
+    """A file at a path or URI. name: its path below the input that it was found in, `/` separated."""
+
+    uri: str
+    name: str
+
+
+def find_audio(inputs: Iterable[str]) -> list[AudioFile]:
+    """The audio files in folders and files; SettingError when an input holds none."""
     found = []
     for uri in inputs:
         listing = list_sources([uri])
         table = listing.table
         if len(table) == 0:
             raise SettingError(f"AUDIO {uri}: must be an audio file or a folder that holds one{listing.why_nothing}")
-        found += [store.join(row["root"], row["source"]) for row in table.select(["root", "source"]).to_pylist()]
+        rows = table.select(["root", "source"]).to_pylist()
+        found += [AudioFile(store.join(row["root"], row["source"]), row["source"]) for row in rows]
     return found
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 
 from pipelines.errors import shown
+from pipelines.flags import parse
 from pipelines.plan.tasks import SHARD_MB
 from pipelines.runs.compacting import Compaction, compact_dataset
 
@@ -24,7 +25,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    arguments = parser.parse_args(argv)
+    arguments = parse(parser, argv)
     found = compact_dataset(arguments.dataset, shard_mb=arguments.shard_mb, dry_run=arguments.dry_run)
     if arguments.json:
         print(json.dumps(found.to_dict()))

@@ -8,6 +8,7 @@ import json
 import math
 
 from pipelines.dataset.facts import DatasetFacts, describe_dataset
+from pipelines.flags import parse
 
 
 def main(argv: list[str]) -> int:
@@ -15,7 +16,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="audio-vae info", description="Show what is in a dataset.")
     parser.add_argument("dataset", metavar="DATASET")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    arguments = parser.parse_args(argv)
+    arguments = parse(parser, argv)
     facts = describe_dataset(arguments.dataset)
     print(json.dumps(facts.to_dict()) if arguments.json else text(facts))
     return 0

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from pipelines.flags import parse
 from pipelines.runs.pruning import prune_dataset
 
 
@@ -17,7 +18,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("dataset", metavar="DATASET")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    arguments = parser.parse_args(argv)
+    arguments = parse(parser, argv)
     pruning = prune_dataset(arguments.dataset, dry_run=arguments.dry_run)
     if arguments.json:
         print(json.dumps(pruning.to_dict()))

@@ -8,6 +8,7 @@ import sys
 
 from pipelines.beam.verify_on_beam import Verification, verify_dataset
 from pipelines.errors import shown
+from pipelines.flags import parse
 
 _PROBLEMS_SHOWN = 20
 
@@ -19,7 +20,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("dataset", metavar="DATASET")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    arguments = parser.parse_args(argv)
+    arguments = parse(parser, argv)
     found = verify_dataset(arguments.dataset)
     if arguments.json:
         print(json.dumps(found.to_dict()))

@@ -1,4 +1,4 @@
-"""Counts at the end of a line, where there is something to count."""
+"""Counts in words."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import platform
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -69,7 +70,7 @@ def test_each_package_runs_its_commands(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout.split()[:3]) == (0, ["usage:", "audio-vae", command])
     done = python("-m", "pipelines", "train", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "audio-vae: COMMAND='train' must be one of preprocess, info, verify, prune\n"
+    assert done.stderr == "audio-vae: COMMAND='train' must be one of preprocess, info, verify, compact, prune\n"
 
 
 def test_a_command_s_module_runs_it_too(tmp_path: Path) -> None:
@@ -82,3 +83,22 @@ def test_a_command_s_module_runs_it_too(tmp_path: Path) -> None:
 def test_every_command_s_module_says_which_one_it_runs(name: str) -> None:
     path = Path(str(importlib.import_module(name).__file__))
     assert path.read_text(encoding="utf-8").rstrip().endswith(f'run_module("{name}")')
+
+
+@pytest.mark.parametrize("name", [name for name in cli.COMMANDS if name != "watch"])
+def test_a_mistyped_option_gets_the_nearest_one(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([name, "a", "b", "--hepl"])
+    assert ended.value.code == 2
+    assert "--hepl must be an argument of this command: did you mean --help?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_help_shows_each_option_once_and_what_it_is_for(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([name, "--help"])
+    said = capsys.readouterr().out
+    options = said[re.search(r"\n(options|positional arguments):", said).start() :]  # type: ignore[union-attr]
+    shown = re.findall(r"(?m)^  (?:-\w(?: \S+)?, )?(--[\w-]+)", options)
+    assert "--help" in shown
+    assert len(shown) == len(set(shown))

@@ -74,12 +74,14 @@ def test_the_command_s_figures_are_those_of_the_records(dataset: str, make_model
     latents = model.encode(((tested - low) / span).astype(np.float32))
     mu, variance = latents["mu"].astype(np.float64), np.exp(latents["log_variance"].astype(np.float64))
 
-    pca = np.linalg.svd((train - train.mean(axis=0)).reshape(90, -1), full_matrices=False)[2][:8]
+    components = np.linalg.svd((train - train.mean(axis=0)).reshape(90, -1), full_matrices=False)[2]
+    pca, own = components[:8], components[: model.config.latent_space_dim]
     centred = (tested - train.mean(axis=0)).reshape(30, -1)
     answers = {
         "mean_z": model.decode(latents["mu"]) * span + low,
         "mean": np.broadcast_to(train.mean(axis=0), tested.shape),
         "pca_8": (centred @ pca.T @ pca).reshape(tested.shape) + train.mean(axis=0),
+        f"pca_{len(own)}": (centred @ own.T @ own).reshape(tested.shape) + train.mean(axis=0),
     }
     given = values["baselines"] | values["reconstruction"]
     for name, answer in answers.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pkgutil
 import subprocess
 import sys
@@ -127,3 +128,30 @@ assert len(dataset.manifest()) == dataset.sources.found
 """
     loaded = loaded_after(code)
     assert not loaded & (TENSORFLOW_OR_BEAM | {"soundfile", "soxr", "librosa", "scipy"})
+
+
+@pytest.mark.parametrize("init", ["", "from pipelines import nothing_of_the_kind"])
+def test_a_project_s_own_folder_of_the_name_is_told_in_a_line(init: str, tmp_path: Path) -> None:
+    folder = tmp_path / "pipelines"
+    folder.mkdir()
+    (folder / "nightly.py").write_text("")
+    (folder / "__init__.py").write_text(init)
+    told = f"{folder} hides the package pipelines of audio-vae in {ROOT / 'pipelines'}: rename the one that is yours"
+    script = tmp_path / "audio-vae"
+    script.write_text("import sys\nfrom vae_model.cli import main\nsys.exit(main())\n")
+
+    def ran(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": "", "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+        command = [sys.executable, *words]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+
+    command = ran(str(script), "--version")
+    assert (command.returncode, command.stdout) == (2, "")
+    assert command.stderr.startswith(f"audio-vae: {told}")
+    assert command.stderr.count("\n") == 1
+    imported = ran("-c", "from vae_model.vae import VAE")
+    assert imported.returncode == 1
+    assert imported.stderr.splitlines()[-1].startswith(f"ImportError: {told}")
+    as_module = ran("-m", "vae_model", "--version")
+    assert told in as_module.stderr
+    assert "Traceback" not in as_module.stderr

@@ -73,7 +73,7 @@ def test_a_model_on_a_store_sounds_like_the_local_one(
         assert reconstruct.main([place, *sounds, "--output", folder]) == 0
         assert generate.main([place, "--count", "2", "--seed", "3", "--output", folder]) == 0
         assert interpolate.main([place, *sounds, "--steps", "2", "--output", folder]) == 0
-    assert len(contents(tmp_path / "here")) == 6
+    assert len(contents(tmp_path / "here")) == 7  # with sources.json, of what is a source's
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 

@@ -28,7 +28,7 @@ from tests.helpers.tones_model import CONFIG, tones, write_model
 from vae_model import learn_prior
 from vae_model.commands import app
 from vae_model.pages.app import MAX_UPLOAD_MB
-from vae_model.pages.app_actions import Studio
+from vae_model.pages.app_actions import Heard, Studio, playable
 from vae_model.pages.app_guard import Guard
 from vae_model.sound.generator import SoundGenerator
 
@@ -44,8 +44,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def studio(model: str) -> Studio:
-    return Studio(SoundGenerator.load(model))
+def studio(model: str, tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    return Studio(SoundGenerator.load(model), str(tmp_path_factory.mktemp("sounds")))
 
 
 @pytest.fixture
@@ -72,11 +72,16 @@ def test_directions_are_those_of_the_stored_covariance(studio: Studio) -> None:
 def test_reconstruct_mix_and_generate(studio: Studio, sound: Path, tmp_path: Path) -> None:
     heard = studio.reconstruct(str(sound))
     assert len(heard.waveform) == 0.6 * RATE
-    assert list(heard.log_spectrograms) == ["What came in", "What the model makes of it"]
+    assert heard.name == "reconstruction of mine"
+    captions = ["What came in, its first 0.25 s", "What the model makes of it, its first 0.25 s"]
+    assert list(heard.log_spectrograms) == captions
     assert studio.picture(heard).width > studio.picture(studio.generate(1)).width
     soundfile.write(tmp_path / "other.wav", tone(1200, 0.3, 8000), 8000)
     ends = [studio.mix(str(sound), str(tmp_path / "other.wav"), part).waveform for part in (0.0, 1.0)]
     assert [len(end) for end in ends] == [0.25 * RATE] * 2
+    soundfile.write(tmp_path / "short.wav", tone(500, 0.2, 8000), 8000)
+    whole = studio.reconstruct(str(tmp_path / "short.wav"))
+    assert list(whole.log_spectrograms) == ["What came in", "What the model makes of it"]
     np.testing.assert_array_equal(ends[0], studio.mix(str(sound), str(sound), 0.7).waveform)
     np.testing.assert_array_equal(studio.generate(7).waveform, studio.generate(7).waveform)
 
@@ -124,6 +129,31 @@ def test_the_page_has_menus_for_what_the_prior_knows(learned: Studio, studio: St
     assert not without["guidance"].visible
     assert "vary" not in without
     assert "label-1" not in without
+
+
+def test_a_faint_sound_is_said_to_be_faint() -> None:
+    faint = np.full((2000, 1), 1e-3, np.float32)
+    assert Heard("a", faint, {}).facts(RATE) == "0.50 s, peak −60.0 dB of full scale"
+    assert Heard("a", 0 * faint, {}).facts(RATE) == "0.50 s, silence"
+
+
+def test_files_are_named_by_what_they_are_of(studio: Studio, sound: Path) -> None:
+    assert studio.move([0.0, 0.0]).name == "moved to mean"
+    assert studio.move([0.5, 0.0, -1.0]).name == "moved to 0.5 0 -1"
+    assert studio.mix(str(sound), str(sound), 0.25).name == "mine to mine, 0.25"
+    assert studio.generate(7).name == "new 7"
+
+
+@pytest.mark.parametrize("name", ["mine.aiff", "mine.aif"])
+def test_what_browsers_don_t_play_is_made_into_what_they_do(name: str, sound: Path, tmp_path: Path) -> None:
+    samples, rate = soundfile.read(sound)
+    soundfile.write(tmp_path / name, samples, rate, format="AIFF")
+    made = playable(str(tmp_path / name), str(tmp_path))
+    assert Path(made).name == "mine.wav"
+    info = soundfile.info(made)
+    assert (info.format, info.samplerate) == ("WAV", 44100)
+    assert info.duration == pytest.approx(0.6, abs=1e-3)
+    assert playable(str(sound), str(tmp_path)) == str(sound)
 
 
 def test_what_is_no_sound_is_refused(studio: Studio, tmp_path: Path) -> None:
@@ -276,26 +306,47 @@ def test_too_large_an_upload_is_refused(server: tuple[str, subprocess.Popen[str]
 @pytest.mark.slow
 def test_an_upload_comes_back_as_sound(server: tuple[str, subprocess.Popen[str]], sound: Path, tmp_path: Path) -> None:
     url, _ = server
+    aiff = tmp_path / "take one.aiff"
+    soundfile.write(aiff, soundfile.read(sound)[0], 8000, format="AIFF")
     with visiting() as visit:
         visit.page.goto(url)
-        visit.page.set_input_files("#given input[type=file]", str(sound))
+        visit.page.set_input_files("#given input[type=file]", str(aiff))
         link = visit.page.locator("#reconstruction a[download]")
         link.wait_for(timeout=30_000)
         visit.page.locator("#reconstruction-picture img").wait_for(timeout=30_000)
+        visit.page.locator("#reconstruction-facts").get_by_text("0.60 s, peak").wait_for(timeout=30_000)
+        visit.wait_until("document.querySelector('#given audio')?.duration >= 0.6")
         with visit.page.expect_download() as download:
             link.click()
+        assert download.value.suggested_filename == "reconstruction of take one.wav"
         download.value.save_as(tmp_path / "back.wav")
         info = soundfile.info(tmp_path / "back.wav")
         assert (info.format, info.samplerate, info.frames) == ("WAV", RATE, 0.6 * RATE)
+        assert (visit.errors, visit.elsewhere) == ([], [])
 
+
+@pytest.mark.slow
+def test_sliders_sound_by_keys_and_the_number_is_that_of_the_sound(server: tuple[str, subprocess.Popen[str]]) -> None:
+    with visiting() as visit:
+        visit.page.goto(server[0])
         visit.page.get_by_role("tab", name="Move").click()
-        slider = visit.page.locator("#direction-1 input[type=range]")
+        visit.page.locator("#direction-1 input[type=range]").focus()
+        visit.page.keyboard.press("ArrowRight")
+        visit.page.locator("#moved a[download='moved to 0.1 0 0.wav']").wait_for(timeout=30_000)
+        slider = visit.page.locator("#direction-2 input[type=range]")
         box = slider.bounding_box()
-        visit.page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
-        visit.page.locator("#moved a[download]").wait_for(timeout=30_000)
+        visit.page.mouse.click(box["x"] + 0.99 * box["width"], box["y"] + box["height"] / 2)
+        visit.page.locator("#moved a[download^='moved to 0.1 2.']").or_(
+            visit.page.locator("#moved a[download^='moved to 0.1 3 ']")
+        ).first.wait_for(timeout=30_000)
         visit.page.get_by_role("tab", name="Generate").click()
+        for number in (0, 1):
+            visit.page.locator("#generate").click()
+            visit.page.locator(f"#generated a[download='new {number}.wav']").wait_for(timeout=30_000)
+            assert visit.page.locator("#seed input").input_value() == str(number)
+        visit.page.locator("#seed input").fill("40")
         visit.page.locator("#generate").click()
-        visit.page.locator("#generated a[download]").wait_for(timeout=30_000)
+        visit.page.locator("#generated a[download='new 40.wav']").wait_for(timeout=30_000)
         assert (visit.errors, visit.elsewhere) == ([], [])
 
 

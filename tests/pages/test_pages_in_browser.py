@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.browser import visiting
 from tests.helpers.pages import RATE, a_map, a_page, a_sound
-from vae_model.report import Comparison, Comparisons, Section, write_page
+from vae_model.report import Bars, Comparison, Comparisons, Section, write_page
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +19,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     long = Comparison("Long", [a_sound(seconds=1.5, channels=2)])
     labels = [{"digit": str(i % 3), "split": "test"} for i in range(6)]
     sections = [Section("Sounds", "Two.", [Comparisons([pair, long])]), Section("Map", "Six.", [a_map(labels)])]
+    sections.append(Section("Posterior health", "Fine.", [Bars("KL of each dimension.", [4.25, 2.5, 0.125] * 20)]))
     page = a_page(sections=[*sections, *a_page().sections[2:]])
     return write_page(page, tmp_path_factory.mktemp("page") / "page.html").as_uri()
 
@@ -78,6 +79,12 @@ def test_it_fits_a_phone_in_light_and_dark(url: str, dark: bool) -> None:
     with visiting(390, dark) as visit:
         visit.page.goto(url)
         assert visit.page.evaluate("document.documentElement.scrollWidth") == 390
+        boxes = visit.page.evaluate(
+            "[...document.querySelectorAll('.chart text')]"
+            ".map(text => text.getBoundingClientRect()).map(box => [box.left, box.height])"
+        )
+        assert min(height for _, height in boxes) >= 11
+        assert min(left for left, _ in boxes) >= 0
         ground, ink = visit.page.evaluate("[getComputedStyle(document.body)].map(s => [s.backgroundColor, s.color])[0]")
         levels = [sum(map(int, colour.removeprefix("rgb(").removesuffix(")").split(","))) for colour in (ground, ink)]
         assert (levels[0] < levels[1]) == dark

@@ -120,6 +120,7 @@ def test_a_variation_is_near_what_it_is_of_and_stays_among_the_data(labelled: Pr
     np.testing.assert_allclose(as_b.latents.mean(axis=0), CENTRES["b"], atol=0.4)
 
 
+@pytest.mark.slow
 def test_kinds_are_found_where_there_are_no_labels() -> None:
     rng = np.random.default_rng(1)
     means = np.array(list(CENTRES.values()))[rng.integers(0, 2, 400)] + 0.3 * rng.normal(size=(400, 2))

@@ -216,6 +216,7 @@ def test_training_ends_with_the_prior_and_an_interrupted_one_comes_to_the_same(
     assert not (tmp_path / "three" / "checkpoints" / "prior-start").exists()
 
 
+@pytest.mark.slow
 def test_none_draws_from_n_0_i_and_few_sounds_get_the_gaussian(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

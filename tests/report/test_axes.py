@@ -40,3 +40,14 @@ def test_axes_of_pictures_match_bins_and_frames() -> None:
     assert ticks["2 kHz"] == (64 + 0.5) / 256  # the middle of bin 64
     times = {tick.text: tick.position for tick in axes.time_ticks(n_frames=64, hop_length=256, sample_rate=16000)}
     assert times["0.5 s"] == pytest.approx((0.5 * 16000 / 256 + 0.5) / 64)
+
+
+@pytest.mark.parametrize("values", [(0.00111, 0.00112), (342.0, 346.5), (0.5, 0.5), (0.0011120, 0.0011124), (2.0, 4.0)])
+@pytest.mark.parametrize("log_scale", [True, False])
+def test_however_narrow_a_range_is_its_labels_are_there_and_differ(
+    values: tuple[float, float], log_scale: bool
+) -> None:
+    ticks = axes.plot([("train", values)], log_scale, width=290, height=150).y_ticks
+    texts = [tick.text for tick in ticks]
+    assert 3 <= len(texts) == len(set(texts)) <= 6
+    assert all(0 <= tick.position <= 1 for tick in ticks)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +19,9 @@ from tests.helpers.sounds import tone
 from vae_model.commands import generate, reconstruct
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES, ModelConfig, TrainConfig
+from vae_model.model_folder.file_names import candidates
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.sound.generator import SoundGenerator
-from vae_model.sound.reconstruction import wav_names
 from vae_model.sound.wav import write_wav
 from vae_model.vae.variational import build
 
@@ -161,12 +163,16 @@ def test_reconstruct_writes_a_wav_for_each_input_and_names_what_failed(
     assert "broken.wav: open failed" in captured.err
     lengths = {Path(entry["source"]).name: entry["num_samples"] for entry in result["written"]}
     assert lengths == {"a.wav": int(np.ceil(14332 * RATE / 11025)), "A.flac": 1600}
-    assert len({Path(entry["path"]).name.casefold() for entry in result["written"]}) == 2
     for entry in result["written"]:
         samples, rate = soundfile.read(entry["path"])
         assert (len(samples), rate) == (entry["num_samples"], RATE)
         assert np.abs(samples).max() <= 1
-    assert len(list(output.iterdir())) == 2
+    assert {path.relative_to(output).as_posix() for path in output.rglob("*")} == {
+        "a.wav",
+        "more",
+        "more/A.wav",
+        "sources.json",
+    }
 
 
 def test_phases_are_named_where_no_model_could_find_them(
@@ -197,9 +203,49 @@ def test_reconstruct_never_writes_over_its_input(model_folder: Path, tmp_path: P
     assert (tmp_path / "a.wav").read_bytes() == before
 
 
-def test_names_of_outputs_never_meet() -> None:
-    sources = ["/x/a.wav", "/y/a.flac", "s3://b/A.mp3", "/x/a-2.wav", "/x/b.c.wav"]
-    assert list(wav_names(sources)) == ["a.wav", "a-2.wav", "A-3.wav", "a-2-2.wav", "b.c.wav"]
+def test_the_tree_stays_and_no_source_takes_another_s_place(
+    model_folder: Path, tmp_path: Path, command: Callable[..., dict[str, Any]]
+) -> None:
+    for number, name in enumerate(["in/a/x.wav", "in/b/x.flac", "in/b/X.wav", "other/a/x.wav"]):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / name, tone(440, 0.1 * (number + 1), RATE), RATE)
+    output = tmp_path / "heard"
+    (output / "b").mkdir(parents=True)
+    (output / "b" / "x-2.wav").write_text("mine")
+
+    def reconstructed(folder: str) -> dict[str, str]:
+        written = command("reconstruct", model_folder, tmp_path / folder, "--output", output)["written"]
+        return {str(Path(w["source"]).relative_to(tmp_path)): str(Path(w["path"]).relative_to(output)) for w in written}
+
+    first = reconstructed("in/a") | reconstructed("in/b")
+    assert first["in/a/x.wav"] == "x.wav"
+    output.joinpath("x.wav").unlink()
+    tree = reconstructed("in")
+    assert tree["in/a/x.wav"] == "a/x.wav"
+    assert (tree["in/b/X.wav"], tree["in/b/x.flac"]) == ("b/X.wav", "b/x-3.wav")
+    lengths = {name: soundfile.info(output / name).frames for name in tree.values()}
+    other = reconstructed("other")
+    assert other == {"other/a/x.wav": "a/x-2.wav"}
+    assert reconstructed("in") == tree
+    assert {name: soundfile.info(output / name).frames for name in tree.values()} == lengths
+    assert (output / "b" / "x-2.wav").read_text() == "mine"
+    record = json.loads((output / "sources.json").read_text())
+    assert record["a/x-2.wav"] == str(tmp_path / "other" / "a" / "x.wav")
+
+
+def test_what_was_made_is_not_made_of_again(
+    model_folder: Path, tmp_path: Path, command: Callable[..., dict[str, Any]]
+) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(440, 0.1, RATE), RATE)
+    options = ["reconstruct", model_folder, tmp_path, "--output", tmp_path / "heard"]
+    first = command(*options)
+    assert [written["source"] for written in first["written"]] == [str(tmp_path / "a.wav")]
+    assert command(*options) == first
+
+
+def test_a_stranger_s_name_leads_to_no_other_folder() -> None:
+    assert next(candidates("../../etc/x.flac", ".wav")) == "etc/x.wav"
+    assert next(candidates("/x.y.wav", ".wav")) == "x.y.wav"
 
 
 def test_generate_is_repeatable_by_seed(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,6 +73,39 @@ def test_another_architecture_is_refused(flags: list[str], names: str, old: Path
     assert not folder.exists()
 
 
+def test_what_it_starts_from_is_kept_when_no_epoch_is_better(
+    old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_dataset(tmp_path / "dataset", {"train": noises(16), "validation": noises(8)}, CONFIG)
+    command = [data, "--from", str(old), "--output", str(tmp_path / "model"), "--learning-rate", "0.2"]
+    assert train.main([*command, "--epochs", "9", "--patience", "1"]) == 0
+    printed = capsys.readouterr()
+    assert f"{old} begins at a validation loss of" in printed.err
+    assert "none since the model that it started from was better (--patience 1)" in printed.err
+    assert "1 epoch trained in" in printed.out
+    assert "kept is the model that it started from" in printed.out
+    sounds = np.random.default_rng(0).uniform(0, 1, (4, 32, 16, 1)).astype(np.float32)
+    kept = VAE.load(tmp_path / "model")
+    np.testing.assert_array_equal(VAE.load(old).encode(sounds)["mu"], kept.encode(sounds)["mu"])
+
+    assert train.main([*command, "--resume", "--epochs", "9", "--patience", "2", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["epochs"], result["best_epoch"]) == (2, 0)
+    assert Bundle.load(tmp_path / "model").metrics["val_loss"] == result["metrics"]["val_loss"]
+
+
+def test_what_it_starts_from_is_left_behind_by_a_better_epoch(
+    old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_dataset(tmp_path / "dataset", {"train": noises(32), "validation": noises(8)}, CONFIG)
+    assert train.main([data, "--from", str(old), "--output", str(tmp_path / "model"), "--epochs", "2", "--json"]) == 0
+    printed = capsys.readouterr()
+    first = float(printed.err.split("begins at a validation loss of ")[1].split()[0])
+    result = json.loads(printed.out)
+    assert result["best_epoch"] > 0
+    assert result["metrics"]["val_loss"] < first
+
+
 def test_what_is_no_model_is_refused(louder: str, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"must be the folder of a trained model: no bundle\.json"):
         train.main([louder, "--from", str(tmp_path), "--output", str(tmp_path / "model")])

@@ -103,3 +103,17 @@ def test_time_left_is_the_steps_missing_at_the_mean_speed(clock: None) -> None:
     shown.on_epoch_end(0, LOGS)
     # 8,000 steps missing; nine of them took ten looks at the clock, 5 s
     assert "  1:14:05 left" in stream.getvalue()
+
+
+def test_a_long_run_says_at_its_start_how_long_it_will_take(clock: None) -> None:
+    stream, speed = io.StringIO(), Speed(16, 8)
+    play(Progress(1200, 2, speed, stream=stream), speed, range(6))
+    (foretold,) = [line for line in stream.getvalue().splitlines() if "will take" in line]
+    # Six looks at the clock an epoch: 3 s, and an hour for nearly 1,200; a little more while few are counted.
+    found = re.fullmatch(r"1,198 epochs of 2 steps will take about (\d+) minutes here", foretold)
+    assert found is not None
+    assert 58 <= int(found[1]) <= 70
+    assert stream.getvalue().index(foretold) < stream.getvalue().index("epoch 3/")
+    stream, speed = io.StringIO(), Speed(16, 8)
+    play(Progress(12, 2, speed, stream=stream), speed, range(6))
+    assert "will take" not in stream.getvalue()

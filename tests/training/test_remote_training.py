@@ -22,7 +22,8 @@ from tests.helpers.resuming import CONFIG, OPTIONS, assert_same_run, state_of
 from vae_model.commands import train
 from vae_model.model_folder.bundle import Bundle
 from vae_model.sound.generator import SoundGenerator
-from vae_model.training.trainer import saved_settings, train_model
+from vae_model.training.run_state import RunState
+from vae_model.training.trainer import train_model
 
 
 class WatchedFileSystem(MemoryFileSystem):
@@ -155,7 +156,7 @@ def test_run_on_a_store_that_is_interrupted_goes_on_elsewhere(
         run(dataset, False, 9, lambda: os.kill(os.getpid(), signal.SIGTERM))
     assert temporary(tmp_path) == []
     assert Bundle.load(URI).metrics["epochs"] == 1, "the best so far can be used"
-    assert saved_settings(URI) is not None
+    assert RunState.load(URI) is not None
     assert train.main([dataset, "--output", URI, "--resume"]) == 0
     assert_same_run(copy_of(tmp_path / "copy"), undisturbed)
     state = state_of(tmp_path / "copy")

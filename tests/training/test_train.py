@@ -24,7 +24,7 @@ from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import PRESETS, TrainConfig
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.sound.generator import SoundGenerator
-from vae_model.training.checkpoints import RunState
+from vae_model.training.run_state import RunState
 from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.saving import load_model
 from vae_model.vae.variational import VAE
@@ -132,6 +132,28 @@ def test_a_run_is_repeated_by_its_config(dataset: str, tmp_path: Path, capsys: p
         train.main([dataset, "--output", str(tmp_path / "b"), "--resume", "--config", str(tmp_path / "seed.yaml")])
 
 
+def test_every_preset_but_the_course_s_stops_early() -> None:
+    assert {name for name, preset in PRESETS.items() if not preset.train.patience} == {"course"}
+
+
+def test_nothing_to_do_is_said_without_tensorflow(
+    dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", dataset, "--output", str(tmp_path / "m"), *COMMON, "--epochs", "1"]
+    result = run(capsys, *command[1:])
+    script = (
+        "import sys; from vae_model import cli; status = cli.main(sys.argv[1:]); "
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules; sys.exit(status)"
+    )
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command, "--resume", "--json"], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == result
+    assert "nothing to do: 1 of 1 epoch complete" in done.stderr
+
+
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_a_worse_epoch_is_kept_only_where_the_last_one_is_asked_for(dataset: str, keep: str) -> None:
     opened = open_dataset(dataset)
@@ -148,7 +170,8 @@ def test_course_uses_each_record_s_own_range(dataset: str) -> None:
     course = PRESETS["course"]
     assert course.train.value_range == "record"
     assert not course.train.output_bias
-    assert (course.train.epochs, course.train.batch_size, course.train.learning_rate) == (150, 64, 5e-4)
+    train = course.train
+    assert (train.epochs, train.batch_size, train.learning_rate, train.patience) == (150, 64, 5e-4, 0)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from tests.helpers.slow import slow
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ModelConfig, TrainConfig
 from vae_model.model_folder.value_range import ValueRange
-from vae_model.training.checkpoints import RunState
+from vae_model.training.run_state import RunState
 from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.linear_path import fit_linear_vae
 from vae_model.vae.losses import kl_loss, learned_weight, reconstruction_loss, with_free_bits

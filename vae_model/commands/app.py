@@ -6,6 +6,7 @@ import argparse
 import sys
 import threading
 
+from pipelines.flags import parse
 from pipelines.signals import handling
 from vae_model.pages.app import open_app
 
@@ -31,7 +32,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command until it is asked to end. SettingError and WorkError are the caller's to print."""
-    arguments = parser().parse_args(argv)
+    arguments = parse(parser(), argv)
+    at = f"http://{arguments.host}:{arguments.port}"
+    print(f"Loading {arguments.model}, which takes up to half a minute; the page will be at {at}", file=sys.stderr)
     stop = threading.Event()
     with (
         open_app(arguments.model, host=arguments.host, port=arguments.port) as app,

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 
+from pipelines.flags import parse
 from vae_model.commands.arguments import add_recordings
 from vae_model.pages.dataset_page import write_dataset_page
 
@@ -29,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parser().parse_args(argv)
+    arguments = parse(parser(), argv)
     page = write_dataset_page(
         arguments.dataset,
         arguments.output,

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from pipelines.flags import parse
 from vae_model.commands.arguments import add_normalise, add_phase, add_prior, add_seed, labels_of
 from vae_model.new_sounds.going_on import continue_sound
 
@@ -32,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError, SourceError and WorkError are the caller's to print."""
-    arguments = parser().parse_args(argv)
+    arguments = parse(parser(), argv)
     done = continue_sound(
         arguments.model,
         arguments.audio,

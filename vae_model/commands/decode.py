@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from pipelines.flags import parse
 from vae_model.commands.arguments import add_normalise, add_phase
 from vae_model.sound.making import decode
 
@@ -28,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parser().parse_args(argv)
+    arguments = parse(parser(), argv)
     done = decode(
         arguments.model,
         arguments.parquet,

@@ -7,6 +7,7 @@ import dataclasses
 import json
 
 from pipelines.config import TRAIN
+from pipelines.flags import parse
 from vae_model.demonstration import Demonstration, StepFailed, make_demo
 
 
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parser().parse_args(argv)
+    arguments = parse(parser(), argv)
     try:
         demo = make_demo(
             arguments.output,

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from pipelines.flags import has_others
+from pipelines.flags import has_others, parse
 from vae_model.encoding import Encoding, encode
 
 _FAILURES_SHOWN = 10
@@ -41,12 +41,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command: 0 also when some files could not be used. Errors are the caller's to print."""
     own = parser()
-    ours, beam_flags = argv, list[str]()
+    ours, beam_flags, also_known = argv, list[str](), list[str]()
     if has_others(argv, own._option_string_actions):
-        from pipelines.beam.launch import split_beam_flags
+        from pipelines.beam.launch import beam_flag_names, split_beam_flags
 
         ours, beam_flags = split_beam_flags(argv, own._option_string_actions)
-    arguments = own.parse_args(ours)
+        also_known = beam_flag_names()
+    arguments = parse(own, ours, also_known)
     done = encode(
         arguments.model,
         arguments.inputs,

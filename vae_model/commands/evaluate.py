@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from pipelines.config import TRAIN
+from pipelines.flags import parse
 from vae_model.evaluation.figures import Figures, evaluate_model
 
 _COLUMNS = ("mse", "rmse_db", "rmse_above_floor_db", "log_spectral_distance_db")
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parser().parse_args(argv)
+    arguments = parse(parser(), argv)
     figures = evaluate_model(arguments.model, arguments.dataset, split=arguments.split, seed=arguments.seed)
     print(json.dumps(figures.to_dict()) if arguments.json else text(figures))
     return 0

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import sys
 
+from pipelines.flags import parse
 from vae_model.exporting import DECODER_FILE, ENCODER_FILE, export_model
 
 
@@ -28,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parser().parse_args(argv)
+    arguments = parse(parser(), argv)
     export = export_model(arguments.model, arguments.output, onnx=arguments.onnx)
     print(f"{export.output}: signatures {', '.join(export.signatures)}", file=sys.stderr)
     if arguments.json:

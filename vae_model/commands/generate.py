@@ -7,6 +7,7 @@ import json
 import sys
 
 from pipelines.config import TRAIN
+from pipelines.flags import parse
 from vae_model.commands.arguments import add_normalise, add_phase, add_prior, add_seed, labels_of
 from vae_model.new_sounds.generating import ORIGINS, generate
 
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parser().parse_args(argv)
+    arguments = parse(parser(), argv)
     done = generate(
         arguments.model,
         arguments.output,

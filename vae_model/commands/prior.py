@@ -7,6 +7,7 @@ import dataclasses
 import json
 
 from pipelines.config import TRAIN
+from pipelines.flags import parse
 from vae_model.model_folder.config import TrainConfig
 from vae_model.prior.relearning import PriorLearned, learn_prior
 
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parser().parse_args(argv)
+    arguments = parse(parser(), argv)
     done = learn_prior(
         arguments.model,
         arguments.dataset,

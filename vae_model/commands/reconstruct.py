@@ -8,6 +8,7 @@ import sys
 
 from pipelines.console.names import one_line, printable
 from pipelines.errors import SourceError
+from pipelines.flags import parse
 from vae_model.commands.arguments import add_normalise, add_phase
 from vae_model.model_folder.config import ORIGINAL_PHASE
 from vae_model.sound.reconstruction import Reconstruction, reconstruct
@@ -17,7 +18,9 @@ def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     result = argparse.ArgumentParser(
         prog="audio-vae reconstruct",
-        description="Pass audio through a model and write what comes out: a WAV file for each input, of its length.",
+        description="Pass audio through a model and write what comes out: a WAV file for each input, of its length, at "
+        "its place below the folder that is named. DIR/sources.json says what came of which file; what is of another "
+        "one is never replaced.",
     )
     result.add_argument("model", metavar="MODEL", help="folder that `audio-vae train` wrote")
     result.add_argument("audio", metavar="AUDIO", nargs="+", help="audio files, or folders of them")
@@ -30,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command: 0, or 1 when some of the files could not be used. Other errors are the caller's to print."""
-    arguments = parser().parse_args(argv)
+    arguments = parse(parser(), argv)
     how = {"phase": arguments.phase, "normalise": arguments.normalise}
     done = reconstruct(arguments.model, arguments.audio, arguments.output, **how, tell=_tell)
     if arguments.json:

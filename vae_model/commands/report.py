@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 
+from pipelines.flags import parse
 from vae_model.commands.arguments import add_recordings
 from vae_model.pages.report import write_report
 
@@ -30,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parser().parse_args(argv)
+    arguments = parse(parser(), argv)
     report = write_report(
         arguments.model,
         arguments.dataset,

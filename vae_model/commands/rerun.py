@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 from pipelines.console.counts import moved_and_duplicates
+from pipelines.flags import parse
 from vae_model.rerun import running
 from vae_model.rerun.config import read_config
 from vae_model.rerun.stages import STAGES
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. Errors are the caller's to print; with --json they are in the object too."""
-    arguments = parser().parse_args(argv)
+    arguments = parse(parser(), argv)
     config = read_config(arguments.config)
     if arguments.pending:
         _print_news(running.pending(config), config.dataset, arguments.json)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import time
 from typing import Any
 
+from pipelines.console.counts import counted
 from pipelines.flags import add_settings, given, parse, preset_named
 from vae_model.model_folder.config import DEFAULT, FITTING, LOSS, NEW_SOUNDS, OUTPUT, PRESETS, SPEED, TRAINED
+from vae_model.training.run_state import Training
 from vae_model.training.trainer import train_model
 
 GROUPS = (TRAINED, LOSS, FITTING, SPEED, NEW_SOUNDS, OUTPUT)
@@ -47,6 +50,7 @@ def parser(preset: str = DEFAULT) -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
+    began = time.monotonic()
     arguments = parse(parser(preset_named(argv, PRESETS, DEFAULT)), argv)
     done = train_model(
         arguments.dataset,
@@ -57,7 +61,7 @@ def main(argv: list[str]) -> int:
         start=arguments.start,
         **given_settings(arguments),
     )
-    _report(dataclasses.asdict(done), arguments.json)
+    print(json.dumps(dataclasses.asdict(done)) if arguments.json else _text(done, time.monotonic() - began))
     return 0
 
 
@@ -67,16 +71,15 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return given(arguments, (chosen.model, chosen.train))
 
 
-def _report(result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result))
-        return
-    metrics = result["metrics"]
+def _text(done: Training, seconds: float) -> str:
+    """What a run came to, for people. seconds: that the command took."""
+    metrics = done.metrics
     split, prefix = ("validation", "val_") if "val_loss" in metrics else ("training", "")
     terms = [name for name in ("loss", "reconstruction_loss", "kl_loss") if prefix + name in metrics]
     losses = ", ".join(f"{name} {metrics[prefix + name]:.5g}" for name in terms)
-    print(f"{result['folder']}: {result['epochs']} epochs in {result['seconds']:.0f} s")
-    print(f"kept is epoch {result['best_epoch']}, {split} {losses}")
+    kept = f"epoch {done.best_epoch}" if done.best_epoch else "the model that it started from"
+    times = f"trained in {done.seconds:.0f} s; this command took {seconds:.0f} s"
+    return f"{done.folder}: {counted(done.epochs, 'epoch')} {times}\nkept is {kept}, {split} {losses}"
 
 
 if __name__ == "__main__":

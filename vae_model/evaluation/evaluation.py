@@ -134,7 +134,7 @@ class Evaluation:
             if self._means.label_names and set(self._means.label_names) <= batch.labels.keys():
                 self._error("label_mean", batch, self._means.predict_by_label(batch))
         if self._components is not None:
-            for size in self._components.sizes():
+            for size in self._components.sizes((*COMPONENTS, self._dim)):
                 self._error(f"pca_{size}", batch, self._components.reconstruct(batch.values, size))
 
     def _baselines(self, errors: dict[str, Any]) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pipelines.errors import SettingError, require, shortened
 from pipelines.settings import check_settings, coerced, fixed, hints, positive, setting, with_values
+from vae_model.model_folder.own_code import check_code
 from vae_model.model_folder.prior_settings import PRIORS
 
 VARIATIONAL = "vae"
@@ -95,6 +96,15 @@ class ModelConfig:
     )
     linear_path: bool = setting(
         False, TRAINED, "a fixed linear encoder and decoder, the data's PCA, beside the convolutions"
+    )
+    code: str = setting(
+        "",
+        TRAINED,
+        "a module of your own, or MODULE:CLASS, with a subclass of VAE or Autoencoder to train: docs/own-code.md",
+        metavar="MODULE",
+        flag="--import",
+        unset="none",
+        check=check_code,
     )
     decode: str = setting(
         "mean", TRAINED, "which latent is decoded, the mean mu or a sampled z; VAE only", choices=DECODES
@@ -259,7 +269,7 @@ class Preset:
 
 _BEST = Preset(
     ModelConfig(conv_kernels=(5, 3, 3, 3, 3), conv_strides=((4, 2), 2, 2, 2, 1), norm="none", linear_path=True),
-    TrainConfig(epochs=40, batch_size=32, schedule="cosine", time_shift_frames=2, mixed_precision="auto"),
+    TrainConfig(epochs=40, batch_size=32, schedule="cosine", patience=10, time_shift_frames=2, mixed_precision="auto"),
 )
 PRESETS: dict[str, Preset] = {
     "default": _BEST,
@@ -276,8 +286,10 @@ PRESETS: dict[str, Preset] = {
             latent_space_dim=64,
             reconstruction_weight=100_000.0,
             norm_momentum=0.9,
+            norm="none",
+            linear_path=True,
         ),
-        TrainConfig(epochs=25, batch_size=8, learning_rate=2e-3, schedule="cosine"),
+        TrainConfig(epochs=25, batch_size=8, learning_rate=2e-3, schedule="cosine", patience=10, prior_width=192),
     ),
 }
 """`course` is the reference's model and training; `tiny` trains in a minute on a laptop. `default` and `speech` have

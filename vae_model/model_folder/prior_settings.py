@@ -24,7 +24,7 @@ class PriorSettings:
     """The network of a learned prior, and what it may be asked for.
 
     labels: of each label its values, in order. num_clusters: kinds of sounds that were found without labels; 0 where
-    there are labels. with_levels: whether it knows the loudness of a sound, which its latent does not have.
+    labels tell them apart. with_levels: whether it knows the loudness of a sound, which its latent does not have.
     with_before: whether it knows the latent before. num_rows: training sounds whose labels, clusters and levels it
     keeps. width, blocks: of the network.
     """

@@ -25,7 +25,7 @@ from vae_model.runtime import prepare
 from vae_model.sound.wav import WavFile, require_normalisation, write_sounds
 
 if TYPE_CHECKING:
-    from vae_model.prior.prior import Prior
+    from vae_model.prior.prior import Drawn, Prior
     from vae_model.sound.generator import SoundGenerator
 
 LEARNED, GAUSSIAN, STANDARD_NORMAL, DATASET = ORIGINS = "learned", "gaussian", "standard-normal", "dataset"
@@ -98,7 +98,10 @@ def generate(
         generator = SoundGenerator.load(model, seed, phase)
         about: list[dict[str, Any]] = [{} for _ in range(count)]
         if origin == LEARNED:
-            waveforms = _learned(generator, count, seed, labels, seconds, guidance, temperature, about)
+            length = 1 if seconds is None else num_segments(seconds, generator)
+            parts = prior_of(generator, guidance, temperature).sequences(count, length, seed, labels)
+            about = [{"labels": known} if known else {} for known in parts[0].labels]
+            waveforms = _in_a_row(generator, parts, seconds)
         elif drawn_from is not None:
             picked = latents.pick(drawn_from.records(split or TRAIN), dict(labels or {}), count, seed)
             drawn, ranges = latents.from_records(generator, picked, seed)
@@ -215,33 +218,19 @@ def _dataset_of(
     return found
 
 
-def _learned(
-    generator: SoundGenerator,
-    count: int,
-    seed: int,
-    labels: Mapping[str, str] | None,
-    seconds: float | None,
-    guidance: float | None,
-    temperature: float | None,
-    about: list[dict[str, Any]],
-) -> Iterator[NDArray[np.float32]]:
-    """Sounds of the learned prior; their labels go into `about`."""
-    prior = prior_of(generator, guidance, temperature)
-    length = 1 if seconds is None else num_segments(seconds, generator)
-    drawn = prior.sequences(count, length, seed, labels)
-    for entry, known in zip(about, drawn[0].labels, strict=True):
-        entry |= {"labels": known} if known else {}
+def _in_a_row(generator: SoundGenerator, parts: list[Drawn], seconds: float | None) -> Iterator[NDArray[np.float32]]:
+    """Sounds of one segment, or of several that follow one another: of each of these the latents of all sounds."""
     typical = generator.bundle.value_range
-    if length == 1:
-        return generator.decode(drawn[0].latents, drawn[0].ranges(typical))
-    ranges = [part.ranges(typical) for part in drawn]
+    if len(parts) == 1:
+        return generator.decode(parts[0].latents, parts[0].ranges(typical))
+    ranges = [part.ranges(typical) for part in parts]
     total = round((seconds or 0) * generator.bundle.audio.sample_rate)
 
     def long_sound(number: int) -> NDArray[np.float32]:
-        latents = np.stack([part.latents[number] for part in drawn])
+        latents = np.stack([part.latents[number] for part in parts])
         return np.concatenate(list(generator.join(latents, [own[number] for own in ranges], total)))
 
-    return map(long_sound, range(count))
+    return map(long_sound, range(len(parts[0].latents)))
 
 
 def prior_of(generator: SoundGenerator, guidance: float | None, temperature: float | None) -> Prior:

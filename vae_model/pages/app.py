@@ -19,8 +19,6 @@ from vae_model.runtime import prepare
 
 MAX_UPLOAD_MB = 20
 """Larger uploads are refused."""
-KEPT_SECONDS = 900
-"""Uploads and sounds are removed when they are so old, and at the end."""
 _LOOK_SECONDS = 60
 _PREFIX = "audio-vae-app-"
 
@@ -50,7 +48,7 @@ def open_app(model: Place, *, host: str = "127.0.0.1", port: int = 7860) -> App:
 
     model: the MODEL folder at a path or URI. host: the address to listen on; anyone who reaches another one than
     127.0.0.1 can use the page. Pages of other sites can't: see Guard. Uploads and sounds lie in a temporary folder
-    for KEPT_SECONDS. SettingError when Gradio is not installed, or the port is taken.
+    for a quarter of an hour. SettingError when Gradio is not installed, or the port is taken.
 
     >>> with open_app(model, port=port) as app:
     ...     page = urllib.request.urlopen(app.url).read()
@@ -80,12 +78,12 @@ def _launch(model: str, host: str, port: int, folder: str) -> Any:
     os.environ["HF_HUB_OFFLINE"] = "1"
     from starlette.middleware import Middleware
 
-    from vae_model.pages.app_actions import Studio
+    from vae_model.pages.app_actions import KEPT_SECONDS, Studio
     from vae_model.pages.app_guard import Guard
     from vae_model.pages.app_page import build, theme
     from vae_model.sound.generator import SoundGenerator
 
-    studio = Studio(SoundGenerator.load(model))
+    studio = Studio(SoundGenerator.load(model), folder)
     studio.move([0.0])  # compiles what the first sound would wait for
     page = build(studio, f"Sounds of {name_of(model)}", (_LOOK_SECONDS, KEPT_SECONDS))
     page.queue(default_concurrency_limit=1, api_open=False)

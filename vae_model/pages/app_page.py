@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.errors import AudioVaeError
-from vae_model.pages.app_actions import MAX_SECONDS, Heard, Studio
+from vae_model.pages.app_actions import MAX_SECONDS, Heard, Studio, playable, write_sound
 from vae_model.prior.prior import GUIDANCE
 
 _SYSTEM = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
 _MONO = ("ui-monospace", "Consolas", "DejaVu Sans Mono", "monospace")
 _ANY = ""
 """The choice of a menu that leaves a label open: no label has this value."""
-_Outputs = tuple[tuple[int, NDArray[np.int16]], Image.Image]
+T = TypeVar("T")
+_Outputs = tuple[str | None, str, Image.Image | None]
+_NATIVE = gr.WaveformOptions(show_recording_waveform=False)
+"""The browser's own player. Gradio's draws every sound up to full height, however faint it is."""
 
 
 def theme() -> gr.themes.Base:
@@ -47,9 +48,11 @@ def build(studio: Studio, title: str, delete_cache: tuple[int, int]) -> gr.Block
 def _reconstruct(studio: Studio) -> None:
     gr.Markdown(f"Drop a sound or record one. The model passes on up to {MAX_SECONDS:.0f} s of it.")
     with gr.Row():
-        given = _input("Your sound", "given")
-        made, picture = _output("Reconstruction", "reconstruction")
-    given.change(_skipping(studio, studio.reconstruct), given, [made, picture], show_progress="minimal")
+        given = _input(studio, "Your sound", "given")
+        outputs = _output("Reconstruction", "reconstruction")
+    given.change(
+        _skipping(studio, studio.reconstruct), given, outputs, show_progress="minimal", trigger_mode="always_last"
+    )
 
 
 def _move(studio: Studio) -> None:
@@ -64,28 +67,31 @@ def _move(studio: Studio) -> None:
             ]
             reset = gr.Button("Back to the mean")
         with gr.Column():
-            made, picture = _output("Sound here", "moved", autoplay=True)
+            outputs = _output("Sound here", "moved", autoplay=True)
     move = _shown(studio, lambda *amounts: studio.move(list(amounts)))
-    for slider in sliders:
-        slider.release(move, sliders, [made, picture], show_progress="hidden", trigger_mode="always_last")
-    reset.click(lambda: [0.0] * len(sliders), None, sliders).then(move, sliders, [made, picture])
+    for slider in sliders:  # by pointer, key or number
+        slider.input(move, sliders, outputs, show_progress="hidden", trigger_mode="always_last")
+    reset.click(lambda: [0.0] * len(sliders), None, sliders).then(move, sliders, outputs)
 
 
 def _mix(studio: Studio) -> None:
     gr.Markdown("What lies between the beginnings of two sounds.")
     with gr.Row():
         with gr.Column():
-            first, second = _input("One sound", "first"), _input("Another", "second")
+            first, second = _input(studio, "One sound", "first"), _input(studio, "Another", "second")
             part = gr.Slider(0, 1, 0.5, step=0.05, label="From one to another", elem_id="part")
         with gr.Column():
-            made, picture = _output("Mixed", "mixed", autoplay=True)
+            outputs = _output("Mixed", "mixed", autoplay=True)
     mix = _skipping(studio, studio.mix)
-    for event in (first.change, second.change, part.release):
-        event(mix, [first, second, part], [made, picture], show_progress="minimal", trigger_mode="always_last")
+    for event in (first.change, second.change, part.input):
+        event(mix, [first, second, part], outputs, show_progress="minimal", trigger_mode="always_last")
 
 
 def _generate(studio: Studio) -> None:
-    gr.Markdown("A latent drawn from where those of the training sounds lie. The same number gives the same sound.")
+    gr.Markdown(
+        "A latent drawn from where those of the training sounds lie. The same number gives the same sound; pressed "
+        "again, it is the next number's."
+    )
     with gr.Row():
         with gr.Column():
             menus = [
@@ -107,74 +113,100 @@ def _generate(studio: Studio) -> None:
             seconds = gr.Slider(segment, most, segment, label="Seconds", elem_id="seconds", visible=is_free)
             seed = gr.Number(0, label="Number", precision=0, minimum=0, maximum=2**31 - 1, elem_id="seed")
             again = gr.Button("Generate", variant="primary", elem_id="generate")
+            heard = gr.State(None)
         with gr.Column():
-            made, picture = _output("New sound", "generated", autoplay=True)
+            outputs = _output("New sound", "generated", autoplay=True)
 
-    def new(number: float | None, guided: float, length: float, *chosen: str) -> Heard:
+    def new(number: int, guided: float, length: float, *chosen: str) -> Heard:
         pairs = zip(studio.labels, chosen, strict=True)
         labels = {name: value for name, value in pairs if value != _ANY}
-        return studio.generate(int(number or 0), labels, guided, length if is_free else None)
+        return studio.generate(number, labels, guided, length if is_free else None)
+
+    def settle(last: list[Any] | None, number: float | None, *asked: Any) -> tuple[int, list[Any]]:
+        """The number of the sound to make: the one that is shown, but the next where that has been made."""
+        wanted = [int(number or 0), *asked]
+        wanted[0] = (wanted[0] + 1) % 2**31 if wanted == last else wanted[0]
+        return wanted[0], wanted
 
     inputs = [seed, guidance, seconds, *menus]
-    again.click(_shown(studio, new), inputs, [made, picture]).then(lambda number: int(number or 0) + 1, seed, seed)
+    again.click(settle, [heard, *inputs], [seed, heard]).then(_shown(studio, new), inputs, outputs)
 
 
 def _vary(studio: Studio) -> None:
     gr.Markdown("Drop a sound: what is like its beginning, by what the model learned of all sounds.")
     with gr.Row():
         with gr.Column():
-            given = _input("Your sound", "to-vary")
+            given = _input(studio, "Your sound", "to-vary")
             amount = gr.Slider(0.05, 1, 0.3, step=0.05, label="How far from it", elem_id="amount")
             number = gr.Number(0, label="Number", precision=0, minimum=0, maximum=2**31 - 1, elem_id="variation")
             again = gr.Button("Another", variant="primary", elem_id="vary")
         with gr.Column():
-            made, picture = _output("Variation", "varied", autoplay=True)
+            outputs = _output("Variation", "varied", autoplay=True)
     vary = _skipping(studio, lambda path, share, seed: studio.vary(path, share, int(seed)))
     inputs = [given, amount, number]
-    for event in (given.change, amount.release, number.change):
-        event(vary, inputs, [made, picture], show_progress="minimal", trigger_mode="always_last")
+    for event in (given.change, amount.input, number.change):
+        event(vary, inputs, outputs, show_progress="minimal", trigger_mode="always_last")
     again.click(lambda seed: int(seed or 0) + 1, number, number)
 
 
-def _input(label: str, name: str) -> gr.Audio:
-    return gr.Audio(
+def _input(studio: Studio, label: str, name: str) -> gr.Audio:
+    """Where a sound is dropped or recorded; what browsers don't play, such as AIFF, is turned into what they do."""
+    given = gr.Audio(
         label=label,
         type="filepath",
         sources=["upload", "microphone"],
         editable=False,
         buttons=["download"],  # Gradio's own also share, on a site elsewhere
+        waveform_options=_NATIVE,
         elem_id=name,
     )
+    given.upload(_telling(lambda path: playable(path, studio.folder)), given, given, show_progress="hidden")
+    return given
 
 
-def _output(label: str, name: str, autoplay: bool = False) -> tuple[gr.Audio, gr.Image]:
-    """A player, whose button downloads a WAV file, and the picture below it."""
+def _output(label: str, name: str, autoplay: bool = False) -> list[gr.components.Component]:
+    """A player, whose button downloads a WAV file, what there is to say of the sound, and the picture below."""
     with gr.Column():
         made = gr.Audio(
-            label=label, interactive=False, format="wav", autoplay=autoplay, buttons=["download"], elem_id=name
+            label=label,
+            interactive=False,
+            autoplay=autoplay,
+            buttons=["download"],
+            waveform_options=_NATIVE,
+            elem_id=name,
         )
+        facts = gr.Markdown(elem_id=f"{name}-facts")
         picture = gr.Image(
             label="Spectrogram", show_label=False, interactive=False, type="pil", buttons=[], elem_id=f"{name}-picture"
         )
-    return made, picture
+    return [made, facts, picture]
 
 
 def _shown(studio: Studio, make: Callable[..., Heard]) -> Callable[..., _Outputs]:
-    """`make` for Gradio: what it heard as a player's and a picture's value, its errors as a message on the page."""
+    """`make` for Gradio: what it heard as the values of a player, a line of text and a picture."""
 
     def show(*values: Any) -> _Outputs:
+        heard = make(*values)
+        path = write_sound(studio.folder, heard.name, heard.waveform, studio.sample_rate)
+        return path, heard.facts(studio.sample_rate), studio.picture(heard)
+
+    return _telling(show)
+
+
+def _telling(make: Callable[..., T]) -> Callable[..., T]:
+    """The same, with its errors as a message on the page."""
+
+    def tell(*values: Any) -> T:
         try:
-            heard = make(*values)
+            return make(*values)
         except AudioVaeError as error:
             reason = getattr(error, "reason", str(error))  # without the path of the upload on this machine
             raise gr.Error(f"This could not be used: {reason}", print_exception=False) from error
-        samples = (heard.waveform * 32767).round().astype(np.int16)
-        return (studio.sample_rate, samples), studio.picture(heard)
 
-    return show
+    return tell
 
 
-def _skipping(studio: Studio, make: Callable[..., Heard]) -> Callable[..., Any]:
-    """The same, doing nothing while an input is empty."""
+def _skipping(studio: Studio, make: Callable[..., Heard]) -> Callable[..., _Outputs]:
+    """The same as `_shown`, doing nothing while an input is empty."""
     show = _shown(studio, make)
-    return lambda *values: (None, None) if None in values else show(*values)
+    return lambda *values: (None, "", None) if None in values else show(*values)

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from pipelines import store
 from pipelines.audio.features import mel_filters
 from pipelines.config import LOG_MEL, LOG_SPECTROGRAM
+from pipelines.console.counts import counted
 from pipelines.dataset.folder import Dataset, open_dataset, read_records
 from pipelines.dataset.names import RUNS
 from pipelines.dataset.records import Record
 from pipelines.errors import require
 from pipelines.store.paths import Place
 from vae_model.model_folder.outputs import output_file, shown
-from vae_model.pages.facts import LIST_BYTES, MAX_SECONDS, counted, data_facts, name_of, sound_bytes
+from vae_model.pages.facts import LIST_BYTES, MAX_SECONDS, data_facts, name_of, sound_bytes
 from vae_model.pages.recordings import Recordings
 from vae_model.report import Comparison, Comparisons, Facts, Page, Rows, Section, Sound, write_page
 from vae_model.sound.inverter import Inverter

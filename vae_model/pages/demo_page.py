@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import TRAIN
+from pipelines.console.counts import counted
 from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import Record
 from vae_model.evaluation.evaluation import evaluate
 from vae_model.model_folder.bundle import Bundle
-from vae_model.pages.facts import counted
 from vae_model.pages.figures import ratio
 from vae_model.pages.model_page import Story, model_page
 from vae_model.pages.report import colophon, sound_title

@@ -11,11 +11,6 @@ from vae_model.report import Fact
 from vae_model.report.media import MAX_PIXELS
 
 
-def counted(number: int, noun: str) -> str:
-    """A number of things."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
 def name_of(uri: str) -> str:
     """The last part of a path or URI."""
     return store.shown(uri).rstrip("/").rsplit("/", 1)[-1] if "://" in uri else Path(uri).resolve().name

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipelines.audio.features import require_sound
 from pipelines.config import TRAIN
+from pipelines.console.counts import counted
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.dataset.records import Record
 from pipelines.errors import require
@@ -17,7 +18,7 @@ from pipelines.store.paths import Place
 from vae_model.evaluation.batches import default_split
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.outputs import output_file, shown
-from vae_model.pages.facts import counted, name_of
+from vae_model.pages.facts import name_of
 from vae_model.runtime import prepare
 
 

@@ -36,7 +36,8 @@ def begin(
     values = label_values(collected)
     mean, scale = _scale(collected.latents)
     points = (collected.latents.means - mean) / scale
-    clusters, centroids = (None, None) if values else _clusters(points, seed)
+    told_apart = any(len(known) > 1 for known in values.values())
+    clusters, centroids = (None, None) if told_apart else _clusters(points, seed)
     has_before = collected.before >= 0
     rows = np.zeros((len(collected), len(values) + ROW_COLUMNS), np.float32)
     for column, (name, known) in enumerate(values.items()):

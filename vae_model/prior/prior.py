@@ -55,10 +55,7 @@ class Prior:
 
         SettingError for a label or value that the prior has not seen.
         """
-        rng, of_noise = (np.random.default_rng([seed, part]) for part in (0, 1))
-        rows = self.rows.draw(labels or {}, count, rng)
-        points = self._flow(self._noise(count, of_noise), self.rows.conditions(rows))
-        return self._drawn(points, rows)
+        return self.sequences(count, 1, seed, labels)[0]
 
     def sequences(self, count: int, length: int, seed: int, labels: Mapping[str, str] | None = None) -> list[Drawn]:
         """`count` sounds of `length` segments that follow one another: of each segment all sounds."""

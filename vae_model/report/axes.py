@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,14 +68,19 @@ def nice_steps(low: float, high: float, at_most: int = 5) -> list[float]:
     return [index * step for index in range(first, last + 1)]
 
 
-def number(value: float) -> str:
-    """A number for people: four significant digits, thousands apart, no trailing zeros, a true minus sign."""
+def number(value: float, step: float = math.inf) -> str:
+    """A number for people: four significant digits, thousands apart, no trailing zeros, a true minus sign.
+
+    step: to its neighbours on an axis, from which it then differs: as many digits more.
+    """
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
     if abs(value) < 1e-4:
         mantissa, exponent = f"{value:.1e}".split("e")
         return f"{mantissa.removesuffix('.0')}e{int(exponent)}".replace("-", "−")
     digits = max(0, 3 - math.floor(math.log10(abs(value))))
+    if 0 < step < math.inf:
+        digits = max(digits, -math.floor(math.log10(step) + 1e-9))
     text = f"{value:,.{digits}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
 
@@ -120,7 +126,9 @@ def plot(curves: Sequence[tuple[str, Sequence[float]]], log_scale: bool, width: 
         if placed:
             lines.append(Line(name, " ".join(f"{x},{y}" for x, y in placed), placed[-1]))
     x_ticks = [Tick(across(x), number(x)) for x in nice_steps(x_low, x_high) if float(x).is_integer()]
-    y_ticks = [Tick(up(y), number(10**y if log_scale else y)) for y in y_steps]
+    values = [10**y if log_scale else y for y in y_steps]
+    step = min((after - before for before, after in itertools.pairwise(values)), default=math.inf)
+    y_ticks = [Tick(up(y), number(value, step)) for y, value in zip(y_steps, values, strict=True)]
     return Plot(width, height, x_ticks, y_ticks, lines)
 
 
@@ -153,11 +161,17 @@ def _linear_axis(ys: list[float]) -> tuple[float, float, list[float]]:
 
 
 def _log_axis(ys: list[float]) -> tuple[float, float, list[float]]:
-    """Limits and ticks as exponents of ten: at 1, 2 and 5 over up to two decades, at the decades beyond."""
+    """Limits and ticks as exponents of ten: at 1, 2 and 5 over up to two decades, at the decades beyond.
+
+    Where fewer than three of those are within the limits, at round values as of a linear axis.
+    """
     low, high = min(ys), max(ys)
     margin = 0.05 * max(high - low, 0.1)
     low, high = low - margin, high + margin
     factors = (1, 2, 5) if high - low <= 2 else (1,)
     decades = range(math.floor(low), math.floor(high) + 1)
     steps = [decade + math.log10(factor) for decade in decades for factor in factors]
-    return low, high, [step for step in steps if low <= step <= high]
+    inside = [step for step in steps if low <= step <= high]
+    if len(inside) < 3:
+        inside = [math.log10(value) for value in nice_steps(10**low, 10**high, at_most=4) if value > 0]
+    return low, high, inside

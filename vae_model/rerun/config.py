@@ -19,6 +19,7 @@ from pipelines.settings import Spelling, check_settings, positive, settable, set
 from pipelines.settings_file import read_settings
 from pipelines.store.paths import local_path
 from vae_model.model_folder.config import FREE, Preset, file_settings, to_dict
+from vae_model.model_folder.own_code import allow_import
 
 METRICS = ("rmse_db", "rmse_above_floor_db", "log_spectral_distance_db", "loss")
 """What two models may be compared by: the figures of `evaluate` that are in decibels, or the loss."""
@@ -174,6 +175,8 @@ def read_config(path: str) -> RerunConfig:
         for kind, name in ((Compact, _COMPACT), (Retrain, _RETRAIN), (Promote, _PROMOTE))
     )
     first = Preset(*file_settings(sections[_TRAIN], f"{path}: {_TRAIN}"))
+    if first.model.code:
+        allow_import(first.model.code)  # the user's own file asks for it
     dataset = places.dataset or store.join(places.workspace, "dataset")
     request = Request.of(places.inputs, dataset, sections[_PREPROCESS], f"{path}: {_PREPROCESS}")
     return RerunConfig(path, places, request, compact, first, retrain, promote)

@@ -13,7 +13,7 @@ from pipelines.errors import Interrupted
 from vae_model.evaluation.comparing import Measured, measure
 from vae_model.rerun.config import RerunConfig
 from vae_model.rerun.drift import Drift, drift
-from vae_model.training.outcome import Training
+from vae_model.training.run_state import Training
 from vae_model.training.trainer import train_model
 from vae_model.vae.finished import load_finished
 

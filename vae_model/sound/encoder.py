@@ -10,6 +10,7 @@ from pipelines.dataset.records import Record
 from pipelines.signals import import_whole
 from vae_model.model_folder.config import ModelConfig, latent_names
 from vae_model.model_folder.folder import MODEL_FILES, local_model
+from vae_model.model_folder.own_code import allow_import
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,8 +45,13 @@ def import_encoder() -> None:
     import_whole("vae_model.sound.generator", "vae_model.sound.latent_table")
 
 
-def load_encoder(folder: str, schema: pa.Schema) -> Callable[[Sequence[Record]], pa.Table]:
-    """The function from records to rows of `schema`, with the model that `copy_model` put into a folder."""
+def load_encoder(folder: str, schema: pa.Schema, imports: Sequence[str] = ()) -> Callable[[Sequence[Record]], pa.Table]:
+    """The function from records to rows of `schema`, with the model that `copy_model` put into a folder.
+
+    imports: the modules that the user has asked for.
+    """
+    for module in imports:
+        allow_import(module)
     import_encoder()
     import numpy as np
 

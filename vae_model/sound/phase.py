@@ -56,9 +56,9 @@ _LEAST_WEIGHT = 0.05  # of the mean that windows add up to: what only a window's
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as machine code, kept on disk for the next process where numba finds a folder to write to."""
     try:
-        return numba.njit(cache=True, error_model="numpy")(function)
+        return numba.njit(cache=True, error_model="numpy", nogil=True)(function)
     except RuntimeError:  # numba's, when neither the package's folder nor the user's cache can be written
-        return numba.njit(error_model="numpy")(function)
+        return numba.njit(error_model="numpy", nogil=True)(function)
 
 
 def hann(frame_size: int) -> NDArray[np.float32]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from pipelines import store
-from pipelines.audio.sources import find_audio
+from pipelines.audio.sources import AudioFile, find_audio
 from pipelines.errors import SettingError, SourceError
 from pipelines.store.paths import Place
 from vae_model.model_folder.config import NO_CHANGE, ORIGINAL_PHASE, PHASES
+from vae_model.model_folder.file_names import RECORD_FILE, candidates, claim_names, without_own
 from vae_model.model_folder.folder import file_in
-from vae_model.model_folder.outputs import output_folder
+from vae_model.model_folder.outputs import make_folder, output_folder
 from vae_model.runtime import prepare
 
 
@@ -72,19 +72,21 @@ def reconstruct(
 ) -> Reconstructions:
     """Pass audio through a model and write what comes out, a WAV file of the same length: `audio-vae reconstruct`.
 
-    model: the MODEL folder at a path or URI. audio: files, or folders of them. output: the folder to write into,
-    another than theirs. phase: how phases are found, docs/sound.md; `original` takes those that went in.
-    normalise: how loud the files are made, as of `generate`. tell: is told what came of each file, as soon as it is
-    known. A file that can't be used stops none of the others.
+    model: the MODEL folder at a path or URI. audio: files, or folders of them, whose tree stays. output: the folder to
+    write into, another than theirs; no file in it that is of another source, or nobody knows of what, is replaced. Its
+    sources.json says what came of which source. phase: how phases are found, docs/sound.md; `original` takes those that
+    went in. normalise: how loud the files are made, as of `generate`. tell: is told what came of each file, as soon as
+    it is known. A file that can't be used stops none of the others.
 
     >>> heard = reconstruct(model, [sounds / "tone_00.wav", sounds / "tone_01.wav"], folder / "heard")
     >>> [(one.source == str(sounds / "tone_00.wav"), one.num_samples) for one in heard.written]
     [(True, 16000), (False, 16000)]
     """
     model, output = os.fspath(model), os.fspath(output)
-    sources = find_audio([os.fspath(place) for place in ([audio] if isinstance(audio, (str, os.PathLike)) else audio)])
-    names = list(wav_names(sources, _suffix(phase)))
-    _require_apart(sources, output, names)
+    places = [audio] if isinstance(audio, (str, os.PathLike)) else audio
+    sources = without_own(find_audio([os.fspath(place) for place in places]), output)
+    suffix = _suffix(phase)
+    _require_apart(sources, output, suffix)
     prepare()
     from vae_model.sound.generator import SoundGenerator
     from vae_model.sound.wav import require_normalisation, write_wav
@@ -94,16 +96,19 @@ def reconstruct(
     sample_rate = generator.bundle.audio.sample_rate
     written, failed = [], []
     with output_folder(output) as folder:
-        for source, name in zip(sources, names, strict=True):
+        folder.fetch([RECORD_FILE])
+        for source, name in zip(sources, claim_names(folder, sources, suffix), strict=True):
+            shown = store.shown(source.uri)
             try:
                 warnings: list[str] = []
-                blocks = generator.reconstruct_file(source, warnings.append)
+                blocks = generator.reconstruct_file(source.uri, warnings.append)
+                make_folder((folder.path / name).parent)
                 got = write_wav(folder.path / name, blocks, sample_rate, normalise)
             except SourceError as error:
-                failed.append(Failure(store.shown(source), error.stage, error.reason))
+                failed.append(Failure(shown, error.stage, error.reason))
                 tell(error)
             else:
-                written.append(Reconstruction(store.shown(source), folder.file(name), *got, *warnings))
+                written.append(Reconstruction(shown, folder.file(name), *got, *warnings))
                 tell(written[-1])
     return Reconstructions(sample_rate, phase, tuple(written), tuple(failed))
 
@@ -113,25 +118,12 @@ def _suffix(phase: str) -> str:
     return ".original-phase.wav" if phase == ORIGINAL_PHASE else ".wav"
 
 
-def wav_names(sources: list[str], suffix: str = ".wav") -> Iterator[str]:
-    """A file name for each source: its own with this suffix, and a number more where that is taken.
-
-    Names that differ only in case are one name, as they are to some file systems.
-    """
-    taken: set[str] = set()
+def _require_apart(sources: list[AudioFile], folder: str, suffix: str) -> None:
+    """SettingError when the folder is that of the inputs: the outputs would then lie among them, by the same names."""
+    if not sources:
+        raise SettingError(f"AUDIO must hold other sounds than those that were written into --output {folder}")
+    inputs = {store.identity(source.uri): source.uri for source in sources}
     for source in sources:
-        stem, number = PurePosixPath(store.split(source)[1]).stem, 1
-        name = f"{stem}{suffix}"
-        while name.casefold() in taken:
-            number += 1
-            name = f"{stem}-{number}{suffix}"
-        taken.add(name.casefold())
-        yield name
-
-
-def _require_apart(sources: list[str], folder: str, names: list[str]) -> None:
-    """SettingError when writing files of these names into the folder would destroy one of the inputs."""
-    inputs = {store.identity(source): source for source in sources}
-    for name in names:
-        if source := inputs.get(store.identity(file_in(folder, name))):
-            raise SettingError(f"--output {folder} must be another folder than that of AUDIO {source}")
+        name = next(candidates(source.name, suffix))
+        if found := inputs.get(store.identity(file_in(folder, name))):
+            raise SettingError(f"--output {folder} must be another folder than that of AUDIO {found}")

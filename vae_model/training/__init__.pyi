@@ -1,2 +1,2 @@
-from .outcome import Training as Training
+from .run_state import Training as Training
 from .trainer import train_model as train_model

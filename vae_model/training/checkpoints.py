@@ -1,9 +1,4 @@
-"""Checkpoints of a training run: states from which it goes on exactly, and the best model so far.
-
-MODEL/checkpoints/state.json                       what the run is and where it stands; replaced atomically, last
-MODEL/checkpoints/epoch-00012.keras                the models that state.json names as `last` and `best`
-MODEL/checkpoints/epoch-00012-step-00000340.keras  `last`, 340 steps into the next epoch
-MODEL/history.csv                                  a row an epoch
+"""Checkpoints of a training run: states from which it goes on exactly, and the best model so far (`run_state.py`).
 
 All that a step changes is saved: weights, optimiser and step count are in the .keras file; the places in the noise
 streams and the sums of the epoch's metrics are in state.json. The order of the data needs no saving: it is a function
@@ -14,147 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from pipelines import store
-from pipelines.config import TRAIN
-from pipelines.dataset.folder import Dataset
-from pipelines.errors import Interrupted, SettingError, WorkError
-from pipelines.store import read_json, write_json
-from pipelines.store.json_values import Value
-from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import FREE, ModelConfig, TrainConfig
-from vae_model.model_folder.folder import BUNDLE_FILE, PRIOR_FILE, STATE_FILE, file_in
-from vae_model.model_folder.history import HISTORY_FILE, read_history, write_history
-from vae_model.model_folder.outputs import Output
+from pipelines.errors import Interrupted, WorkError
+from vae_model.model_folder.history import read_history, write_history
+from vae_model.training.run_state import FOLDER, RunState, score
 from vae_model.training.stopping import StopSignals
 from vae_model.vae.saving import save_model
 
-FOLDER = "checkpoints"
 _VALIDATION_STREAM = 2**31  # a stream counts up from 0: training never comes so far
 
 
 class LossNotFinite(WorkError):
     """Training has come to no number."""
-
-
-@dataclass(frozen=True)
-class RunState:
-    """Where a training run stands.
-
-    epoch: epochs that are complete. step: steps done of the epoch after them; if all are, its validation is still to
-    come. last, best: file names of models in the folder; best is "" before an epoch is complete. best_epoch: counted
-    from 1. best_metrics: all losses of that epoch. noise: the state of each noise stream, two numbers. totals: the
-    values of each metric's variables. seconds: spent training.
-    """
-
-    bundle: Bundle
-    epoch: int
-    step: int
-    last: str
-    best: str = ""
-    best_epoch: int = 0
-    best_metrics: dict[str, float] = dataclasses.field(default_factory=dict)
-    noise: list[list[int]] = dataclasses.field(default_factory=list)
-    totals: list[list[float]] = dataclasses.field(default_factory=list)
-    seconds: float = 0.0
-
-    def is_bettered_by(self, metrics: dict[str, float]) -> bool:
-        """Whether an epoch of these losses is the best so far; any is when the last one is to be kept.
-
-        Training losses from before the KL had its whole weight are too low to compare with: any later epoch is better.
-        """
-        warming = "val_loss" not in metrics and self.best_epoch <= self.bundle.train.kl_warmup_epochs
-        return self.bundle.train.keep == "last" or not self.best or warming or score(metrics) < score(self.best_metrics)
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the patience is used up: no better epoch for that long."""
-        patience = self.bundle.train.patience
-        return 0 < patience <= self.epoch - self.best_epoch
-
-    @property
-    def complete(self) -> bool:
-        """Whether there is nothing left to train."""
-        return self.epoch >= self.bundle.train.epochs or self.exhausted
-
-    def check_goes_on(self, dataset: Dataset, model: ModelConfig, train: TrainConfig) -> None:
-        """SettingError naming a setting that would make the saved weights another model's or another run's.
-
-        Within an epoch the data must be the same too: their order depends on what there is.
-        """
-        saved = dataclasses.replace(self.bundle.train, **{name: getattr(train, name) for name in FREE})
-        for ours, given in ((self.bundle.model, model), (saved, train)):
-            for field in dataclasses.fields(ours):
-                was, wanted = getattr(ours, field.name), getattr(given, field.name)
-                if was != wanted:
-                    raise SettingError(
-                        f"{field.name}={wanted!r} must be {was!r}, as in the run that --resume goes on with"
-                    )
-        was, there = self.bundle.dataset["num_examples"].get(TRAIN), dataset.split(TRAIN).num_examples
-        if self.step and was != there:
-            raise SettingError(
-                f"DATASET {dataset.uri} must hold {was} records in its split train, not {there}: "
-                "the run was interrupted within an epoch"
-            )
-
-    def save(self, folder: Path) -> None:
-        """Write `checkpoints/state.json`, then remove the models that it does not name."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"bundle": self.bundle.to_dict()}
-        write_json(folder / STATE_FILE, values)
-        for path in (folder / FOLDER).glob("*.keras"):
-            if path.name not in (self.last, self.best):
-                path.unlink(missing_ok=True)
-
-    @classmethod
-    def load(cls, folder: Path | str) -> RunState | None:
-        """The state of the run in the MODEL folder at a path or URI; None when it has no checkpoint.
-
-        SettingError when it's not whole.
-        """
-        path = file_in(folder, STATE_FILE)
-        if not store.exists(path):
-            return None
-        values = read_json(path)
-        if "epoch" in values and "step" not in values:
-            raise SettingError(f"{path} is of an earlier version of audio-vae: train anew in another folder")
-        _check_state(Value(path, values))
-        return cls(**values | {"bundle": Bundle.from_dict(values["bundle"], path)})
-
-
-def _check_state(value: Value) -> None:
-    """SettingError for what is not of the kind that a RunState has, or names a file elsewhere."""
-    values = value.object(("bundle", "epoch", "step", "last"), {field.name for field in dataclasses.fields(RunState)})
-    for name in ("epoch", "step", "best_epoch"):
-        if name in values:
-            values[name].integer()
-    for name in {"last", "best"} & values.keys():
-        model = values[name]
-        is_model = model.text() == "" or re.fullmatch(r"epoch-[0-9]+(-step-[0-9]+)?\.keras", model.text())
-        model.require(bool(is_model), "a checkpoint's, epoch-<number>.keras")
-    for loss in values["best_metrics"].object().values() if "best_metrics" in values else ():
-        loss.number()
-    for name in {"noise", "totals"} & values.keys():
-        for part in values[name].list():
-            for number in part.list():
-                number.number()
-    if "seconds" in values:
-        values["seconds"].number(least=0)
-
-
-def fetch_run(output: Output, state: RunState) -> None:
-    """Bring what a run goes on with into the local folder; what other checkpoints there are will go."""
-    models = {f"{FOLDER}/{name}" for name in (state.last, state.best) if name}
-    output.fetch([*sorted(models), STATE_FILE, HISTORY_FILE, BUNDLE_FILE, PRIOR_FILE])
-    output.own(f"{FOLDER}/{name}" for name in store.names(output.file(FOLDER)))
 
 
 def noise_streams(model: keras.Model) -> list[keras.Variable]:
@@ -166,11 +39,6 @@ def set_noise(model: keras.Model, states: list[list[int]]) -> None:
     """Put each noise stream where `states` says."""
     for stream, state in zip(noise_streams(model), states, strict=True):
         stream.assign(np.array(state, np.uint32))
-
-
-def score(metrics: dict[str, float]) -> float:
-    """What the best epoch has least of: the validation loss, or the training loss where nothing is held out."""
-    return metrics.get("val_loss", metrics["loss"])
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -210,6 +78,16 @@ class Checkpoints(keras.callbacks.Callback):
                 for variable, value in zip(metric.variables, values, strict=True):
                     variable.assign(value)
         self._step = self._first = self.state.step
+
+    def on_start_measured(self, found: Mapping[str, float]) -> None:
+        """Save the model that training starts from as the best one so far. found: its losses in validation."""
+        metrics = {f"val_{name}": float(value) for name, value in found.items()}
+        if not math.isfinite(score(metrics)):
+            return
+        name = "epoch-00000.keras"
+        self._save(
+            dataclasses.replace(self.state, last=name, best=name, best_metrics=metrics, noise=_noise(self.model))
+        )
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Save when it is time or when asked to. batch: the last one done, from 0; it may be beyond the last."""

@@ -12,7 +12,7 @@ from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset
 from pipelines.errors import Interrupted
 from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import FREE_PRIOR, TrainConfig
+from vae_model.model_folder.config import TrainConfig
 from vae_model.model_folder.folder import BUNDLE_FILE, PRIOR_FILE
 from vae_model.model_folder.outputs import Output
 from vae_model.model_folder.prior_settings import FLOW, LearnedPrior
@@ -52,13 +52,6 @@ def without_flow(dataset: Dataset, train: TrainConfig, say: Callable[[str], None
     if train.prior != FLOW:
         return LearnedPrior(train.prior)
     return gaussian_of_few(dataset.count(TRAIN), say)
-
-
-def is_due(bundle: Bundle, train: TrainConfig) -> bool:
-    """Whether a finished model lacks the prior that these settings ask for."""
-    if bundle.prior is None:
-        return True
-    return any(getattr(bundle.train, name) != getattr(train, name) for name in FREE_PRIOR)
 
 
 def forget(output: Output) -> None:

@@ -8,9 +8,13 @@ from typing import Any, TextIO
 
 import keras
 
-from pipelines.console.durations import duration_text
+from pipelines.console.counts import counted
+from pipelines.console.durations import duration_text, in_words
 from pipelines.console.live_line import LiveLine
 
+_FORETELL_SECONDS = 5.0
+"""After the first step; by then the steps are as fast as they will be."""
+_LONG_SECONDS = 120.0
 _TERMS = (("loss", "loss", ".1f"), ("reconstruction_loss", "reconstruction", ".5f"), ("kl_loss", "KL", ".1f"))
 _SHORT = (("reconstruction", "recon"), ("validation", "val"), ("examples/s", "ex/s"))
 
@@ -58,7 +62,7 @@ class Progress(keras.callbacks.Callback):
 
     epochs, steps: of the whole run and of one epoch. speed: what counts the examples. first_epoch, first_step: where
     this run takes it up, from 0. stream: where to, standard error unless given. In brackets are the validation's
-    figures.
+    figures. Where there is no terminal, a run of many minutes says after its first seconds how many.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class Progress(keras.callbacks.Callback):
         self._last: dict[str, Any] = {}  # the logs of the epoch before
         self._first: tuple[float, int] | None = None  # when the first step was done, and how many steps that makes
         self._steps_done = 0
+        self._has_foretold = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Note the epoch, counted from 0."""
@@ -93,6 +98,9 @@ class Progress(keras.callbacks.Callback):
         self._steps_done = self._epoch * self.steps + step
         if self._first is None:
             self._first = (now, self._steps_done)  # the first step compiles the model, and tells nothing of the others
+        if not (self.shown.live or self._has_foretold) and now - self._first[0] >= _FORETELL_SECONDS:
+            self._has_foretold = True
+            self._foretell()
         if self.shown.live and self.shown.is_due(now):
             figures = {**self._last, **(logs or {}), "examples_per_second": self.speed.examples_per_second}
             self.shown.show(self._line(figures, f"step {step}/{self.steps}"))
@@ -133,13 +141,22 @@ class Progress(keras.callbacks.Callback):
                 break
         return line[: columns - 1]
 
+    def _foretell(self) -> None:
+        """Say how long it will take, if that is long: in a log the next line may be many minutes away."""
+        if (seconds := self._seconds_left() or 0.0) >= _LONG_SECONDS:
+            missing = counted(self.epochs - self._epoch, "epoch")
+            self.shown.show(f"{missing} of {counted(self.steps, 'step')} will take about {in_words(seconds)} here")
+
     def _left(self) -> str:
         """Time left as m:ss or h:mm:ss, from the mean speed so far."""
+        seconds = self._seconds_left()
+        return "?" if seconds is None else duration_text(math.ceil(seconds))
+
+    def _seconds_left(self) -> float | None:
         if self._first is None or self._steps_done <= self._first[1]:
-            return "?"
+            return None
         a_step = (time.monotonic() - self._first[0]) / (self._steps_done - self._first[1])
-        missing = self.epochs * self.steps - self._steps_done
-        return duration_text(math.ceil(a_step * max(missing, 0)))
+        return a_step * max(self.epochs * self.steps - self._steps_done, 0)
 
 
 def _term(label: str, name: str, form: str, figures: dict[str, Any]) -> str:

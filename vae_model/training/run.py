@@ -23,25 +23,17 @@ from pipelines.errors import AudioVaeError, Interrupted, StoreError, WorkError, 
 from vae_model.evaluation import health
 from vae_model.model_folder.bundle import Bundle, package_versions
 from vae_model.model_folder.config import ModelConfig, TrainConfig
-from vae_model.model_folder.folder import BUNDLE_FILE, CONFIG_FILE, LAST_FILES, MODEL_FILE
+from vae_model.model_folder.folder import CONFIG_FILE, LAST_FILES, MODEL_FILE
 from vae_model.model_folder.outputs import Output, make_folder, opened_output, require_empty
 from vae_model.model_folder.prior_settings import FLOW, NONE
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.training import callbacks, data, prior_step
 from vae_model.training.callbacks import KLWarmup
-from vae_model.training.checkpoints import (
-    FOLDER,
-    Checkpoints,
-    LossNotFinite,
-    RunState,
-    fetch_run,
-    score,
-    set_noise,
-)
+from vae_model.training.checkpoints import Checkpoints, LossNotFinite, set_noise
 from vae_model.training.devices import default_cache_mb, is_chief, is_multi_worker, make_strategy, precision
 from vae_model.training.first_weights import at_data, at_model
-from vae_model.training.outcome import Training
 from vae_model.training.progress import Progress, Speed
+from vae_model.training.run_state import FOLDER, RunState, Training, fetch_run, prior_is_due, score
 from vae_model.training.shard_cache import CACHE, FETCHED
 from vae_model.training.stopping import StopSignals
 from vae_model.training.tensorboard import TensorBoard
@@ -74,11 +66,11 @@ def run_training(
         else:  # the others save as well, as what they share is read by all together, but what they save goes
             quiet = True
             output = Output(folder, Path(stack.enter_context(tempfile.TemporaryDirectory())), is_copy=True)
-        run = _Run(dataset, output, strategy, quiet, callbacks)
+        run = _Run(dataset, output, strategy, start, quiet, callbacks)
         state = RunState.load(folder) if resume else None
         try:
             if state is None:
-                run.begin(model, train, start)
+                run.begin(model, train)
             else:
                 run.resume(state, model, train)
             return run.fit()
@@ -96,10 +88,12 @@ class _Run:
         dataset: Dataset,
         output: Output,
         strategy: tf.distribute.Strategy,
+        start: str | None,
         quiet: bool,
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
         self.dataset = dataset
+        self.start = start
         self.strategy = strategy
         self.output = output
         self.folder = output.path
@@ -109,8 +103,9 @@ class _Run:
         if not dataset.count(TRAIN):
             raise WorkError(f"DATASET {dataset.uri} must hold records in its split {TRAIN}, it has none")
 
-    def begin(self, model: ModelConfig, train: TrainConfig, start: str | None) -> None:
+    def begin(self, model: ModelConfig, train: TrainConfig) -> None:
         """A new model, or one at the weights of the model in `start`."""
+        start = self.start
         beginning = at_model(start, self.dataset, model, train) if start else at_data(self.dataset, train)
         if start and train.prior == FLOW:
             prior_step.keep_start(self.folder, start)
@@ -132,9 +127,8 @@ class _Run:
         self.autoencoder.model.metrics_as_vectors = is_multi_worker(self.strategy)
 
     def resume(self, state: RunState, model: ModelConfig, train: TrainConfig) -> None:
-        """The model of the run in the folder, as it stood; what `FREE` of checkpoints.py names may be new."""
-        state.bundle.check_fits(self.dataset, self.output.name)
-        state.check_goes_on(self.dataset, model, train)
+        """The model of the run in the folder, as it stood."""
+        self.state = state.going_on(self.dataset, self.output.name, model, train)
         fetch_run(self.output, state)
         prior_step.fetch(self.output)
         last = f"{FOLDER}/{state.last}"
@@ -143,7 +137,6 @@ class _Run:
             self.autoencoder = wrap(load_model(self.folder / last, name=self.output.file(last)))
             self._compile(train, self.autoencoder.model.optimizer)
             set_noise(self.autoencoder.model, state.noise)
-        self.state = dataclasses.replace(state, bundle=dataclasses.replace(state.bundle, train=train))
         self._say(f"resuming after epoch {state.epoch}" + (f" and {state.step} steps" if state.step else ""))
 
     def fit(self) -> Training:
@@ -156,15 +149,14 @@ class _Run:
         train = self.state.bundle.train
         if not self.state.complete:
             self._fit(train)
+            if self.state.epoch < train.epochs:
+                self._say(f"stopped early: {self.state.ending}")
             self._finish()
-        elif not (bundle := self._finished()) or (train.prior != FLOW and prior_step.is_due(bundle, train)):
+        elif not (bundle := self._finished()) or (train.prior != FLOW and prior_is_due(bundle, train)):
             self._finish()
-        elif not prior_step.is_due(bundle, train):
-            self._say(f"nothing to do: {self.state.epoch} epochs of {self.state.bundle.train.epochs} are complete")
         if train.prior == FLOW and is_chief(self.strategy):
             self._learn_prior()
-        state = self.state
-        return Training(self.output.name, state.epoch, state.best_epoch, state.best_metrics, round(state.seconds, 3))
+        return self.state.outcome(self.output.name)
 
     def _fit(self, train: TrainConfig) -> None:
         examples = self._held(TRAIN)
@@ -201,6 +193,8 @@ class _Run:
                 )
 
             try:
+                if self.start and validation is not None and not (self.state.epoch or self.state.step):
+                    self._measure_start(checkpoints, validation)
                 if self.state.step == steps:
                     self._end_epoch(callbacks, validation)
                 elif self.state.step:
@@ -234,6 +228,14 @@ class _Run:
         examples = callbacks.examples(self.dataset, self._range)
         return [callbacks.PosteriorWatch(examples, self._say, first_epoch=self.state.bundle.train.kl_warmup_epochs)]
 
+    def _measure_start(self, checkpoints: Checkpoints, validation: tf.data.Dataset) -> None:
+        """Make the model that training starts from a candidate for the best."""
+        model = self.autoencoder.model
+        group = keras.callbacks.CallbackList([checkpoints], model=model)
+        checkpoints.on_start_measured(model.evaluate(validation, callbacks=group, return_dict=True, verbose=0))
+        if checkpoints.state.best:
+            self._say(f"{self.start} begins at a validation loss of {score(checkpoints.state.best_metrics):.5g}")
+
     def _end_epoch(self, callbacks: list[keras.callbacks.Callback], validation: tf.data.Dataset | None) -> None:
         """Validate and record an epoch whose steps are all done, as `fit` does."""
         model = self.autoencoder.model
@@ -265,16 +267,12 @@ class _Run:
             self._say(f"{error}; training goes on, and the next checkpoint is tried")
 
     def _finished(self) -> Bundle | None:
-        """The bundle of the model if it is of the last epoch, and not of an earlier run."""
-        if not (self.folder / BUNDLE_FILE).exists():
-            return None
-        bundle = Bundle.load(self.folder)
-        return bundle if bundle.metrics.get("epochs") == self.state.epoch else None
+        return self.state.finished(str(self.folder))
 
     def _learn_prior(self) -> None:
         """Learn the flow of the model that was kept, unless it is there."""
         bundle, train = self._finished(), self.state.bundle.train
-        if bundle is not None and prior_step.is_due(bundle, train):
+        if bundle is not None and prior_is_due(bundle, train):
             self._publish()  # the model is whole without it
             best = wrap(load_model(self.folder / FOLDER / self.state.best, compiled=False))
             bundle = dataclasses.replace(bundle, train=train)
@@ -301,7 +299,8 @@ class _Run:
         }
         if best.config.is_vae:
             examples = callbacks.examples(self.dataset, self._range)
-            metrics["posterior"] = health.examine(best.model, examples, self.state.best_metrics["kl_loss"]).to_dict()
+            trained_kl = self.state.best_metrics.get("kl_loss")
+            metrics["posterior"] = health.examine(best.model, examples, trained_kl).to_dict()
         bundle = dataclasses.replace(self.state.bundle, metrics=metrics, versions=package_versions())
         prior = prior_step.without_flow(self.dataset, train, self._say)
         dataclasses.replace(bundle, prior=prior).save(self.folder)

@@ -30,8 +30,9 @@ from vae_model.report.page import SPAN_DB
 from vae_model.sound.generator import SoundGenerator
 from vae_model.sound.limiter import limited
 from vae_model.training import data
-from vae_model.training.checkpoints import noise_streams, score, set_noise
+from vae_model.training.checkpoints import noise_streams, set_noise
 from vae_model.training.event_file import EventFile
+from vae_model.training.run_state import score
 from vae_model.vae.autoencoder import Autoencoder
 
 FOLDER = "tensorboard"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.dataset.folder import Dataset, open_dataset
@@ -13,8 +16,9 @@ from pipelines.settings_file import read_settings
 from pipelines.store.paths import Place
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import PRESET_KEY, PRESETS, ModelConfig, Preset, TrainConfig, file_settings
+from vae_model.model_folder.own_code import allow_import
 from vae_model.runtime import prepare
-from vae_model.training.outcome import Training
+from vae_model.training.run_state import RunState, Training
 
 if TYPE_CHECKING:
     import keras
@@ -40,9 +44,10 @@ def train_model(
     then from `settings`, any option of the command by its name; where no preset is named, from the run that is resumed
     or the model at `start`. model, train: all settings at once instead; input_shape is taken from the dataset in any
     case. resume: go on where the run in `output` stopped, else begin. start: a MODEL folder at whose weights and value
-    range to begin; its architecture must be the same. quiet: no progress on standard error. callbacks: more of Keras's,
-    before the trainer's own. On Ctrl-C all is saved and a WorkError says how to go on. SettingError when the dataset is
-    none, or `output` holds something and `resume` is not given, or the run in it had other settings.
+    range to begin; its architecture must be the same, and it is kept when no epoch has a lower validation loss. quiet:
+    no progress on standard error. callbacks: more of Keras's, before the trainer's own. On Ctrl-C all is saved and a
+    WorkError says how to go on. SettingError when the dataset is none, or `output` holds something and `resume` is not
+    given, or the run in it had other settings.
 
     On a store each checkpoint is uploaded when it is saved. If that fails, standard error says so and the next one is
     tried; WorkError when the last can't be uploaded: all is then kept in a local folder, which the error names.
@@ -64,17 +69,25 @@ def train_model(
     where = "" if config is None else os.fspath(config)
     file = read_settings(where) if where else {}
     chosen = settled_settings(preset, file, where, settings, base)
-    dataset = open_dataset(dataset)  # these first: a mistake shows before TensorFlow's seconds of loading
+    if code := settings.get("code") or (model.code if model is not None else ""):
+        allow_import(code)  # asked for by name
+    dataset = open_dataset(dataset)
     origin = Bundle.load(start) if start is not None else None
-    prepare()
+    state = RunState.load(output) if resume else None
+    if preset is None and PRESET_KEY not in file and not ready:
+        known = origin if state is None else state.bundle
+        if known is not None:
+            chosen = settled_settings(None, file, where, settings, Preset(known.model, known.train))
+    model = dataclasses.replace(chosen.model, input_shape=dataset.record.shape)
+    if state is not None and (state := state.going_on(dataset, output, model, chosen.train)).is_done(output):
+        if not quiet:
+            print(f"nothing to do: {state.ending}", file=sys.stderr)
+        return state.outcome(output if "://" in output else str(Path(output)))
+    prepare()  # what the user may have got wrong showed before these seconds
     from vae_model.training.run import run_training
 
-    if preset is None and PRESET_KEY not in file and not ready:
-        saved = saved_settings(output) if resume else None
-        known = saved or ((origin.model, origin.train) if origin else None)
-        chosen = settled_settings(None, file, where, settings, Preset(*known) if known else None)
     how: Any = {"resume": resume, "start": start, "quiet": quiet, "callbacks": callbacks}
-    return run_training(dataset, output, chosen.model, chosen.train, **how)
+    return run_training(dataset, output, model, chosen.train, **how)
 
 
 def settled_settings(
@@ -87,11 +100,3 @@ def settled_settings(
     require(preset is None or preset in PRESETS, PRESET_KEY, preset, f"one of {', '.join(PRESETS)}")
     configs = file_settings(file, where, base or (None if preset is None else PRESETS[preset]))
     return Preset(*with_values(configs, dict(given)))
-
-
-def saved_settings(folder: str) -> tuple[ModelConfig, TrainConfig] | None:
-    """The settings of the run in a MODEL folder; None when it has no checkpoint."""
-    from vae_model.training.checkpoints import RunState
-
-    state = RunState.load(folder)
-    return None if state is None else (state.bundle.model, state.bundle.train)

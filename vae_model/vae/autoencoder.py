@@ -23,6 +23,7 @@ from vae_model.vae.gaussians import Gaussians
 from vae_model.vae.layers import output_layer
 from vae_model.vae.linear_path import assign, fit_linear_vae, noise_variance
 from vae_model.vae.model import AutoencoderModel
+from vae_model.vae.own_classes import class_of, own_name, remember
 from vae_model.vae.saving import load_model, save_model
 
 _BATCH = 64
@@ -75,6 +76,7 @@ class Autoencoder:
         config = model_config(
             {
                 "kind": self.kind,
+                "code": own_name(type(self)),
                 "input_shape": input_shape,
                 "conv_filters": conv_filters,
                 "conv_kernels": conv_kernels,
@@ -88,6 +90,7 @@ class Autoencoder:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         refuse_methods(cls, _NOT_CALLED)
+        remember(cls)
 
     def _attach(self, model: AutoencoderModel) -> None:
         self.model: AutoencoderModel = model
@@ -298,7 +301,7 @@ class Autoencoder:
         model = load_model(Path(folder) / MODEL_FILE)
         if model.settings.kind != cls.kind:
             raise SettingError(f"{folder} must hold a model of kind {cls.kind}, not {model.settings.kind}")
-        wrapper = cls.wrap(model)
+        wrapper = (class_of(model.settings.code, model.settings.kind) if model.settings.code else cls).wrap(model)
         if (Path(folder) / BUNDLE_FILE).exists():
             wrapper.bundle = Bundle.load(os.fspath(folder))
         return wrapper

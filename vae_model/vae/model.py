@@ -21,9 +21,14 @@ class AutoencoderModel(keras.Model):
 
     settings: a ModelConfig as a dict. Trained with `fit(x)`: the target is the input. A y of the input's shape is the
     target instead; a y (batch,) is the number of frames before the padding, which then costs nothing. The loss is the
-    mean squared error; every term is a metric. A class with another `bottleneck` is a model of one's own:
-    docs/from-the-course.md.
+    mean squared error; every term is a metric. A class with a method of its own in place of one of
+    these is a model of one's own: docs/own-code.md.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Keras finds a class by its registered name, in safe mode too: one of a user's own gets that of its module."""
+        super().__init_subclass__(**options)
+        keras.saving.register_keras_serializable(package=cls.__module__)(cls)
 
     metrics_as_vectors = False
     """Whether a step gives its metrics as (1,): `fit` on several machines takes means over their axis 0."""
@@ -32,13 +37,21 @@ class AutoencoderModel(keras.Model):
         super().__init__(**kwargs)
         self.settings = model_config(settings)
         spectrogram = keras.Input(self.settings.input_shape, name="encoder_input")
-        latents = self.bottleneck(spectrogram, conv_stack(self.settings, spectrogram))
+        latents = self.bottleneck(spectrogram, self.features(spectrogram))
         self.encoder = keras.Model(spectrogram, latents, name="encoder")
-        self.decoder = build_decoder(self.settings)
+        self.decoder = self.make_decoder()
         self.latent_distribution = LatentDistribution(self.settings.latent_space_dim, name="latent_distribution")
         self.trackers = [keras.metrics.Mean(name) for name in self.metric_names()]
         self._mean_loss = PerSampleLoss()
         self.built = True
+
+    def features(self, spectrogram: Any) -> Any:
+        """What the latents are computed from, (batch, features), of a batch (batch, n_bins, n_frames, n_channels)."""
+        return conv_stack(self.settings, spectrogram)
+
+    def make_decoder(self) -> keras.Model:
+        """A model from latents (batch, latent_space_dim) to spectrograms (batch, *input_shape) in [0, 1]."""
+        return build_decoder(self.settings)
 
     def bottleneck(self, spectrogram: Any, features: Any) -> dict[str, Any]:
         """The latents by name, each (batch, latent_space_dim), of a batch and its features; z is decoded."""

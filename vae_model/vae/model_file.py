@@ -51,13 +51,13 @@ def check_file(
     name: str,
     registered: set[str],
     settings_of: Callable[[Value], _Settings],
-    count_of: Callable[[_Settings], int],
+    count_of: Callable[[_Settings], int | None],
     optimizers: set[str] | None = None,
 ) -> _Settings:
     """The settings of any model of this package in a file, as `check_model_file` has it.
 
-    settings_of: reads them. count_of: the weights that a model of such settings has. optimizers: None when it is not
-    to be compiled.
+    settings_of: reads them. count_of: the weights that a model of such settings has, None if any. optimizers: None
+    when it is not to be compiled.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -70,9 +70,22 @@ def check_file(
         held = _count_held(weights, len(parts[WEIGHTS]))
     except _NOT_A_FILE as error:
         raise WorkError(f"{name} must hold the weights of a model: {_first_line(error)}") from error
-    if held != (wanted := count_of(config)):
+    if (wanted := count_of(config)) is not None and held != wanted:
         raise WorkError(f"{name} must hold as many weights as its settings ask for, {shortened(wanted)}, not {held:,}")
     return config
+
+
+def code_in(path: Path) -> tuple[str, str]:
+    """(code, kind) of the settings in a file; ("", "") of one that `check_model_file` refuses: it says why."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = archive.getinfo(CONFIG)
+            if entry.file_size > _TEXT_BYTES:
+                return "", ""
+            config = model_config(json_document(archive.read(entry))["config"]["settings"])
+    except (SettingError, AttributeError, *_NOT_A_FILE):
+        return "", ""
+    return config.code, config.kind
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,7 +10,8 @@ import keras
 from pipelines.errors import SettingError, WorkError
 from pipelines.store import replacing
 from vae_model.vae.model import AutoencoderModel
-from vae_model.vae.model_file import check_model_file
+from vae_model.vae.model_file import check_model_file, code_in
+from vae_model.vae.own_classes import registered_models
 
 
 def save_model(model: keras.Model, path: Path) -> None:
@@ -28,7 +29,7 @@ def load_model(path: Path, compiled: bool = True, name: str | None = None) -> Au
     name = name or str(path)
     if not path.is_file():
         raise SettingError(f"{name} must be a trained model: no such file")
-    check_model_file(path, name, _registered_models(), _optimizers(), compiled)
+    check_model_file(path, name, registered_models(code_in(path)), _optimizers(), compiled)
     try:
         model = keras.saving.load_model(path, compile=compiled, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
@@ -36,12 +37,6 @@ def load_model(path: Path, compiled: bool = True, name: str | None = None) -> Au
     if not isinstance(model, AutoencoderModel):
         raise SettingError(f"{name} must be a model of audio-vae, not a {type(model).__name__}")
     return model
-
-
-def _registered_models() -> set[str]:
-    """The registered names of the models of this package."""
-    kinds = [AutoencoderModel, *AutoencoderModel.__subclasses__()]
-    return {str(keras.saving.get_registered_name(kind)) for kind in kinds}
 
 
 def _optimizers() -> set[str]:

@@ -17,8 +17,13 @@ def conv_output_shape(config: ModelConfig) -> tuple[int, int, int]:
     return bins, frames, config.conv_filters[-1]
 
 
-def count_weights(config: ModelConfig) -> int:
-    """Numbers in all weights of the model, those that are not trained included; without its noise's place."""
+def count_weights(config: ModelConfig) -> int | None:
+    """Numbers in all weights of the model, those that are not trained included; without its noise's place.
+
+    None of a class of a user's own, which may have any.
+    """
+    if config.code:
+        return None
     dim, cells, features = config.latent_space_dim, math.prod(config.input_shape), math.prod(conv_output_shape(config))
     heads = (2 if config.is_vae else 1) * (features + 1) * dim
     others = dim + dim**2 + (config.is_vae) + (config.is_vae and config.decoder_variance == "learned")

@@ -15,6 +15,7 @@ from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.layers import PACKAGE, Limited, Sampling
 from vae_model.vae.losses import combined_loss, kl_per_dimension, learned_weight, with_free_bits
 from vae_model.vae.model import AutoencoderModel
+from vae_model.vae.own_classes import class_of
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -111,12 +112,15 @@ class VAE(Autoencoder):
 
 def build(config: ModelConfig) -> Autoencoder:
     """A new, untrained Autoencoder or VAE of these settings."""
-    kind = VAE if config.is_vae else Autoencoder
+    kind = class_of(config.code, config.kind) if config.code else (VAE if config.is_vae else Autoencoder)
     wrapper: Autoencoder = kind.wrap(kind.model_class(to_dict(config), name=config.kind))
     return wrapper
 
 
 def wrap(model: keras.Model) -> Autoencoder:
     """The Autoencoder or VAE around a loaded Keras model."""
-    wrapper: Autoencoder = (VAE if isinstance(model, VAEModel) else Autoencoder).wrap(model)
+    kind: type[Autoencoder] = VAE if isinstance(model, VAEModel) else Autoencoder
+    if model.settings.code:
+        kind = class_of(model.settings.code, model.settings.kind)
+    wrapper: Autoencoder = kind.wrap(model)
     return wrapper
