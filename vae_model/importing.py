@@ -113,7 +113,7 @@ def _config(parameters: dict[str, Any], weights: Path, name: str) -> ModelConfig
     except SettingError as error:
         raise SettingError(f"{name}: {error}") from error
     dim = config.latent_space_dim
-    wanted, size = 4 * (count_weights(config) - dim - dim**2 - 1), weights.stat().st_size
+    wanted, size = 4 * ((count_weights(config) or 0) - dim - dim**2 - 1), weights.stat().st_size
     if wanted > size:
         raise WorkError(f"{name}: a model of these settings has {shortened(wanted)} bytes of weights, not {size:,}")
     return config
