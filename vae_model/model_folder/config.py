@@ -76,9 +76,7 @@ class ModelConfig:
     )
     input_shape: tuple[int, int, int] = fixed((256, 64, 1))
     conv_filters: tuple[int, ...] = setting((32, 64, 96, 128, 192), TRAINED, "filters of each convolution")
-    conv_kernels: tuple[Stride, ...] = setting(
-        (3, 3, 3, 3, 3), TRAINED, "kernel size of each convolution, or [bins,frames]"
-    )
+    conv_kernels: tuple[Stride, ...] = setting((3,) * 5, TRAINED, "kernel of each convolution, or [bins,frames]")
     conv_strides: tuple[Stride, ...] = setting(
         (2, 2, 2, 2, (2, 1)), TRAINED, "stride of each convolution, or [bins,frames]"
     )
@@ -190,9 +188,7 @@ class TrainConfig:
     schedule: str = setting(
         "constant", FITTING, "the rate stays constant, or falls as half a cosine to 0", choices=SCHEDULES
     )
-    keep: str = setting(
-        "best", FITTING, "the epoch whose weights are the model: best, of the lowest loss, or last", choices=KEEPS
-    )
+    keep: str = setting("best", FITTING, "the epoch whose weights are kept: the best, or the last", choices=KEEPS)
     patience: int = setting(0, FITTING, "stop after N epochs without a lower validation loss; 0: never")
     seed: int = setting(0, FITTING, "makes a run repeatable, bit by bit on the CPU")
     value_range: str = setting(
