@@ -108,8 +108,9 @@ def encode(
         max_failures = MaxFailures() if max_failures is None else MaxFailures.parse(max_failures)
     config = _config(bundle, label_pattern)
     job = _job(beam_flags, workers, uris, output) if is_installed("apache_beam") else None
-    columns = schema(latent_names(bundle.model), bundle.model.latent_space_dim, config.label_names)
     with work_folder(output) as work:
+        named = copy_model(model, work)
+        columns = schema(latent_names(bundle.model), bundle.model.latent_space_dim, config.label_names, named)
         run = EncodingRun(
             output=output,
             work=work,
@@ -121,7 +122,6 @@ def encode(
             max_failures=max_failures,
         )
         run = plan(run, uris, shard_mb)
-        copy_model(model, work)
         if job is None:
             _encode_here(run, workers)
         else:

@@ -23,6 +23,7 @@ from vae_model.commands import decode, encode
 from vae_model.model_folder.config import PRESETS, ModelConfig
 from vae_model.sound.encoder import batch_size_of
 from vae_model.sound.generator import SoundGenerator
+from vae_model.vae.model_file import weights_digest
 
 LABELS = r"(?P<note>[a-z]+)(?P<number>\d)"
 
@@ -138,6 +139,12 @@ def test_too_many_failures_leave_the_output_as_it_was(vae: str, sounds: Path, tm
         encode.main([vae, str(sounds), "--output", str(tmp_path / "l.parquet"), "--max-failures", "0"])
     assert (tmp_path / "l.parquet").read_bytes() == b"before"
     assert os.listdir(tmp_path) == ["l.parquet"]
+
+
+def test_the_file_says_whose_latents_it_holds(model: str, sounds: Path, tmp_path: Path) -> None:
+    run(tmp_path / "l.parquet", model, sounds / "tone1.wav")
+    named = pq.read_schema(tmp_path / "l.parquet").metadata[b"audio_vae.model"].decode()
+    assert named == weights_digest(Path(model, "model.keras"), "model.keras")
 
 
 def test_files_that_all_fail_give_an_empty_table(vae: str, sounds: Path, tmp_path: Path) -> None:

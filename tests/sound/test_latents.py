@@ -21,7 +21,10 @@ from tests.helpers.small_models import CONFIG, DIM, RATE, write_model
 from tests.helpers.sounds import tone
 from vae_model.commands import decode, generate, interpolate
 from vae_model.sound.generator import SoundGenerator
+from vae_model.sound.latent_table import schema, to_table
 from vae_model.sound.latents import between, from_records, pick, standard_normal
+from vae_model.vae.finished import load_finished
+from vae_model.vae.model_file import weights_digest
 
 
 @pytest.fixture(scope="module")
@@ -232,3 +235,31 @@ def test_decode_names_the_row_that_is_no_latent(vae: str, tmp_path: Path) -> Non
     path.write_text("no Parquet")
     with pytest.raises(SettingError, match="readable Parquet"):
         decode.main([vae, str(path), "--output", str(tmp_path / "out")])
+
+
+def test_decode_warns_when_another_model_encoded_the_latents(
+    vae: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not when the same one was saved again, and not when the file does not say whose latents it holds."""
+    model, bundle = load_finished(vae)
+    model.save(tmp_path / "again")
+    bundle.save(tmp_path / "again")
+    model.decoder.get_layer("decoder_dense").kernel.assign_add(np.ones((DIM, 128), np.float32))
+    model.save(tmp_path / "other")
+    bundle.save(tmp_path / "other")
+    named = weights_digest(Path(vae, "model.keras"), "model.keras")
+    wanted = schema(["mu"], DIM, [], named)
+    record = Record(np.zeros((32, 16, 1), np.float32), -80.0, 0.0, "a.wav", 0, 0.0, 16, {})
+    pq.write_table(to_table([record], {"mu": np.ones((1, DIM), np.float32)}, wanted), tmp_path / "l.parquet")
+    pq.write_table(pa.table({"mu": [[1.0] * DIM]}), tmp_path / "own.parquet")
+    for folder, latents, warns in (
+        (vae, "l.parquet", False),
+        (tmp_path / "again", "l.parquet", False),
+        (tmp_path / "other", "l.parquet", True),
+        (tmp_path / "other", "own.parquet", False),
+    ):
+        capsys.readouterr()
+        assert decode.main([str(folder), str(tmp_path / latents), "--output", str(tmp_path / "out"), "--json"]) == 0
+        printed = capsys.readouterr()
+        assert ("warning" in json.loads(printed.out)) == warns
+        assert ("warning: PARQUET" in printed.err) == warns

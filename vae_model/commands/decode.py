@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 from pipelines.flags import parse
 from vae_model.commands.arguments import add_normalise, add_phase
@@ -38,6 +39,8 @@ def main(argv: list[str]) -> int:
         phase=arguments.phase,
         normalise=arguments.normalise,
     )
+    if done.warning is not None:
+        print(f"warning: {done.warning}", file=sys.stderr)
     if arguments.json:
         print(json.dumps(done.to_dict()))
     return 0

@@ -9,7 +9,7 @@ from pipelines import store
 from pipelines.dataset.records import Record
 from pipelines.signals import import_whole
 from vae_model.model_folder.config import ModelConfig, latent_names
-from vae_model.model_folder.folder import MODEL_FILES, local_model
+from vae_model.model_folder.folder import MODEL_FILE, MODEL_FILES, file_in, local_model
 from vae_model.model_folder.own_code import allow_import
 
 if TYPE_CHECKING:
@@ -30,11 +30,17 @@ def batch_size_of(config: ModelConfig) -> int:
     return max(1, min(_MOST_RECORDS, _ACTIVATION_BYTES // (4 * largest)))
 
 
-def copy_model(model: str, folder: str) -> None:
-    """Put what a worker needs of the MODEL folder at a path or URI into a folder that all workers can read."""
+def copy_model(model: str, folder: str) -> str:
+    """Put what a worker needs of the MODEL folder at a path or URI into a folder that all workers can read.
+
+    Returns what names the model.
+    """
+    from vae_model.vae.model_file import weights_digest
+
     with local_model(model) as local:
         for name in MODEL_FILES:
             store.put_file(local / name, store.join(folder, name))
+        return weights_digest(local / MODEL_FILE, file_in(model, MODEL_FILE))
 
 
 def import_encoder() -> None:

@@ -18,6 +18,8 @@ from pipelines.errors import SettingError, WorkError
 from pipelines.store.paths import local_path
 
 _ROWS_AT_ONCE = 256
+_MODEL_KEY = b"audio_vae.model"
+"""Of the file's metadata: which model encoded the sounds."""
 _ABOUT = [
     ("source", pa.string()),  # path relative to its input root, `/` separated
     ("segment", pa.int64()),  # its number in the source, from 0
@@ -28,10 +30,14 @@ _ABOUT = [
 ]
 
 
-def schema(names: Sequence[str], dim: int, labels: Sequence[str]) -> pa.Schema:
-    """A table's columns: where a segment comes from, `label/<name>` for each label, and latents of `dim` numbers."""
+def schema(names: Sequence[str], dim: int, labels: Sequence[str], model: str) -> pa.Schema:
+    """A table's columns: where a segment comes from, `label/<name>` for each label, and latents of `dim` numbers.
+
+    model: what names the model that encodes, as of `weights_digest`; it goes into the file's metadata.
+    """
     columns = [*_ABOUT, *((LABEL_PREFIX + name, pa.string()) for name in labels)]
-    return pa.schema([*columns, *((name, pa.list_(pa.float32(), dim)) for name in names)])
+    latents = ((name, pa.list_(pa.float32(), dim)) for name in names)
+    return pa.schema([*columns, *latents], {_MODEL_KEY: model.encode()})
 
 
 def to_table(records: Sequence[Record], latents: Mapping[str, NDArray[np.float32]], wanted: pa.Schema) -> pa.Table:
@@ -60,7 +66,8 @@ class Latents:
 class LatentFile:
     """The Parquet file at a path or URI with a column of latents, a list of `dim` numbers in each row.
 
-    Other columns are up to the user. SettingError when there is no such column. num_rows: rows in the file.
+    Other columns are up to the user. SettingError when there is no such column. num_rows: rows in the file. model: what
+    names the model that encoded them, None when the file does not say.
     """
 
     def __init__(self, path: str, column: str, dim: int) -> None:
@@ -77,6 +84,8 @@ class LatentFile:
         names = self._file.schema_arrow.names
         if column not in names:
             raise SettingError(f"PARQUET {path} must have a column {column}, it has {', '.join(names)}")
+        named = (self._file.schema_arrow.metadata or {}).get(_MODEL_KEY)
+        self.model = None if named is None else named.decode(errors="replace")
         self.num_rows: int = self._file.metadata.num_rows
 
     def batches(self, others: Sequence[str]) -> Iterator[Latents]:

@@ -15,6 +15,7 @@ from pipelines.errors import SettingError, require
 from pipelines.store.paths import Place
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import NO_CHANGE, PHASES, latent_names
+from vae_model.model_folder.folder import MODEL_FILE, file_in, local_model
 from vae_model.model_folder.outputs import Output, output_folder
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.runtime import prepare
@@ -45,15 +46,17 @@ class Interpolated:
 
 @dataclass(frozen=True)
 class Decoded:
-    """The sounds of latents in a table."""
+    """The sounds of latents in a table. warning: such as that another model encoded them."""
 
     sample_rate: int
     phase: str
     written: tuple[WavFile, ...]
+    warning: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        values = {"sample_rate": self.sample_rate, "phase": self.phase}
+        values: dict[str, Any] = {"sample_rate": self.sample_rate, "phase": self.phase}
+        values |= {} if self.warning is None else {"warning": self.warning}
         return values | {"written": [file.to_dict() for file in self.written]}
 
 
@@ -112,7 +115,8 @@ def decode(
 
     parquet: as `encode` or any other program writes it, with a column of lists with as many numbers as the model's
     latents have. column: that column, mu unless given, of an autoencoder z. The files are decoded-00001.wav and so on.
-    The others are those of `generate`. SettingError names a row that is no latent.
+    The others are those of `generate`. SettingError names a row that is no latent. The result has a warning when the
+    file says that another model encoded them.
 
     >>> import pyarrow as pa, pyarrow.parquet as pq
     >>> pq.write_table(pa.table({"mu": [[0.0] * 3, [1.0] * 3]}), folder / "two.parquet")
@@ -128,7 +132,20 @@ def decode(
     latents = LatentFile(os.fspath(parquet), wanted, bundle.model.latent_space_dim)
     with output_folder(os.fspath(output)) as folder:
         written = _write_decoded(model, phase, normalise, latents, folder)
-    return Decoded(bundle.audio.sample_rate, phase, written)
+    return Decoded(bundle.audio.sample_rate, phase, written, _warning_of_another_model(model, latents))
+
+
+def _warning_of_another_model(model: str, latents: LatentFile) -> str | None:
+    if latents.model is None:
+        return None
+    from vae_model.vae.model_file import weights_digest
+
+    with local_model(model, [MODEL_FILE]) as local:
+        if latents.model == weights_digest(local / MODEL_FILE, file_in(model, MODEL_FILE)):
+            return None
+    return (
+        f"PARQUET {latents.path} holds latents of another model than MODEL {model}: what is heard is not those sounds"
+    )
 
 
 def _write_decoded(model: str, phase: str, normalise: str, latents: LatentFile, output: Output) -> tuple[WavFile, ...]:

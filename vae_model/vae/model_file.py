@@ -7,6 +7,7 @@ these settings has.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 import zlib
@@ -26,6 +27,7 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _TEXT_BYTES = 1 << 20
 _OBJECTS = 20_000
 _OPTIMIZER = "optimizer/"
+_BETWEEN_SOUND_AND_LATENTS = ("encoder/", "decoder/")
 _Settings = TypeVar("_Settings")
 _NOT_A_FILE = (
     *(OSError, ValueError, LookupError, TypeError, RuntimeError, ArithmeticError, MemoryError, EOFError),
@@ -86,6 +88,24 @@ def code_in(path: Path) -> tuple[str, str]:
     except (SettingError, AttributeError, *_NOT_A_FILE):
         return "", ""
     return config.code, config.kind
+
+
+def weights_digest(path: Path, name: str) -> str:
+    """Names the model in a .keras file by the weights of its encoder and its decoder, however often it was saved.
+
+    name: what errors call the file. WorkError when it is damaged.
+    """
+    digest = hashlib.sha256()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            weights = _parts(archive, path.stat().st_size)[WEIGHTS]
+        with h5py.File(io.BytesIO(weights), "r") as opened:
+            for key, data in sorted(_plain_numbers(opened, len(weights)), key=lambda pair: pair[0]):
+                if key.startswith(_BETWEEN_SOUND_AND_LATENTS) and data.dtype.kind == "f":
+                    digest.update(f"{key} {data.shape} ".encode() + np.ascontiguousarray(data[()], "<f4").tobytes())
+    except _NOT_A_FILE as error:
+        raise WorkError(f"{name} is damaged, or no .keras file: {_first_line(error)}") from error
+    return digest.hexdigest()
 
 
 def _first_line(error: BaseException) -> str:
@@ -150,16 +170,9 @@ def _check_optimizer(value: Value, optimizers: set[str]) -> None:
 
 def _count_held(file: io.BytesIO, size: int) -> int:
     """Numbers in the weights of an HDF5 file, without the optimiser's and the noise's place. ValueError by name."""
-    count = num_bytes = 0
+    count = 0
     with h5py.File(file, "r") as opened:
-        for name, data in datasets(opened):
-            properties = data.id.get_create_plist()
-            plain = data.dtype.kind in "fiu" and not data.is_virtual and not properties.get_external_count()
-            if not plain or properties.get_nfilters():
-                raise ValueError(f"{name} must be plain numbers in this file")
-            num_bytes += int(data.size) * data.dtype.itemsize
-            if num_bytes > size:
-                raise ValueError(f"{name} of shape {data.shape} must fit into the file's {size:,} bytes")
+        for name, data in _plain_numbers(opened, size):
             if name.startswith(_OPTIMIZER):
                 continue
             if data.dtype.kind == "f" and not np.isfinite(data[()]).all():
@@ -167,6 +180,20 @@ def _count_held(file: io.BytesIO, size: int) -> int:
             if data.dtype.kind == "f":
                 count += int(data.size)
     return count
+
+
+def _plain_numbers(opened: h5py.File, size: int) -> Iterator[tuple[str, Any]]:
+    """All arrays with their names. ValueError for one that is not numbers in this file of so many bytes."""
+    num_bytes = 0
+    for name, data in datasets(opened):
+        properties = data.id.get_create_plist()
+        plain = data.dtype.kind in "fiu" and not data.is_virtual and not properties.get_external_count()
+        if not plain or properties.get_nfilters():
+            raise ValueError(f"{name} must be plain numbers in this file")
+        num_bytes += int(data.size) * data.dtype.itemsize
+        if num_bytes > size:
+            raise ValueError(f"{name} of shape {data.shape} must fit into the file's {size:,} bytes")
+        yield name, data
 
 
 def datasets(opened: h5py.File) -> Iterator[tuple[str, Any]]:
