@@ -6,6 +6,7 @@ PIP = $(BIN)/python .ci/install.py
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 AIRFLOW := .cache/airflow
+AUDIT := .cache/audit
 DEMO_OUT ?= demo-out
 SITE := site
 
@@ -17,7 +18,7 @@ define MAKE_VENV
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 endef
 
-.PHONY: demo test test-slow test-all test-airflow test-flink test-long lint format types check docs bench requirements clean
+.PHONY: demo test test-slow test-all test-airflow test-flink test-long lint format types check docs bench requirements audit dist clean
 
 demo: $(INSTALLED)
 	$(BIN)/audio-vae demo --output $(DEMO_OUT) $(if $(AUDIO),--audio "$(AUDIO)")
@@ -73,8 +74,22 @@ bench: $(INSTALLED_DEV)
 	for script in preprocess_speed preprocess_memory rerun_speed profile_preprocess preprocess_cost train_input_speed train_memory inversion; do \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 
+# Every package of requirements-hashed.txt among known holes; fails on one that a newer version mends.
+audit: $(AUDIT)/.installed
+	$(AUDIT)/bin/python .ci/audit.py $(AUDIT)/bin/pip-audit requirements-hashed.txt
+
+# What a release is: sdist and wheel, which another environment can install, and the list of all that they may stand on.
+dist: $(AUDIT)/.installed
+	rm -rf dist build
+	$(AUDIT)/bin/python -m build --outdir dist . > /dev/null
+	$(AUDIT)/bin/twine check --strict dist/*.whl dist/*.tar.gz
+	$(AUDIT)/bin/cyclonedx-py requirements requirements.txt --of JSON --output-reproducible -o dist/sbom.cdx.json
+	$(PYTHON) -m venv --clear .cache/wheel
+	.cache/wheel/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.txt dist/*.whl
+	cd / && "$(CURDIR)/.cache/wheel/bin/audio-vae" --version
+
 clean:
-	rm -rf $(VENV) .cache build *.egg-info $(DEMO_OUT) $(SITE)
+	rm -rf $(VENV) .cache build dist *.egg-info $(DEMO_OUT) $(SITE)
 
 # The package and what it needs at run time, at the versions of requirements.txt.
 $(INSTALLED): requirements.txt setup.py
@@ -89,6 +104,11 @@ $(INSTALLED_DEV): requirements-hashed.txt setup.py
 	$(PIP) --no-deps --require-hashes -r requirements-hashed.txt
 	$(PIP) --no-deps --no-build-isolation -e .
 	touch $(INSTALLED) $@
+
+$(AUDIT)/.installed:
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check "build>=1.2" "cyclonedx-bom>=7" "pip-audit>=2.10" "twine>=6"
+	touch $@
 
 $(AIRFLOW)/.installed: deploy/airflow/requirements.txt
 	test -x $(AIRFLOW)/bin/python || $(PYTHON) -m venv $(AIRFLOW)

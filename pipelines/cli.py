@@ -19,6 +19,7 @@ from pipelines import __version__
 from pipelines.console.names import one_line
 from pipelines.errors import AudioVaeError
 from pipelines.signals import terminable
+from pipelines.space import FULL
 
 COMMANDS = {
     "preprocess": ("pipelines.commands.preprocess", "turn folders of audio into a dataset, or bring one up to date"),
@@ -113,6 +114,13 @@ def run(
         if not _leave_closed_pipes():
             raise
         return 1
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _tell(f"audio-vae {name}: {error.filename or 'what is printed'} cannot be written: {error.strerror}")
+        if is_own_process and error.filename is None:
+            _to_nowhere(1)  # else the interpreter's end tries again
+        return 1
     return status
 
 
@@ -151,11 +159,15 @@ def _leave_closed_pipes() -> bool:
         waiting = select.poll()
         waiting.register(descriptor, 0)
         if any(event & select.POLLERR for _, event in waiting.poll(0)):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, descriptor)
-            os.close(nowhere)
+            _to_nowhere(descriptor)
             closed = True
     return closed
+
+
+def _to_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def allowing(command: str, words: list[str], flags: CodeFlags) -> list[str]:

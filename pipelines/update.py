@@ -21,14 +21,15 @@ from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import SettingError, WorkError, require_package
 from pipelines.plan.changes import Changes, compare
 from pipelines.plan.contents import add_checksums
-from pipelines.plan.estimating import Estimator
+from pipelines.plan.estimating import Estimator, room_text
 from pipelines.plan.tasks import tasks
 from pipelines.request import Request
 from pipelines.runs.folder import PlannedRun, clear_leftovers, cleared_unless_done, open_base
 from pipelines.runs.plan_files import plan_run
 from pipelines.runs.renewing import renew_stamps
+from pipelines.space import require_room
 from pipelines.store.holding import lock
-from pipelines.store.paths import Place
+from pipelines.store.paths import Place, local_path
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -163,7 +164,7 @@ def dry_run(request: Request) -> DryRun:
     base = open_base(request.output)
     config = request.config(base.config if base else None)
     listing, changes = list_changes(request, config, base)
-    return describe_plan(changes, listing, config, request.run.shard_mb, request.run.workers)
+    return describe_plan(changes, listing, config, request.run.shard_mb, request.run.workers, request.output)
 
 
 def list_changes(
@@ -226,12 +227,21 @@ def _plan(request: Request, base: Dataset | None, alone: bool) -> tuple[PlannedR
     cleared = clear_leftovers(request.output, base) if alone else []
     run: PlannedRun | None = None
     if base is None or not changes.nothing:
-        cut = tasks(changes, config, Estimator(changes.build, config), request.run.shard_mb)
+        estimator = Estimator(changes.build, config, request.run.limits.max_source_seconds)
+        _require_room(request.output, estimator)
+        cut = tasks(changes, config, estimator, request.run.shard_mb)
         taken = [uri.rsplit("/", 1)[1] for uri in cleared]
         limit = request.run.max_failures
         with cleared_unless_done(request.output) if alone else contextlib.nullcontext():
             run = plan_run(request.output, base, config, listing, changes, cut, limit, taken, request.run.limits)
     return run, changes.without_rows()
+
+
+def _require_room(output: str, estimator: Estimator) -> None:
+    """WorkError when what headers promise does not fit onto the disk of a local dataset."""
+    path = local_path(output)
+    if path is not None:
+        require_room(path, f"--output {output}", estimator.least_bytes, room_text(estimator))
 
 
 def _run(run: PlannedRun, request: Request, job: PipelineOptions | None) -> Dataset:

@@ -16,6 +16,7 @@ from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import SettingError, WorkError, require
 from pipelines.signals import handling
+from pipelines.space import why_unwritten
 from pipelines.store.paths import Place
 from vae_model.evaluation.batches import find_held_out
 from vae_model.model_folder.config import PRESETS
@@ -180,7 +181,7 @@ def renew(output: Path) -> None:
                 shutil.rmtree(output / name)
         (output / PAGE).unlink(missing_ok=True)
     except OSError as error:
-        raise WorkError(f"--output {output} cannot be written: {error.strerror or error}") from error
+        raise WorkError(f"--output {output} cannot be written: {why_unwritten(error, output)}") from error
 
 
 def _command(*words: str) -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.errors import SettingError, WorkError
+from pipelines.errors import AudioVaeError, SettingError, WorkError
+from pipelines.space import unwritten
 from pipelines.store.paths import Place, local_path
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.outputs import require_empty, temporary_output
@@ -110,8 +111,14 @@ def _new_folder(name: str) -> Iterator[Path]:
         partial.mkdir(parents=True)
         yield partial
         os.replace(partial, path)
-    except OSError as error:
-        raise WorkError(f"--output {name} cannot be written: {error.strerror or error}") from error
+    except AudioVaeError:
+        raise
+    except Exception as error:  # TensorFlow's own kinds tell of a full disk as of all else
+        if told := unwritten(partial if partial.is_dir() else partial.parent, f"--output {name}", error):
+            raise told from error
+        if isinstance(error, OSError):
+            raise WorkError(f"--output {name} cannot be written: {error.strerror or error}") from error
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -25,6 +25,7 @@ from pipelines.dataset.framing import read_frames
 from pipelines.dataset.names import DUPLICATE, DUPLICATE_OF, FAILED, WRITTEN
 from pipelines.dataset.records import renamed, source_of
 from pipelines.errors import StoreError, WorkError
+from pipelines.space import why_unwritten
 from pipelines.store.paths import local_path
 
 _PRELOADED = 64  # sources loaded ahead
@@ -244,4 +245,5 @@ def _shard_file(uri: str) -> Iterator[BinaryIO]:
     except StoreError:
         raise  # it names the file
     except OSError as error:
-        raise WorkError(f"{uri}: cannot be written: {error.strerror or error}") from error
+        why = why_unwritten(error, folder or tempfile.gettempdir())
+        raise WorkError(f"{uri}: cannot be written: {why}") from error

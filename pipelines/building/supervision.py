@@ -21,6 +21,7 @@ from pipelines.building.shards import NOBODY, BuiltShard, ShardSummary
 from pipelines.building.task import DEADLINE, task_from_line
 from pipelines.config import DatasetConfig
 from pipelines.errors import WorkError
+from pipelines.space import why_unwritten
 
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 _POLL_SECONDS = 0.5
@@ -114,7 +115,7 @@ class SupervisedBuilder:
             self._progress = Progress(os.path.join(folder, PROGRESS_FILE), create=True)
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
         except OSError as error:
-            raise WorkError(f"{self._folder}: cannot be written: {error.strerror}") from error
+            raise WorkError(f"{self._folder}: cannot be written: {why_unwritten(error, self._folder)}") from error
         arguments = [folder, json.dumps(self.config.to_dict()), json.dumps(dataclasses.asdict(self.limits))]
         environment = BUILDER_ENVIRONMENT | {"TMPDIR": folder}
         child = Child("pipelines.building.builder", arguments, environment, self._errors)

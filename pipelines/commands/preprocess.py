@@ -15,6 +15,7 @@ from pipelines.console.durations import duration_text
 from pipelines.errors import masked
 from pipelines.flags import add_flag, add_settings, given, has_others, parse, preset_named
 from pipelines.request import DEFAULT, PRESET_KEY, RUN, SETTINGS, Request, RunOptions
+from pipelines.space import size_text
 
 if TYPE_CHECKING:
     from pipelines.plan.dry_run import DryRun
@@ -137,8 +138,12 @@ def _print_plan(plan: DryRun, as_json: bool) -> None:
         print(json.dumps(values))
         return
     for name, value in values.items():
-        shown = duration_text(value) if name == "estimated_seconds" else f"{value:,}"
-        print(f"{name.replace('_', ' '):<20}{shown}")
+        if value is not None:
+            shown = duration_text(value) if name == "estimated_seconds" else f"{value:,}"
+            print(f"{name.replace('_', ' '):<20}{shown}")
+    if plan.bytes_free is not None and plan.bytes_to_write > plan.bytes_free:
+        needed, free = size_text(plan.bytes_to_write), size_text(plan.bytes_free)
+        print(f"warning: {needed} do not fit into the {free} that are free", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from pipelines.dataset.records import Record, serialize
 from pipelines.plan.changes import Changes
 from pipelines.plan.estimating import Estimator
 from pipelines.plan.tasks import tasks
+from pipelines.space import free_bytes
+from pipelines.store.paths import local_path
 
 _START_SECONDS = 4.0  # Beam and the builder processes, measured on two cores
 _TYPICAL_RATE_HZ = 44100
@@ -30,7 +32,10 @@ _TYPICAL_RATE_HZ = 44100
 
 @dataclass(frozen=True)
 class DryRun:
-    """Counts of files (of duplicates those that are new) and shards, hours, bytes, and the time that it may take."""
+    """Counts of files (of duplicates those that are new) and shards, hours, bytes, and the time that it may take.
+
+    bytes_free: on the disk of a local output.
+    """
 
     files: int
     unchanged: int
@@ -46,11 +51,12 @@ class DryRun:
     shards: int
     records: int
     bytes_to_write: int
+    bytes_free: int | None
     estimated_seconds: float
 
 
 def describe_plan(
-    changes: Changes, listing: Listing, config: DatasetConfig, shard_mb: float, workers: int | None
+    changes: Changes, listing: Listing, config: DatasetConfig, shard_mb: float, workers: int | None, output: str
 ) -> DryRun:
     """What a run would do."""
     seconds, unreadable = _header_seconds(changes.build)
@@ -72,6 +78,7 @@ def describe_plan(
         shards=num_shards,
         records=segments,
         bytes_to_write=segments * _record_bytes(config),
+        bytes_free=free_bytes(path) if (path := local_path(output)) is not None else None,
         estimated_seconds=round(_START_SECONDS + busy, 1) if not changes.nothing else 0.0,
     )
 

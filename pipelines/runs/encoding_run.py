@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import store
+from pipelines.audio.limits import SourceLimits
 from pipelines.audio.sources import list_sources
 from pipelines.building.supervision import SupervisedBuilder, end_children
 from pipelines.building.task import split_and_number, task_to_line
@@ -30,10 +31,11 @@ from pipelines.dataset.records import Record, RecordSpec
 from pipelines.dataset.tables import read_tables
 from pipelines.errors import SettingError, TooManyFailures
 from pipelines.plan.changes import compare
-from pipelines.plan.estimating import Estimator
+from pipelines.plan.estimating import Estimator, room_text
 from pipelines.plan.policy import MaxFailures, Policy
 from pipelines.plan.tasks import tasks
 from pipelines.runs import folder, plan_files
+from pipelines.space import require_room
 
 SOURCE_COLUMNS = [name for name in MANIFEST.names if name not in ("split", "shard")]
 """Of the table beside the output: what became of each source, as in a dataset's manifest."""
@@ -101,8 +103,10 @@ def plan(run: EncodingRun, inputs: Sequence[str], shard_mb: float) -> EncodingRu
         raise SettingError(f"INPUT {' '.join(inputs)}: must hold at least one audio file{listing.why_nothing}")
     changes = compare(listing, None, Policy(by_content=False), run.config)
     count = 0
+    estimator = Estimator(changes.build, run.config, SourceLimits().max_source_seconds)
+    require_room(tempfile.gettempdir(), "The temporary folder", estimator.longest_bytes, room_text(estimator))
     with store.open_atomic(run.tasks_uri) as file:
-        for task in tasks(changes, run.config, Estimator(changes.build, run.config), shard_mb):
+        for task in tasks(changes, run.config, estimator, shard_mb):
             file.write(task_to_line(task))
             count += 1
     _write(run.part_uri(_UNLISTABLE), changes.failed.select(SOURCE_COLUMNS))

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from pipelines.errors import SettingError, StoreError, WorkError, shown
+from pipelines.errors import AudioVaeError, SettingError, StoreError, WorkError, shown
+from pipelines.space import unwritten, why_unwritten
 from pipelines.store.gcs import GoogleStorage
 from pipelines.store.json_values import json_document
 from pipelines.store.local import Local
@@ -111,7 +112,9 @@ def _named_when_unwritable(uri: str) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, StoreError) and error.filename != shown(uri):
             raise  # another file could not be read
-        raise WorkError(f"{shown(uri)}: cannot be written: {error.strerror or error}") from error
+        path = local_path(uri)
+        why = (error.strerror or str(error)) if path is None else why_unwritten(error, path)
+        raise WorkError(f"{shown(uri)}: cannot be written: {why}") from error
 
 
 def write_bytes(uri: str, data: bytes) -> None:
@@ -179,7 +182,9 @@ def make_folder(uri: str) -> None:
     try:
         _store_of(uri).make_folder(uri)
     except OSError as error:
-        raise WorkError(f"{shown(uri)}: cannot be made: {error.strerror or error}") from error
+        path = local_path(uri)
+        why = (error.strerror or str(error)) if path is None else why_unwritten(error, path)
+        raise WorkError(f"{shown(uri)}: cannot be made: {why}") from error
 
 
 def require_writable(uri: str) -> None:
@@ -206,13 +211,22 @@ def remove_folder(uri: str) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path of the same suffix that takes the place of `path` when the block ends without an error."""
+    """A temporary path of the same suffix that takes the place of `path` when the block ends without an error.
+
+    WorkError when it can't be written, also where a library that writes it does not say that its disk is full.
+    """
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         yield partial
         os.replace(partial, path)
-    except OSError as error:
-        raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error
+    except AudioVaeError:
+        raise
+    except Exception as error:
+        if told := unwritten(partial, str(path), error):
+            raise told from error
+        if isinstance(error, OSError):
+            raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise
     finally:
         with contextlib.suppress(OSError):  # of a folder that can't be written nothing can be removed: that is told
             partial.unlink()

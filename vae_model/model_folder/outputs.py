@@ -13,7 +13,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from pipelines import store
-from pipelines.errors import AudioVaeError, SettingError, WorkError
+from pipelines.errors import AudioVaeError, SettingError, SourceError, WorkError
+from pipelines.space import why_unwritten
 from pipelines.store.holding import LEASE_FILE, hold_model
 from pipelines.store.paths import local_path
 from vae_model.model_folder.folder import fetch, file_in
@@ -77,6 +78,17 @@ class Output:
         except AudioVaeError as error:
             raise WorkError(f"{error}; all that belongs there is kept in {self.path}") from error
         self.failed = False
+
+    @contextmanager
+    def telling_what_is_left(self, count: int) -> Iterator[None]:
+        """Add to an error in the block what there is of `count` files that are whole: all locally, none on a store."""
+        try:
+            yield
+        except SourceError:
+            raise
+        except WorkError as error:
+            left = "nothing is put there" if self._uploads else f"whole are {count:,} files, of others nothing is left"
+            raise WorkError(f"{error}; {left}") from error
 
 
 @contextmanager
@@ -152,7 +164,7 @@ def make_folder(path: Path) -> None:
     except (FileExistsError, NotADirectoryError) as error:
         raise SettingError(f"--output {path} must be a folder, {error.filename} is a file") from error
     except OSError as error:
-        raise WorkError(f"--output {path} cannot be made: {error.strerror or error}") from error
+        raise WorkError(f"--output {path} cannot be made: {why_unwritten(error, path)}") from error
 
 
 def require_empty(name: str, otherwise: str = "") -> None:
@@ -176,7 +188,7 @@ def _require_written(name: str, folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder, prefix=".partial-"):
             pass
     except OSError as error:
-        raise WorkError(f"--output {name}: {folder} cannot be written: {error.strerror or error}") from error
+        raise WorkError(f"--output {name}: {folder} cannot be written: {why_unwritten(error, folder)}") from error
 
 
 def _require_writable(name: str) -> None:

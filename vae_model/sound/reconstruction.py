@@ -94,7 +94,8 @@ def reconstruct(
     require_normalisation(normalise)
     generator = SoundGenerator.load(model, phase=phase)
     sample_rate = generator.bundle.audio.sample_rate
-    written, failed = [], []
+    written: list[Reconstruction] = []
+    failed: list[Failure] = []
     with output_folder(output) as folder:
         folder.fetch([RECORD_FILE])
         for source, name in zip(sources, claim_names(folder, sources, suffix), strict=True):
@@ -103,7 +104,8 @@ def reconstruct(
                 warnings: list[str] = []
                 blocks = generator.reconstruct_file(source.uri, warnings.append)
                 make_folder((folder.path / name).parent)
-                got = write_wav(folder.path / name, blocks, sample_rate, normalise)
+                with folder.telling_what_is_left(len(written)):
+                    got = write_wav(folder.path / name, blocks, sample_rate, normalise)
             except SourceError as error:
                 failed.append(Failure(shown, error.stage, error.reason))
                 tell(error)

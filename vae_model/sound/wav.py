@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipelines.console.live_line import counting
 from pipelines.errors import WorkError, require
+from pipelines.space import unwritten
 from pipelines.store import replacing
 from vae_model.model_folder.config import LOUDNESS, NO_CHANGE, NORMALISATIONS, PEAK
 from vae_model.model_folder.outputs import Output
@@ -70,7 +71,8 @@ def write_sounds(
         for number, waveform in enumerate(waveforms, start=1):
             file = f"{name}-{number:05}.wav"
             blocks = [waveform] if isinstance(waveform, np.ndarray) else waveform
-            got = write_wav(output.path / file, blocks, sample_rate, normalise)
+            with output.telling_what_is_left(number - 1):
+                got = write_wav(output.path / file, blocks, sample_rate, normalise)
             written.append((output.file(file), got))
             counter.add()
     output.publish()
@@ -107,7 +109,7 @@ def write_wav(
                     target.write(block)
         return Written(count, round(limiter.limited_db, 2))
     except soundfile.LibsndfileError as error:
-        raise WorkError(f"{path} cannot be written: {error}") from error
+        raise unwritten(spool, str(path), error) or WorkError(f"{path} cannot be written: {error}") from error
     finally:
         with contextlib.suppress(OSError):
             spool.unlink()

@@ -19,6 +19,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 
 from pipelines.dataset.framing import frame
 from pipelines.errors import WorkError
+from pipelines.space import why_unwritten
 from vae_model.report.media import wav_bytes
 
 _VERSION = "brain.Event:2"
@@ -73,4 +74,4 @@ class EventFile:
             with self.path.open("ab") as file:
                 file.write(frame(event.SerializeToString()))
         except OSError as error:
-            raise WorkError(f"{self.path} cannot be written: {error.strerror or error}") from error
+            raise WorkError(f"{self.path} cannot be written: {why_unwritten(error, self.path)}") from error
