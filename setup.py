@@ -21,6 +21,8 @@ EXTRAS = {
     "app": ["gradio>=6"],
     # `--runner DataflowRunner`, with audio and datasets on gs://.
     "dataflow": [*PIPELINE, "apache-beam[gcp]>=2.70,<3", "gcsfs>=2025.2"],
+    # `pipelines.SpectrogramDataset`.
+    "torch": ["torch>=2.2"],
     # examples/quickstart.ipynb.
     "notebook": ["ipykernel>=6.29", "matplotlib>=3.9"],
     # `make docs`.

@@ -20,6 +20,8 @@ from tests.helpers.snippets import WAYS, Run, run_here
 
 PAGE = ROOT / "docs" / "data-format.md"
 READERS = ("numpy", "tf_data", "tfx_bsl", "by_hand")
+LIBRARIES = {"pytorch": "torch", "hugging_face": "datasets", "tfds": "tensorflow_datasets"}
+"""Readers for libraries that no installation of ours brings, each with the package that it skips without."""
 
 SAVE = """
 import numpy as _np
@@ -76,6 +78,15 @@ def test_each_reader_finds_what_the_library_finds(run: Run, name: str, tone_data
     for source, array in zip(names, decibels, strict=True):
         frequency = 220 * 2 ** (int(source[5:7]) / 12)
         assert abs(int(array[:, 20, 0].argmax()) - frequency / 31.25) <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_each_library_finds_what_the_library_finds(name: str, tone_dataset: Path, tmp_path: Path) -> None:
+    pytest.importorskip(LIBRARIES[name], reason=f"{LIBRARIES[name]} is not a dependency")
+    names, decibels = read_with(run_here, name, tone_dataset, tmp_path)
+    records = list(open_dataset(str(tone_dataset)).records("train"))
+    assert names == [record.source for record in records]
+    np.testing.assert_allclose(decibels, np.stack([record.log_spectrogram for record in records]), atol=1e-4)
 
 
 @WAYS

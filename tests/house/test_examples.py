@@ -45,6 +45,8 @@ def test_the_example_of_a_public_name_does_what_it_shows(
 ) -> None:
     if dotted == "vae_model.open_app":
         pytest.importorskip("gradio", reason="gradio is not installed: pip install -e '.[app]'")
+    if dotted == "pipelines.SpectrogramDataset":
+        pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[torch]'")
     thing = named(dotted)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tests.helpers import light
 from tests.helpers.console import audio_vae, audio_vae_json, run_in_process
+from tests.helpers.places import ROOT
 from tests.helpers.tones_model import write_model
 from vae_model.runtime import prepare
 
@@ -115,3 +117,10 @@ def test_encode_of_files_that_fail_does_without_beam_what_it_does_with_it(
     assert json.loads(done.stdout)["sources"] == {"found": 13, "written": 12, "failed": 1}
     assert run_in_process(*given, "--max-failures", "0").returncode == 3
     assert not list(tmp_path.glob("*.work-*"))
+
+
+def test_the_pinned_versions_are_of_all_extras_but_torch() -> None:
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    extras = re.findall(r'^    "(\w+)": (?:\[|PIPELINE)', setup, re.MULTILINE)
+    (pinned,) = re.findall(r"^EXTRAS := (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(pinned.split()) == sorted(set(extras) - {"torch"})
