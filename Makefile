@@ -65,7 +65,7 @@ docs: $(INSTALLED_DEV)
 
 # Pins every version for Python 3.10 to 3.13, and the content of every file that may be installed; needs uv.
 # All extras but torch, whose packages alone are as large as all others together.
-EXTRAS := app dataflow dev docs formats gcs http notebook onnx pipeline s3
+EXTRAS := app completion dataflow dev docs formats gcs http notebook onnx pipeline s3
 COMPILE := uv pip compile --universal --python-version 3.10 --custom-compile-command "make requirements"
 requirements:
 	$(COMPILE) setup.py $(EXTRAS:%=--extra %) --upgrade -o requirements.txt

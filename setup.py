@@ -21,6 +21,8 @@ EXTRAS = {
     "app": ["gradio>=6"],
     # `--runner DataflowRunner`, with audio and datasets on gs://.
     "dataflow": [*PIPELINE, "apache-beam[gcp]>=2.70,<3", "gcsfs>=2025.2"],
+    # `audio-vae --print-completion`.
+    "completion": ["shtab>=1.7"],
     # `pipelines.SpectrogramDataset`.
     "torch": ["torch>=2.2"],
     # examples/quickstart.ipynb.
@@ -51,6 +53,7 @@ EXTRAS = {
         "pytest-xdist>=3.6",
         "ruff>=0.12",
         "s3fs>=2025.2",
+        "shtab>=1.7",
         "tf2onnx>=1.17",
         "types-PyYAML",
         "types-protobuf",

@@ -32,6 +32,7 @@ COMMANDS = {
 """Of each command its module, whose `main` takes the words that follow it, and what it is for."""
 _VERSIONS = ("keras", "tensorflow", "apache-beam")
 """Packages whose versions decide what works, by their names in a package index."""
+COMPLETION = "--print-completion"
 _SETTLED = ("preprocess", "rerun")
 
 
@@ -48,6 +49,7 @@ def help_text(commands: Mapping[str, tuple[str, str]] = COMMANDS) -> str:
             "",
             "audio-vae COMMAND --help, or audio-vae help COMMAND, shows the options of a command.",
             "audio-vae --version shows the versions that matter.",
+            "audio-vae --print-completion bash, zsh or fish prints what completes commands and options by Tab.",
             "--feature module:Class lets any command import the feature of your own that a dataset or a model is of;",
             "--import module the class of your own that a model is of.",
         ]
@@ -81,6 +83,14 @@ CODE_FLAGS: dict[str, tuple[Callable[[str], None], Sequence[str]]] = {
     "--feature": (_allow_feature, ("preprocess", "watch")),
 }
 """Flags that let code be imported, of any command: what each does with its value, and the commands that have it."""
+
+
+def completion_text(shell: str, commands: Mapping[str, tuple[str, str]] = COMMANDS) -> str:
+    """The script with which a shell completes these commands and their options. SettingError for another shell."""
+    from pipelines.console.completion import completion_script
+
+    parsers = ((name, text, importlib.import_module(module).parser()) for name, (module, text) in commands.items())
+    return completion_script(shell, parsers)
 
 
 def run(
@@ -132,6 +142,9 @@ def _run(argv: list[str], commands: Mapping[str, tuple[str, str]], is_own_proces
         return 0 if argv else 2
     if argv[0] in ("-V", "--version"):
         print(version_text())
+        return 0
+    if argv[0] == COMPLETION:
+        print(completion_text(argv[1] if len(argv) > 1 else "", commands))
         return 0
     if argv[0] not in commands:
         print(f"audio-vae: COMMAND={argv[0]!r} must be one of {', '.join(commands)}", file=sys.stderr)

@@ -6,10 +6,12 @@ as it is, and `mkdocs build --strict` refuses it.
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -103,5 +105,12 @@ def _source(path: str) -> str:
     if place.is_dir():
         name = posixpath.basename(path)
         return f"# {path}\n\n" + "".join(f"- [{file.name}]({name}/{file.name}.md)\n" for file in _inside(path))
+    if place.suffix == ".ipynb":
+        return _notebook(json.loads(place.read_text(encoding="utf-8")))
     language = _LANGUAGES.get(place.suffix, "text")
     return f"# {path}\n\n`````{language}\n{place.read_text(encoding='utf-8').rstrip()}\n`````\n"
+
+
+def _notebook(notebook: dict[str, Any]) -> str:
+    cells = [("".join(cell["source"]), cell["cell_type"] == "code") for cell in notebook["cells"]]
+    return "\n\n".join(f"`````python\n{text}\n`````" if is_code else text for text, is_code in cells)

@@ -12,20 +12,25 @@ from pipelines.plan.tasks import SHARD_MB
 from pipelines.runs.compacting import Compaction, compact_dataset
 
 
-def main(argv: list[str]) -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    result = argparse.ArgumentParser(
         prog="audio-vae compact",
         description="Merge the small shards of each split into full ones. Nothing is decoded and no record changes. "
         "What is replaced stays for readers until audio-vae prune.",
     )
-    parser.add_argument("dataset", metavar="DATASET")
-    parser.add_argument(
+    result.add_argument("dataset", metavar="DATASET")
+    result.add_argument(
         "--shard-mb", type=float, default=SHARD_MB, metavar="MB", help=f"size of a full shard ({SHARD_MB:g})"
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    arguments = parse(parser, argv)
+    result.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    return result
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
+    arguments = parse(parser(), argv)
     found = compact_dataset(arguments.dataset, shard_mb=arguments.shard_mb, dry_run=arguments.dry_run)
     if arguments.json:
         print(json.dumps(found.to_dict()))

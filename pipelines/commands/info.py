@@ -11,12 +11,17 @@ from pipelines.dataset.facts import DatasetFacts, describe_dataset
 from pipelines.flags import parse
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    result = argparse.ArgumentParser(prog="audio-vae info", description="Show what is in a dataset.")
+    result.add_argument("dataset", metavar="DATASET")
+    result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    return result
+
+
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    parser = argparse.ArgumentParser(prog="audio-vae info", description="Show what is in a dataset.")
-    parser.add_argument("dataset", metavar="DATASET")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    arguments = parse(parser, argv)
+    arguments = parse(parser(), argv)
     facts = describe_dataset(arguments.dataset)
     print(json.dumps(facts.to_dict()) if arguments.json else text(facts))
     return 0

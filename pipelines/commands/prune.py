@@ -10,15 +10,20 @@ from pipelines.flags import parse
 from pipelines.runs.pruning import prune_dataset
 
 
-def main(argv: list[str]) -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    result = argparse.ArgumentParser(
         prog="audio-vae prune", description="Remove folders of runs and shards that the dataset no longer names."
     )
-    parser.add_argument("dataset", metavar="DATASET")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    arguments = parse(parser, argv)
+    result.add_argument("dataset", metavar="DATASET")
+    result.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    return result
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
+    arguments = parse(parser(), argv)
     pruning = prune_dataset(arguments.dataset, dry_run=arguments.dry_run)
     if arguments.json:
         print(json.dumps(pruning.to_dict()))

@@ -13,14 +13,19 @@ from pipelines.flags import parse
 _PROBLEMS_SHOWN = 20
 
 
-def main(argv: list[str]) -> int:
-    """Run the command: 0 when everything fits, 1 when something does not."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    result = argparse.ArgumentParser(
         prog="audio-vae verify", description="Read every record of a dataset back and check it against the manifest."
     )
-    parser.add_argument("dataset", metavar="DATASET")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    arguments = parse(parser, argv)
+    result.add_argument("dataset", metavar="DATASET")
+    result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    return result
+
+
+def main(argv: list[str]) -> int:
+    """Run the command: 0 when everything fits, 1 when something does not."""
+    arguments = parse(parser(), argv)
     found = verify_dataset(arguments.dataset)
     if arguments.json:
         print(json.dumps(found.to_dict()))
