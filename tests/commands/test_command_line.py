@@ -14,6 +14,7 @@ import pytest
 
 import pipelines
 from pipelines import cli as data_cli
+from tests.helpers.console import run_in_process
 from tests.helpers.places import ROOT
 from vae_model import cli
 
@@ -102,3 +103,19 @@ def test_help_shows_each_option_once_and_what_it_is_for(name: str, capsys: pytes
     shown = re.findall(r"(?m)^  (?:-\w(?: \S+)?, )?(--[\w-]+)", options)
     assert "--help" in shown
     assert len(shown) == len(set(shown))
+
+
+def test_help_shows_the_flags_for_code_of_ones_own_where_they_apply() -> None:
+    shown = {}
+    for name in cli.COMMANDS:
+        with_help = run_in_process(name, "--help").stdout
+        shown[name] = tuple(flag for flag in ("--feature", "--import") if f"  {flag} " in with_help)
+    of_sound = ["reconstruct", "generate", "continue", "vary", "interpolate", "encode", "decode", "report", "app"]
+    assert {name for name, flags in shown.items() if flags == ("--feature", "--import")} == set(of_sound)
+    assert {name for name, flags in shown.items() if flags == ("--feature",)} == {"preprocess", "browse"}
+    assert {name for name, flags in shown.items() if flags == ("--import",)} == {
+        "train",
+        "evaluate",
+        "export",
+        "prior",
+    }

@@ -8,6 +8,7 @@ import threading
 
 from pipelines.flags import parse
 from pipelines.signals import handling
+from vae_model.commands.arguments import add_code
 from vae_model.pages.app import open_app
 
 
@@ -27,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
         help="address to listen on (127.0.0.1: this machine alone; anyone who reaches another one can use the page)",
     )
     result.add_argument("--port", type=int, default=7860, metavar="N", help="port to listen on (7860)")
+    add_code(result)
     return result
 
 

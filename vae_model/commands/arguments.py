@@ -24,6 +24,20 @@ def add_phase(parser: argparse.ArgumentParser, *more: str) -> None:
     )
 
 
+def add_code(parser: argparse.ArgumentParser, *, feature: bool = True, model: bool = True) -> None:
+    """The flags that let code of one's own be imported, for the help: `cli` takes them off the command line before.
+
+    feature: whether the command makes or hears sound, so that it needs the feature's class. model: whether it loads one.
+    """
+    group = parser.add_argument_group("code of your own")
+    if feature:
+        text = "import this feature, which the dataset or the model is of (docs/features.md)"
+        group.add_argument("--feature", metavar="MODULE:CLASS", help=text)
+    if model:
+        text = "import this module, with the class that the model is of (docs/own-code.md)"
+        group.add_argument("--import", metavar="MODULE", help=text)
+
+
 def add_normalise(parser: argparse.ArgumentParser) -> None:
     """The flag --normalise."""
     parser.add_argument(

@@ -7,7 +7,7 @@ import dataclasses
 import json
 
 from pipelines.flags import parse
-from vae_model.commands.arguments import add_recordings
+from vae_model.commands.arguments import add_code, add_recordings
 from vae_model.pages.dataset_page import write_dataset_page
 
 
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--seed", type=int, default=0, metavar="N", help="of the random ones (0)")
     add_recordings(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    add_code(result, model=False)
     return result
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 
 from pipelines.flags import parse
-from vae_model.commands.arguments import add_normalise, add_phase
+from vae_model.commands.arguments import add_code, add_normalise, add_phase
 from vae_model.sound.making import decode
 
 
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     add_phase(result)
     add_normalise(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    add_code(result)
     return result
 
 

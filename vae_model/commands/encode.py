@@ -7,6 +7,7 @@ import json
 import sys
 
 from pipelines.flags import has_others, parse
+from vae_model.commands.arguments import add_code
 from vae_model.encoding import Encoding, encode
 
 _FAILURES_SHOWN = 10
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--max-failures", metavar="N|P%%", help="write nothing past so many failed files")
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     result.add_argument("--verbose", action="store_true", help="show Beam's log too")
+    add_code(result)
     return result
 
 

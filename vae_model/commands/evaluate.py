@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.config import TRAIN
 from pipelines.flags import parse
+from vae_model.commands.arguments import add_code
 from vae_model.evaluation.figures import Figures, evaluate_model
 
 _COLUMNS = ("mse", "rmse_db", "rmse_above_floor_db", "log_spectral_distance_db")
@@ -27,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--split", metavar="S", help="which split (default: test if there is one, else validation)")
     result.add_argument("--seed", type=int, default=0, metavar="N", help="of sampled latents and new sounds (0)")
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    add_code(result, feature=False)
     return result
 
 

@@ -8,6 +8,7 @@ import json
 import sys
 
 from pipelines.flags import parse
+from vae_model.commands.arguments import add_code
 from vae_model.exporting import DECODER_FILE, ENCODER_FILE, export_model
 
 
@@ -24,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
         "--onnx", action="store_true", help=f"also {ENCODER_FILE} and {DECODER_FILE} (needs the extra onnx)"
     )
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    add_code(result, feature=False)
     return result
 
 

@@ -8,6 +8,7 @@ import json
 
 from pipelines.config import TRAIN
 from pipelines.flags import parse
+from vae_model.commands.arguments import add_code
 from vae_model.model_folder.config import TrainConfig
 from vae_model.prior.relearning import PriorLearned, learn_prior
 
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--seed", type=int, default=0, metavar="N", help="makes it repeatable (0)")
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    add_code(result, feature=False)
     return result
 
 

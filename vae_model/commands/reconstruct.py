@@ -9,7 +9,7 @@ import sys
 from pipelines.console.names import one_line, printable
 from pipelines.errors import SourceError
 from pipelines.flags import parse
-from vae_model.commands.arguments import add_normalise, add_phase
+from vae_model.commands.arguments import add_code, add_normalise, add_phase
 from vae_model.model_folder.config import ORIGINAL_PHASE
 from vae_model.sound.reconstruction import Reconstruction, reconstruct
 
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     add_phase(result, ORIGINAL_PHASE)
     add_normalise(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    add_code(result)
     return result
 
 

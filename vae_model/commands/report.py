@@ -7,7 +7,7 @@ import dataclasses
 import json
 
 from pipelines.flags import parse
-from vae_model.commands.arguments import add_recordings
+from vae_model.commands.arguments import add_code, add_recordings
 from vae_model.pages.report import write_report
 
 
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--seed", type=int, default=0, metavar="N", help="of new sounds and the map (0)")
     add_recordings(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    add_code(result)
     return result
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 
 from pipelines.flags import parse
-from vae_model.commands.arguments import add_normalise, add_phase, add_prior, add_seed, labels_of
+from vae_model.commands.arguments import add_code, add_normalise, add_phase, add_prior, add_seed, labels_of
 from vae_model.new_sounds.going_on import vary
 
 
@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     add_phase(result)
     add_normalise(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    add_code(result)
     return result
 
 
