@@ -29,13 +29,14 @@ from pipelines.store import join
 class AudioFile:
     """A file to read. source: its path below root, which identifies it. stamp: changes when the file does.
 
-    warning: what is to be told of it, once it is loaded. digest: of its content, where its store has said one.
+    warning: what is to be told of it, once it is loaded. digest: of its content, where its store has said one. Of sound
+    that comes from elsewhere a name is enough: `Waveform(AudioFile("take.wav"), samples)`.
     """
 
     source: str
-    root: str
-    size: int
-    stamp: str
+    root: str = ""
+    size: int = 0
+    stamp: str = ""
     warning: str | None = None
     digest: str | None = None
 

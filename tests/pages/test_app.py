@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import os
 import re
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipelines.config import SpectrogramConfig
 from pipelines.errors import SettingError, SourceError
 from tests.helpers.browser import visiting
 from tests.helpers.dataset_writer import write_dataset
@@ -84,6 +86,18 @@ def test_reconstruct_mix_and_generate(studio: Studio, sound: Path, tmp_path: Pat
     assert list(whole.log_spectrograms) == ["What came in", "What the model makes of it"]
     np.testing.assert_array_equal(ends[0], studio.mix(str(sound), str(sound), 0.7).waveform)
     np.testing.assert_array_equal(studio.generate(7).waveform, studio.generate(7).waveform)
+
+
+def test_a_log_mel_model_is_heard_and_drawn_as_any_other(sound: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, spectrogram=SpectrogramConfig(64, 64, feature="log-mel", n_bands=8))
+    dataset = write_dataset(tmp_path / "dataset", {"train": tones(12, 0)}, config)
+    studio = Studio(SoundGenerator.load(write_model(tmp_path / "model", dataset)), str(tmp_path / "sounds"))
+    made = [studio.reconstruct(str(sound)), studio.move([1.0]), studio.generate(3), studio.mix(*[str(sound)] * 2, 0.5)]
+    for heard in made:
+        assert np.isfinite(heard.waveform).all()
+        assert np.abs(heard.waveform).max() > 0
+        assert {len(picture) for picture in heard.log_spectrograms.values()} == {32}  # bins up to 2 kHz, not bands
+        assert studio.picture(heard).height > 0
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,8 @@ def add_phase(parser: argparse.ArgumentParser, *more: str) -> None:
 def add_code(parser: argparse.ArgumentParser, *, feature: bool = True, model: bool = True) -> None:
     """The flags that let code of one's own be imported, for the help: `cli` takes them off the command line before.
 
-    feature: whether the command makes or hears sound, so that it needs the feature's class. model: whether it loads one.
+    feature: whether the command makes or hears sound, so that it needs the feature's class. model: whether it takes a
+    model.
     """
     group = parser.add_argument_group("code of your own")
     if feature:
