@@ -8,8 +8,8 @@ from .building.savers import RecordSaver as RecordSaver
 from .building.savers import Saver as Saver
 from .dataset.facts import describe_dataset as describe_dataset
 from .dataset.folder import open_dataset as open_dataset
-from .importing import import_npy as import_npy
 from .dataset.torch_dataset import SpectrogramDataset as SpectrogramDataset
+from .importing import import_npy as import_npy
 from .runs.compacting import compact_dataset as compact_dataset
 from .runs.pruning import prune_dataset as prune_dataset
 from .update import preprocess as preprocess
