@@ -167,6 +167,7 @@ def circumstances(dataset: Dataset, bundle: Bundle, num_parameters: int) -> Fact
         Fact("Training", f"batches of {bundle.train.batch_size}, learning rate {bundle.train.learning_rate:g}"),
     ]
     if {"epochs", "best_epoch", "train_seconds"} <= metrics.keys():
-        facts.append(Fact("Epochs", f"{metrics['epochs']}, the best was {metrics['best_epoch']}"))
+        best = metrics["best_epoch"] or "what it started from"
+        facts.append(Fact("Epochs", f"{metrics['epochs']}, the best was {best}"))
         facts.append(Fact("Time to train", f"{metrics['train_seconds']:,.0f} s"))
     return Facts(facts)
