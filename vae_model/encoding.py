@@ -20,7 +20,7 @@ from pipelines.runs.encoding_run import EncodingRun, plan, work_folder
 from pipelines.store.paths import Place, local_path
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import latent_names
-from vae_model.model_folder.own_code import allowed_imports
+from vae_model.model_folder.own_code import allowed_imports, check_import_allowed
 from vae_model.sound.encoder import batch_size_of, copy_model, import_encoder, load_encoder
 from vae_model.sound.latent_table import schema
 
@@ -101,6 +101,8 @@ def encode(
     is_file = path is None or (not Path(path).is_dir() and Path(path).absolute().parent.is_dir())
     require(is_file, "--output", output, "a file in a folder that exists")
     bundle = Bundle.load(model)  # mistakes show before Beam's seconds of loading
+    if bundle.model.code:
+        check_import_allowed(bundle.model.code)
     _set_up_logging(verbose)
     if beam_flags:
         require_package("apache_beam", "pipeline", "a runner of Beam's")
