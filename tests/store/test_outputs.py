@@ -67,7 +67,7 @@ def test_sounds_on_a_store_are_the_local_ones(
     assert paths[8:] == [path.replace(str(tmp_path), URI) for path in paths[:8]]
     for path in paths[8:]:
         assert fs.cat(path) == (tmp_path / "out" / Path(path).name).read_bytes()
-    assert len(fs.ls("/outputs/out")) == 8
+    assert len(fs.ls("/outputs/out")) == 9  # with sources.json
     assert list((tmp_path / "temporary").glob("audio-vae-*")) == []
     with pytest.raises(SettingError, match=f"--output {URI}/in must be another folder than that of AUDIO {URI}/in/a"):
         reconstruct.main([model, f"{URI}/in/a.wav", "--output", f"{URI}/in"])
