@@ -55,10 +55,10 @@ def rows(start: int, count: int) -> pa.Table:
         "seconds": np.round(rng.uniform(0.5, 8, count), 6),
         "min_db": low,
         "max_db": low + rng.uniform(60, 80, count).astype(np.float32),
-        "error_stage": pa.nulls(count, pa.string()),
-        "error": pa.nulls(count, pa.string()),
+        "digest": [rng.bytes(16).hex() for _ in numbers],
     }
-    return pa.table(columns, schema=MANIFEST)
+    nothing = {name: pa.nulls(count, pa.string()) for name in ("error_stage", "error", "warning", "inputs")}
+    return pa.table(columns | nothing, schema=MANIFEST)
 
 
 def _names(rng: np.random.Generator, count: int) -> list[bytes]:
@@ -75,7 +75,7 @@ def write_dataset(folder: Path, count: int) -> dict[str, float]:
             writer.write_table(rows(start, min(_ROWS_AT_ONCE, count - start)), row_group_size=_ROWS_AT_ONCE)
     num_shards = -(-count // _SOURCES_A_SHARD)
     shards = [
-        Shard(f"{RUNS}/{_RUN}/train-{i:05d}.tfrecord", 24_000, 64_000_000, 4_294_967_295) for i in range(num_shards)
+        Shard(f"{RUNS}/{_RUN}/train-{i:05d}.tfrecord", 24_000, 800_000_000, 4_294_967_295) for i in range(num_shards)
     ]
     sources = Sources(count, count, 0, 0, 0)
     run = Run(_RUN, ("/in",), sources, 6 * count)
@@ -91,7 +91,8 @@ def write_listing(folder: Path, count: int) -> None:
     new = [f"new/{i:09d}.wav" for i in range(count // 1000)]
     extra = pa.table({"source": new, "size": pa.array([44] * len(new), pa.int64()), "stamp": ["1"] * len(new)})
     table = pa.concat_tables([known.select(["source", "size", "stamp"]), extra])
-    columns = {"root": pa.array(["/in"] * len(table)), "error": pa.nulls(len(table), pa.string())}
+    columns = {"root": pa.array(["/in"] * len(table))}
+    columns |= {name: pa.nulls(len(table), pa.string()) for name in ("error", "digest")}
     columns |= {name: table[name] for name in table.column_names}
     pq.write_table(pa.table({name: columns[name] for name in LISTING.names}).sort_by("source"), folder / "listing")
 
@@ -102,7 +103,7 @@ def measure(folder: Path) -> dict[str, float]:
     before = resource.getrusage(resource.RUSAGE_SELF)
     start = time.perf_counter()
     dataset = open_dataset(str(folder))
-    changes = compare(Listing(table, 0, ("/in",)), dataset, Policy(), dataset.config)
+    changes = compare(Listing(table, {}, ("/in",)), dataset, Policy(), dataset.config)
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_SELF)
     assert (changes.new, changes.removed, changes.unchanged) == (len(table) // 1001, 0, len(table) - changes.new)

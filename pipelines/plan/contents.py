@@ -32,6 +32,8 @@ ETAG = "etag:"
 def contents_of(rows: pa.Table) -> pa.ChunkedArray:
     """What to compare with the digests of a listing, of a manifest's rows: of an object on S3 its ETag, which is its
     stamp; else the digest."""
+    if not pc.any(pc.starts_with(rows["stamp"], '"')).as_py():
+        return rows["digest"]
     etag = pc.replace_substring_regex(rows["stamp"], r'^"([0-9a-f]{32}(?:-[0-9]+)?)".*$', rf"{ETAG}\1")
     return pc.if_else(pc.starts_with(etag, ETAG), etag, rows["digest"])
 

@@ -78,6 +78,7 @@ def test_the_life_of_a_dataset_on_s3_is_that_of_a_local_one(s3: Bucket, tmp_path
     assert orphans(s3.keys(), "ds", json.loads(s3.get("ds/dataset.json"))) == set()
 
 
+@pytest.mark.slow
 def test_equal_and_moved_objects_are_known_without_being_read(s3: Bucket, tmp_path: Path, command: Command) -> None:
     folder, remote = tmp_path / "in", f"{s3.uri}/ds"
     for number in range(4):
