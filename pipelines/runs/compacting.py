@@ -24,7 +24,7 @@ from pipelines.plan.merging import Merge, merges, small_shards, sources_of_shard
 from pipelines.plan.policy import MaxFailures
 from pipelines.plan.tasks import SHARD_MB
 from pipelines.runs.committing import commit
-from pipelines.runs.folder import PlannedRun, clear_leftovers, cleared_unless_done, make_run_folder, open_base
+from pipelines.runs.folder import PlannedRun, clear_leftovers, cleared_unless_done, make_run_folder
 from pipelines.runs.plan_files import Plan, write_plan
 from pipelines.store.holding import lock
 from pipelines.store.paths import Place
@@ -88,7 +88,7 @@ def compact_dataset(dataset: Dataset | Place, *, shard_mb: float = SHARD_MB, dry
     if dry_run:
         return Compaction(base, _splits(_merges(base, shard_mb)), None)
     with lock(uri):
-        base = open_base(uri) or base
+        base = open_dataset(uri)
         cleared = clear_leftovers(uri, base)
         found = _merges(base, shard_mb)
         if not found:
