@@ -142,8 +142,8 @@ def _plan(base: Dataset, found: list[Merge], taken: list[str]) -> PlannedRun:
     """Write the plan of the run into its folder: rows under the names of their new shards, and all that stays."""
     new_names = {part.path: merge.shard for merge in found for part in merge.parts}
     rows = base.manifest()
-    paths = pc.binary_join_element_wise(pc.cast(rows["run"], pa.string()), rows["shard"], "/").to_pylist()
-    shards = pa.array([path and new_names.get(f"{RUNS}/{path}") for path in paths], pa.string())
+    paths = pc.binary_join_element_wise(RUNS, pc.cast(rows["run"], pa.string()), rows["shard"], "/")
+    shards = _looked_up(paths, new_names)
     position = MANIFEST.get_field_index("shard")
     moved = rows.set_column(position, "shard", shards).filter(pc.is_valid(shards))
     inputs = _inputs(base, {part.run for merge in found for part in merge.parts})
@@ -175,9 +175,15 @@ def _inputs(base: Dataset, runs: set[str]) -> tuple[str, ...]:
 
 def _with_inputs(rows: pa.Table, base: Dataset, inputs: tuple[str, ...]) -> pa.Table:
     """Rows with the inputs of the run that they come from, where those are not all inputs of the new run."""
-    own = {run.name: None if set(run.inputs) == set(inputs) else json.dumps(run.inputs) for run in base.runs}
-    of_runs = pa.array([own[run] for run in rows["run"].to_pylist()], pa.string())
+    own = {run.name: json.dumps(run.inputs) for run in base.runs if set(run.inputs) != set(inputs)}
+    of_runs = _looked_up(pc.cast(rows["run"], pa.string()), own)
     return rows.set_column(rows.schema.get_field_index("inputs"), "inputs", pc.coalesce(rows["inputs"], of_runs))
+
+
+def _looked_up(column: pa.ChunkedArray, values: dict[str, str]) -> pa.ChunkedArray:
+    """For each text of a column its value, null where it has none."""
+    position = pc.index_in(column, value_set=pa.array(list(values), pa.string()))
+    return pc.take(pa.array(list(values.values()), pa.string()), position)
 
 
 def _merge(merge: Merge, run: PlannedRun, done: Callable[[], object]) -> ShardSummary:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pipelines import compact_dataset
-from pipelines.dataset.folder import open_dataset
+from pipelines import compact_dataset, preprocess, verify_dataset
+from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import SettingError
 from tests.helpers.dataset_state import problems, serialized_records
 from tests.helpers.reruns import run, write_config, write_sounds
@@ -98,3 +99,33 @@ def test_a_compaction_is_no_reason_to_train(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "sounds" / "noise_001.wav").unlink()
     run(capsys, path, "--stage", "preprocess")
     assert decision() == ("begin", "the last training was 31 days ago, 1h allowed")
+
+
+@pytest.mark.slow
+def test_who_reads_an_earlier_state_reads_on_and_everything_takes_the_new_one(tmp_path: Path) -> None:
+    from vae_model.model_folder.value_range import ValueRange
+    from vae_model.pages.dataset_page import write_dataset_page
+    from vae_model.training.data import Examples, Order
+
+    settings = {"preset": "tiny", "sample_rate": 4000, "segment_seconds": 0.25, "frame_size": 64, "hop_length": 64}
+    for night in range(3):
+        write_sounds(tmp_path / "sounds", 6 * night, 6)
+        preprocess(tmp_path / "sounds", tmp_path / "ds", workers=1, split="none", **settings)
+
+    def epoch(dataset: Dataset) -> np.ndarray:
+        found = Examples(dataset, "train").batches(ValueRange(dataset.min_db, dataset.max_db), 4, Order(1))
+        return np.concatenate(list(found.as_numpy_iterator()))
+
+    def in_order(records: np.ndarray) -> np.ndarray:
+        flat = records.reshape(len(records), -1)
+        return flat[np.lexsort(flat.T)]
+
+    before = open_dataset(tmp_path / "ds")
+    first = epoch(before)
+    after = compact_dataset(before).dataset
+    assert len(first) == 18
+    np.testing.assert_array_equal(epoch(before), first)
+    np.testing.assert_array_equal(in_order(epoch(after)), in_order(first))
+    assert verify_dataset(after).ok
+    assert write_dataset_page(after, tmp_path / "page.html", count=2).num_sounds > 0
+    assert not preprocess(tmp_path / "sounds", tmp_path / "ds").committed
