@@ -153,7 +153,7 @@ def main() -> int:
     parser.add_argument("--nights", type=int, default=NIGHTS, help=f"reruns of ten files each (default {NIGHTS})")
     parser.add_argument("--repeats", type=int, default=7, help="of each command (default 7)")
     parser.add_argument("--trainings", type=int, default=3, help="on each dataset (default 3)")
-    parser.add_argument("--epochs", type=int, default=4, help="a training, the first not counted (default 4)")
+    parser.add_argument("--epochs", type=int, default=3, help="a training, the first not counted (default 3)")
     parser.add_argument("--no-write", dest="write", action="store_false", help="leave docs/results.md alone")
     parser.add_argument("--simulate", type=Path, help="only rerun night after night, for the benchmark itself")
     parser.add_argument("--name", help="of the dataset then")
