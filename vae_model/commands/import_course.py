@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from pipelines.flags import parse
 from vae_model.importing import PARAMETERS_FILE, WEIGHTS_FILE, import_course
 from vae_model.model_folder.config import to_dict
 
@@ -28,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
-    arguments = parser().parse_args(argv)
+    arguments = parse(parser(), argv)
     done = import_course(
         arguments.folder,
         arguments.output,
