@@ -18,6 +18,7 @@ from typing import NoReturn
 from pipelines import __version__
 from pipelines.console.names import one_line
 from pipelines.errors import AudioVaeError
+from pipelines.own_folder import own_temporary_folder
 from pipelines.signals import terminable
 from pipelines.space import FULL
 
@@ -107,7 +108,7 @@ def run(
     """
     name = argv[0] if argv else ""
     try:
-        with terminable():
+        with own_temporary_folder() if is_own_process else contextlib.nullcontext(), terminable():
             try:
                 status = _run(argv, commands, is_own_process, code_flags)
             except SystemExit:  # argparse's, which may have printed the help

@@ -110,7 +110,7 @@ def encode(
         max_failures = MaxFailures() if max_failures is None else MaxFailures.parse(max_failures)
     config = _config(bundle, label_pattern)
     job = _job(beam_flags, workers, uris, output) if is_installed("apache_beam") else None
-    with work_folder(output) as work:
+    with work_folder(output, here=job is None or _is_local(job)) as work:
         named = copy_model(model, work)
         columns = schema(latent_names(bundle.model), bundle.model.latent_space_dim, config.label_names, named)
         run = EncodingRun(
@@ -129,6 +129,12 @@ def encode(
         else:
             _run_job(job, run, verbose)
     return _outcome(run)
+
+
+def _is_local(job: PipelineOptions) -> bool:
+    from pipelines.beam import launch
+
+    return launch.is_local(job)
 
 
 def _encode_here(run: EncodingRun, workers: int | None) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import os
 import secrets
+import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,12 +31,14 @@ from pipelines.dataset.folder import MANIFEST, read_records
 from pipelines.dataset.records import Record, RecordSpec
 from pipelines.dataset.tables import read_tables
 from pipelines.errors import SettingError, TooManyFailures
+from pipelines.own_folder import own_folder
 from pipelines.plan.changes import compare
 from pipelines.plan.estimating import Estimator, room_text
 from pipelines.plan.policy import MaxFailures, Policy
 from pipelines.plan.tasks import tasks
 from pipelines.runs import folder, plan_files
 from pipelines.space import require_room
+from pipelines.store.paths import local_path
 
 SOURCE_COLUMNS = [name for name in MANIFEST.names if name not in ("split", "shard")]
 """Of the table beside the output: what became of each source, as in a dataset's manifest."""
@@ -84,10 +87,19 @@ class EncodingRun:
 
 
 @contextlib.contextmanager
-def work_folder(output: str) -> Iterator[str]:
-    """A folder beside the output, on the same store, that is gone when the block ends."""
-    folder = f"{output}.work-{os.getpid()}-{secrets.token_hex(4)}"
-    store.make_folder(folder)
+def work_folder(output: str, here: bool) -> Iterator[str]:
+    """A folder beside the output, on the same store, that is gone when the block ends.
+
+    here: whether this process does the work. Then one that a killed process of this machine left there goes too; that
+    of a job elsewhere outlives its launcher.
+    """
+    path = local_path(output)
+    if here and path is not None:
+        parent, name = os.path.split(os.path.abspath(path))
+        folder = str(own_folder(f"{name}.work-{socket.gethostname()}-", parent))
+    else:
+        folder = f"{output}.work-{os.getpid()}-{secrets.token_hex(4)}"
+        store.make_folder(folder)
     try:
         yield folder
     finally:

@@ -97,8 +97,9 @@ class Moments:
 
     @property
     def left_files(self) -> list[Path]:
-        """Temporary files that are still there; Beam leaves an empty folder or two when it is killed."""
-        return [path for path in self.temporary.rglob("*") if not (path.is_dir() and path.name.startswith("beam-"))]
+        """Temporary files that are still there; of a killed command an empty folder or two, until the next begins."""
+        kept = ("beam-", "audio-vae-run-")
+        return [path for path in self.temporary.rglob("*") if not (path.is_dir() and path.name.startswith(kept))]
 
     @property
     def count(self) -> int:

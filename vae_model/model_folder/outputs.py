@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipelines import store
 from pipelines.errors import AudioVaeError, SettingError, SourceError, WorkError
+from pipelines.own_folder import keep, own_folder
 from pipelines.space import why_unwritten
 from pipelines.store.holding import LEASE_FILE, hold_model
 from pipelines.store.paths import local_path
@@ -143,12 +144,14 @@ def output_file(name: str) -> Iterator[Path]:
 @contextmanager
 def temporary_output(name: str, last: Sequence[str] = ()) -> Iterator[Output]:
     """A temporary folder that is published at a URI when the block ends well, and goes unless that failed."""
-    output = Output(name, Path(tempfile.mkdtemp(prefix="audio-vae-output-")), True, True, last)
+    output = Output(name, own_folder("audio-vae-output-"), True, True, last)
     try:
         yield output
         output.publish()
     finally:
-        if not output.failed:
+        if output.failed:
+            keep(output.path)
+        else:
             shutil.rmtree(output.path, ignore_errors=True)
 
 

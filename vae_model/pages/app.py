@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SettingError, require
-from pipelines.store.own_folder import own_folder
+from pipelines.own_folder import own_folder
 from pipelines.store.paths import Place
 from vae_model.model_folder.bundle import Bundle
 from vae_model.pages.facts import name_of

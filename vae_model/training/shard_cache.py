@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipelines import store
-from pipelines.store.own_folder import own_folder
+from pipelines.own_folder import own_folder
 
 FETCHES = 4
 """Shards that are fetched at a time, ahead of those that are being read."""
