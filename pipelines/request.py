@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.audio.limits import SourceLimits
+from pipelines.audio.limits import RUN, SourceLimits
 from pipelines.audio.wanted import Wanted
 from pipelines.config import PRESETS, DatasetConfig, allow_feature
 from pipelines.errors import SettingError, require, shortened
@@ -17,15 +17,9 @@ from pipelines.plan.tasks import SHARD_MB
 from pipelines.settings import Spelling, at, check_settings, checked_values, positive, settable, setting, with_values
 from pipelines.store.paths import local_path
 
-RUN = "how this run works"
-"""The group of `audio-vae preprocess --help` with the settings of RunOptions."""
 DEFAULT = "default"
 PRESET_KEY = "preset"
 _REACHABLE = "on a store that other processes can reach"
-
-
-def _check_decibels(name: str, value: float) -> None:
-    require(value >= 0, name, value, "a number of dB, at least 0")
 
 
 def _read_patterns(value: Any) -> Any:
@@ -36,7 +30,7 @@ _PATTERNS = Spelling(_read_patterns, "like *.wav or takes/*", lambda value: ",".
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class RunOptions(SourceLimits):
     """How a run works, without an effect on what is in a record. What `setting` makes is a flag and a key of a file."""
 
     workers: int | None = setting(
@@ -59,21 +53,6 @@ class RunOptions:
         metavar="N|P%",
         spelling=Spelling(MaxFailures.read, "a count like 10 or a percentage like 2.5%", str),
     )
-    max_source_seconds: float = setting(
-        SourceLimits.max_source_seconds,
-        RUN,
-        "a longer source fails",
-        metavar="S",
-        check=positive("number of seconds"),
-    )
-    max_over_full_scale_db: float = setting(
-        SourceLimits.max_over_full_scale_db,
-        RUN,
-        "a source with a sample so far above full scale fails; with inf it is told",
-        metavar="DB",
-        check=_check_decibels,
-    )
-    strict: bool = setting(False, RUN, "what would be a warning is a failure")
     include: tuple[str, ...] = setting(
         (), RUN, "only files like *.wav or takes/*; may be repeated", metavar="PATTERN", spelling=_PATTERNS
     )

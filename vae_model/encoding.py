@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.audio.limits import SourceLimits
 from pipelines.config import DatasetConfig
 from pipelines.dataset.tables import read_parquet
 from pipelines.errors import is_installed, require, require_package
@@ -68,6 +69,7 @@ def encode(
     workers: int | None = None,
     shard_mb: float = 64.0,
     decode_timeout_seconds: float = 60.0,
+    limits: SourceLimits | None = None,
     max_failures: MaxFailures | str | None = None,
     beam_flags: Sequence[str] = (),
     verbose: bool = False,
@@ -79,7 +81,8 @@ def encode(
     model: the MODEL folder at a path or URI. inputs: folders, files or URIs. output: the file, made or replaced at the
     end. label_pattern: named groups in the relative path are labels, as in the model's dataset unless given.
     batch_size: segments at once, by the model's size unless given. workers: local ones, all cores unless given.
-    shard_mb: spectrograms a task. max_failures: write nothing past so many failed files, such as 10 or "2%".
+    shard_mb: spectrograms a task. limits: what a source is let be, as `preprocess` has it. max_failures: write nothing
+    past so many failed files, such as 10 or "2%".
     beam_flags: Beam's own options, such as "--runner=FlinkRunner". verbose: show Beam's log. A file that can't be used
     is a row in the table of sources. SettingError for what can't be right, TooManyFailures, WorkError when the job
     failed.
@@ -121,6 +124,7 @@ def encode(
             load=functools.partial(load_encoder, work, columns, allowed_imports()),
             batch_size=batch_size or batch_size_of(bundle.model),
             decode_timeout_seconds=decode_timeout_seconds,
+            limits=limits or SourceLimits(),
             max_failures=max_failures,
         )
         run = plan(run, uris, shard_mb)

@@ -32,7 +32,9 @@ class ReadShard(beam.DoFn):
         self.progress_folder = progress_folder
 
     def setup(self) -> None:
-        self.builder = SupervisedBuilder(self.run.config, self.run.decode_timeout_seconds, self.progress_folder)
+        self.builder = SupervisedBuilder(
+            self.run.config, self.run.decode_timeout_seconds, self.progress_folder, self.run.limits
+        )
 
     def process(self, element: tuple[int, int]) -> Iterator[Any]:
         for read in encoding_run.read_shard(self.run, element, self.builder):

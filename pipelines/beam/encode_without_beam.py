@@ -21,7 +21,7 @@ def encode_directly(run: EncodingRun, workers: int | None, progress_folder: str 
 
     def encode(share: list[tuple[int, int]]) -> tuple[list[Part], list[Part]]:
         parts, rows = [], []
-        builder = SupervisedBuilder(run.config, run.decode_timeout_seconds, progress_folder)
+        builder = SupervisedBuilder(run.config, run.decode_timeout_seconds, progress_folder, run.limits)
         try:
             for place in share:
                 for read in encoding_run.read_shard(run, place, builder):

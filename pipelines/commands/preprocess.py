@@ -9,12 +9,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipelines.audio.limits import RUN
 from pipelines.config import PRESETS, RECORD
 from pipelines.console.counts import failures_so_far, moved_and_duplicates
 from pipelines.console.durations import duration_text
 from pipelines.errors import masked
 from pipelines.flags import add_flag, add_settings, given, has_others, parse, preset_named
-from pipelines.request import DEFAULT, PRESET_KEY, RUN, SETTINGS, Request, RunOptions
+from pipelines.request import DEFAULT, PRESET_KEY, SETTINGS, Request, RunOptions
 from pipelines.space import size_text
 
 if TYPE_CHECKING:

@@ -67,6 +67,7 @@ class EncodingRun:
     batch_size: int
     decode_timeout_seconds: float
     max_failures: MaxFailures
+    limits: SourceLimits
     num_sources: int = 0
     num_tasks: int = 0
 
@@ -115,7 +116,7 @@ def plan(run: EncodingRun, inputs: Sequence[str], shard_mb: float) -> EncodingRu
         raise SettingError(f"INPUT {' '.join(inputs)}: must hold at least one audio file{listing.why_nothing}")
     changes = compare(listing, None, Policy(by_content=False), run.config)
     count = 0
-    estimator = Estimator(changes.build, run.config, SourceLimits().max_source_seconds)
+    estimator = Estimator(changes.build, run.config, run.limits.max_source_seconds)
     require_room(tempfile.gettempdir(), "The temporary folder", estimator.longest_bytes, room_text(estimator))
     with store.open_atomic(run.tasks_uri) as file:
         for task in tasks(changes, run.config, estimator, shard_mb):

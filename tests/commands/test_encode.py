@@ -147,6 +147,14 @@ def test_the_file_says_whose_latents_it_holds(model: str, sounds: Path, tmp_path
     assert named == weights_digest(Path(model, "model.keras"), "model.keras")
 
 
+def test_sources_have_the_limits_that_preprocess_has(vae: str, sounds: Path, tmp_path: Path) -> None:
+    run(tmp_path / "l.parquet", vae, sounds, "--max-source-seconds", 0.8)
+    rows = pq.read_table(tmp_path / "l.sources.parquet").to_pylist()
+    reasons = {row["source"]: row["error"] for row in rows if row["status"] == "failed"}
+    assert sorted(reasons) == ["broken9.wav", "more/tone5.wav", "more/tone6.wav", "tone4.wav"]
+    assert "--max-source-seconds=0.8 allows less" in reasons["tone4.wav"]
+
+
 def test_files_that_all_fail_give_an_empty_table(vae: str, sounds: Path, tmp_path: Path) -> None:
     table = run(tmp_path / "l.parquet", vae, sounds / "broken9.wav")
     assert len(table) == 0

@@ -6,7 +6,8 @@ import argparse
 import json
 import sys
 
-from pipelines.flags import has_others, parse
+from pipelines.audio.limits import RUN, SourceLimits
+from pipelines.flags import add_settings, given, has_others, parse
 from vae_model.commands.arguments import add_code
 from vae_model.encoding import Encoding, encode
 
@@ -34,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--shard-mb", type=float, default=64.0, metavar="MB", help="spectrograms a task (64)")
     result.add_argument("--decode-timeout-seconds", type=float, default=60.0, metavar="S")
     result.add_argument("--max-failures", metavar="N|P%%", help="write nothing past so many failed files")
+    add_settings(result, (SourceLimits(),), {RUN: result})
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     result.add_argument("--verbose", action="store_true", help="show Beam's log too")
     add_code(result)
@@ -59,6 +61,7 @@ def main(argv: list[str]) -> int:
         workers=arguments.workers,
         shard_mb=arguments.shard_mb,
         decode_timeout_seconds=arguments.decode_timeout_seconds,
+        limits=SourceLimits(**given(arguments, (SourceLimits(),))),
         max_failures=arguments.max_failures,
         beam_flags=beam_flags,
         verbose=arguments.verbose,
