@@ -209,6 +209,58 @@ def ogg_is_whole(size: int, read: Read) -> bool:
     return is_there and bool(tail[at + 5] & 4)
 
 
+_KBITS_MPEG1 = {
+    3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
+    2: (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 0),
+}
+_KBITS_MPEG2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
+_RATES = (44100, 48000, 32000, 0)
+_LAST_FRAMES_BYTES = 1 << 16
+_FRAMES_IN_A_ROW = 4  # less may be chance
+
+
+def last_frame_is_cut(container: str, size: int, read: Read) -> bool:
+    """Whether the last frame of an MP3 or ADTS file promises more bytes than the file has.
+
+    False where its end is something else than frames, such as a tag.
+    """
+    length_of = _adts_frame if container == "aac" else _mpeg_frame
+    start = max(0, size - _LAST_FRAMES_BYTES)
+    tail = read(start, size - start)
+    first = tail.find(b"\xff")
+    while first >= 0:
+        at, count = first, 0
+        while length := length_of(tail, at):
+            at, count = at + length, count + 1
+        if count >= _FRAMES_IN_A_ROW:
+            return at > len(tail) or (len(tail) - at < 4 and tail[at : at + 1] == b"\xff")
+        first = tail.find(b"\xff", first + 1)
+    return False
+
+
+def _mpeg_frame(data: bytes, at: int) -> int:
+    """Bytes of the MPEG audio frame, of layer II or III, whose header is at an offset; 0 when there is none."""
+    if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] & 0xE0 != 0xE0:
+        return 0
+    version, layer = data[at + 1] >> 3 & 3, 4 - (data[at + 1] >> 1 & 3)  # version 3: MPEG 1, 2: MPEG 2, 0: 2.5
+    if version == 1 or layer not in (2, 3):
+        return 0
+    kbits = (_KBITS_MPEG1[layer] if version == 3 else _KBITS_MPEG2)[data[at + 2] >> 4]
+    rate = _RATES[data[at + 2] >> 2 & 3] >> {3: 0, 2: 1, 0: 2}[version]
+    if not kbits or not rate:
+        return 0
+    slots = 72_000 if layer == 3 and version != 3 else 144_000
+    return slots * kbits // rate + (data[at + 2] >> 1 & 1)
+
+
+def _adts_frame(data: bytes, at: int) -> int:
+    """Bytes of the ADTS frame whose header is at an offset; 0 when there is none."""
+    if at + 6 > len(data) or data[at] != 0xFF or data[at + 1] & 0xF6 != 0xF0:
+        return 0
+    length = (data[at + 3] & 3) << 11 | data[at + 4] << 3 | data[at + 5] >> 5
+    return length if length >= 7 else 0
+
+
 WAV_ORDER = {
     3: (0, 2, 1),
     5: (0, 2, 1, 3, 4),

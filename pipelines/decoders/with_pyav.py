@@ -195,9 +195,14 @@ class _Decoding:
             self.warnings.append(cut_short(seconds, seconds * (there + lack) / there))
         elif self.opened.container not in _NO_PROMISE and told - seconds > SAME_SECONDS:
             self.warnings.append(cut_short(seconds, told))
-        elif self.last_error is not None or (
-            self.opened.container == "ogg" and not containers.ogg_is_whole(file.size, file.read_at)
-        ):
+        elif self.last_error is not None or self._end_is_cut():
             self.warnings.append(cut_short(seconds))
         elif self.bad_packets > _FEW_BAD_PACKETS:
             self.warnings.append(f"holds {self.bad_packets:,} parts that are no sound; they were left out")
+
+    def _end_is_cut(self) -> bool:
+        """Whether the file does not end as a whole one of its container does."""
+        container, file = self.opened.container, self.opened.file
+        if container == "ogg":
+            return not containers.ogg_is_whole(file.size, file.read_at)
+        return container in ("mp3", "aac") and containers.last_frame_is_cut(container, file.size, file.read_at)

@@ -177,6 +177,8 @@ class _Decoding:
             self.warnings.append(cut_short(seconds))
         elif lacks and (container == "flac" or containers.mp3_promises_length(file.read_at)):
             self.warnings.append(cut_short(seconds, self.promised_frames / rate))
+        elif container == "mp3" and containers.last_frame_is_cut(container, file.size, file.read_at):
+            self.warnings.append(cut_short(seconds))
 
     def _ask_pyav(self) -> None:
         """Incomplete when PyAV gives more of the file."""

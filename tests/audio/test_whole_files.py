@@ -119,6 +119,8 @@ CUT_SHORT: dict[str, tuple[str, Make, int, float]] = {
     "AU": (".au", lambda: cut(encoded(sine(10), "AU")), RATE, 5),
     "CAF": (".caf", lambda: cut(encoded(sine(10), "CAF")), RATE, 5),
     "MP3": (".mp3", lambda: cut(mp3(sine(10))), RATE, 5),
+    "MP3 without a length": (".mp3", lambda: cut(without_length(mp3(sine(10))), 0.5003), RATE, 5),
+    "ADTS": (".aac", lambda: cut(by_pyav(sine(10, 48000), "adts", "aac"), 0.5003), 48000, 5),
     "Vorbis": (".ogg", lambda: cut(encoded(sine(10), "OGG", "VORBIS")), RATE, 5),
     "Opus": (".opus", lambda: cut(encoded(sine(10, 48000), "OGG", "OPUS", 48000)), 48000, 5),
     "FLAC": (".flac", lambda: cut(encoded(sine(10), "FLAC")), RATE, 5),
