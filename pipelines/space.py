@@ -23,7 +23,7 @@ def why_unwritten(error: OSError, place: str | os.PathLike[str]) -> str:
     if error.errno == errno.EDQUOT:
         return f"the quota on the disk at {disk} is used up: make room there, or write to another place"
     if error.errno == errno.EFBIG:
-        return f"no file may be as large there, by `ulimit -f` or by the disk at {disk}: raise that, or write elsewhere"
+        return f"{error.strerror} for `ulimit -f` or for the disk at {disk}: raise that, or write elsewhere"
     return error.strerror or str(error)
 
 
