@@ -75,6 +75,8 @@ def test_an_imported_model_is_the_course_s(course_model: Path, tmp_path: Path, c
     assert [soundfile.info(path).samplerate for path in (tmp_path / "new").glob("*.wav")] == [8000]
     with pytest.raises(SettingError, match="must be a new or empty folder"):
         import_course(course_model, model)
+    with pytest.raises(SettingError, match=r"is a model of the course's: audio-vae import-course"):
+        VAE.load(course_model)
 
 
 class Bomb:

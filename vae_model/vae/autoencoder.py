@@ -298,6 +298,8 @@ class Autoencoder:
     @also_called(save_folder="folder")
     def load(cls, folder: str | os.PathLike[str]) -> Any:
         """The model that `save` wrote. SettingError for a folder without one or with one of the other kind."""
+        if Path(folder, "parameters.pkl").exists() and not Path(folder, MODEL_FILE).exists():
+            raise SettingError(f"{folder} is a model of the course's: audio-vae import-course {folder} --output MODEL")
         model = load_model(Path(folder) / MODEL_FILE)
         if model.settings.kind != cls.kind:
             raise SettingError(f"{folder} must hold a model of kind {cls.kind}, not {model.settings.kind}")
