@@ -118,6 +118,23 @@ def test_latents_are_those_of_one_machine(cluster: Cluster, sounds: Path, tmp_pa
     )
 
 
+def test_transforms_in_a_pipeline_of_ones_own_write_what_preprocess_writes(
+    cluster: Cluster, sounds: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    for path in [*sorted(sounds.glob("*.wav"))[:20], sounds / "broken.wav"]:
+        shutil.copy2(path, folder)
+    done = audio_vae("preprocess", folder, "--output", tmp_path / "preprocessed", "--preset", "tiny")
+    assert done.returncode == 0, done.stderr
+    example = [sys.executable, ROOT / "examples" / "beam_pipeline.py", folder, tmp_path / "dataset", *cluster.flags]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    ran = subprocess.run(example, capture_output=True, text=True, timeout=250, env=environment, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert contents(tmp_path / "dataset") == contents(tmp_path / "preprocessed")
+    assert orphans(tmp_path / "dataset") == set()
+
+
 def test_a_failed_job_tells_why_in_a_line(cluster: Cluster, sounds: Path, tmp_path: Path) -> None:
     (tmp_path / "sounds").mkdir()
     for path in [*sorted(sounds.glob("*.wav"))[:3], sounds / "broken.wav"]:

@@ -68,8 +68,8 @@ def test_two_recordings_that_would_all_be_held_out(tmp_path: Path, capfd: pytest
     folder, output = tmp_path / "my <recordings>", tmp_path / "out"
     folder.mkdir()
     names = [name for name in (f"take {n}.wav" for n in range(99)) if split_of(name, PRESETS["tiny"]) == "test"][:2]
-    for name in names:
-        mono = np.concatenate([synthesise(SoundName("bell", midi, 0)) for midi in (60, 64)])
+    for variation, name in enumerate(names):
+        mono = np.concatenate([synthesise(SoundName("bell", midi, variation)) for midi in (60, 64)])
         soundfile.write(folder / name, np.stack([mono, mono], axis=1), 22050)
     assert cli.main(["demo", f"--audio={folder}", f"--output={output}", "--epochs=1", "--workers=1", "--json"]) == 0
     summary = json.loads(capfd.readouterr().out)

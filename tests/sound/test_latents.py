@@ -23,6 +23,7 @@ from vae_model.commands import decode, generate, interpolate
 from vae_model.sound.generator import SoundGenerator
 from vae_model.sound.latent_table import schema, to_table
 from vae_model.sound.latents import between, from_records, pick, standard_normal
+from vae_model.sound.limiter import limited
 from vae_model.vae.finished import load_finished
 from vae_model.vae.model_file import weights_digest
 
@@ -205,7 +206,7 @@ def test_decode_writes_the_sounds_of_a_column(
     generator = SoundGenerator.load(vae)
     for entry, expected in zip(written, generator.decode(np.array(table["z"].to_pylist(), np.float32)), strict=True):
         heard = soundfile.read(entry["path"])[0]
-        np.testing.assert_allclose(heard, expected[:, 0] / max(1, np.abs(expected).max()), atol=1e-4)
+        np.testing.assert_allclose(heard, limited(expected, RATE)[:, 0], atol=1e-4)
 
 
 def test_decode_gives_each_row_its_level(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
