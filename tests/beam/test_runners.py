@@ -85,7 +85,7 @@ def test_nothing_is_left_when_the_runner_can_t_be_reached(command: str, tone_fol
             f"--job_endpoint localhost:{port}: ",
         ),
     ]:
-        done = run_in_process(command, *given, "--output", out / "new", *flags)
+        done = run_in_process(command, *given, "--output", out / "new.parquet", *flags)
         assert done.returncode == status, done.stderr
         assert done.stderr.startswith(f"audio-vae {command}: {named}")
         assert done.stderr.count("\n") == 1

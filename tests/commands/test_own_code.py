@@ -79,6 +79,7 @@ def test_a_loss_of_one_s_own_is_what_is_minimised(
     assert "code: my_losses" in Path("model/config.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_an_architecture_of_one_s_own_goes_through_the_commands(
     forget: Callable[[], None], dataset: str, tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +112,7 @@ def test_an_architecture_of_one_s_own_goes_through_the_commands(
     command("train", dataset, "--output", "model", "--resume", "--epochs", "2", *own)
 
 
+@pytest.mark.slow
 def test_a_model_made_in_python_is_one_for_commands(
     forget: Callable[[], None], dataset: str, tmp_path: Path, command: Command
 ) -> None:

@@ -59,6 +59,7 @@ print("\\n" + json.dumps(found))
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.slow
 def test_the_model_side_needs_no_beam() -> None:
     assert first_to_load(modules_of(vae_model), "name == 'apache_beam'") == {}
 

@@ -25,6 +25,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return model, dataset
 
 
+@pytest.mark.slow
 def test_a_report_has_a_row_of_new_sounds_for_each_label(places: tuple[str, str], tmp_path: Path) -> None:
     model, dataset = places
     write_report(model, dataset, tmp_path / "report.html")

@@ -132,6 +132,7 @@ def test_kinds_are_found_where_there_are_no_labels() -> None:
     assert not any(prior.draw(3, 0).labels)
 
 
+@pytest.mark.slow
 def test_segments_follow_one_another_as_the_data_s_do() -> None:
     rng = np.random.default_rng(2)
     length, series = 6, 200

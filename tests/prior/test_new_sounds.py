@@ -230,6 +230,7 @@ def test_none_draws_from_n_0_i_and_few_sounds_get_the_gaussian(
     assert generate(tmp_path / "none", tmp_path / "out", 1, phase="zero").origin == "standard-normal"
 
 
+@pytest.mark.slow
 def test_an_exported_model_draws_as_the_prior_does(model: str, dataset: str, tmp_path: Path) -> None:
     import tensorflow as tf
 

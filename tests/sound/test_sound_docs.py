@@ -51,6 +51,7 @@ def test_export(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     run_page(run, "export.md", tmp_path)
 
 
+@pytest.mark.slow
 @WAYS
 def test_latents(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
