@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from pipelines.signals import held_signals
+
 
 @contextmanager
 def held_stderr() -> Iterator[None]:
@@ -43,7 +45,8 @@ def settle() -> None:
     """Let pyarrow find no pandas, for this process.
 
     It looks for pandas once, at the first list that it makes an array of: 0.3 s, a third of a rerun with nothing new.
-    Only for the process of a command: `to_pandas` does not work afterwards.
+    Only for the process of a command: `to_pandas` does not work afterwards. What it raises while it looks is lost, Ctrl-C
+    too, which is therefore held back.
     """
     if "pandas" in sys.modules:
         return
@@ -52,7 +55,8 @@ def settle() -> None:
     hook = _NoPandas()
     sys.meta_path.insert(0, hook)  # type: ignore[arg-type]
     try:
-        pa.array([0])
+        with held_signals():
+            pa.array([0])
     finally:
         sys.meta_path.remove(hook)  # type: ignore[arg-type]
 

@@ -108,15 +108,15 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_file_only(tmp_path: Path) -> 
     folder, dataset = tmp_path / "in", tmp_path / "dataset"
     for i in range(6):
         write_small(folder / f"tone_{i}.wav", 300 + 100 * i)
-    write_small(folder / "crash_open.wav", 500)
+    write_small(folder / "crash_open.wav", 1000)
     (tmp_path / "stubs").mkdir()
     (tmp_path / "stubs" / "sitecustomize.py").write_text(_STUBS)
     environment = dict(os.environ, PYTHONPATH=f"{tmp_path / 'stubs'}{os.pathsep}{ROOT}")
     options = ["--decode-timeout-seconds", 1.5, "--split", "none", *SMALL]
     plan = audio_vae("preprocess", folder, "--output", dataset, "--dry-run", *options, environment=environment)
     assert plan.returncode == 0, plan.stderr
-    for name in ("crash_read", "hang_open", "hang_read", "killed", "error", "memory"):
-        write_small(folder / f"{name}.wav", 500)
+    for number, name in enumerate(("crash_read", "hang_open", "hang_read", "killed", "error", "memory")):
+        write_small(folder / f"{name}.wav", 1100 + 100 * number)
     done = audio_vae("preprocess", folder, "--output", dataset, *options, environment=environment)
     assert done.returncode == 0, done.stderr
     rows = {row["source"]: row for row in manifest_rows(dataset)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.helpers.console import audio_vae_json
@@ -17,6 +19,17 @@ from tests.helpers.places import ROOT
 from tests.helpers.servers import free_port
 from vae_model.cli import COMMANDS
 
+_OTHERWISE = ("watch", "demo")  # tested by themselves
+_LIGHT = (
+    "preprocess",
+    "info",
+    "prune",
+    "compact",
+    "import-course",
+    "import-npy",
+    "continue",
+    "vary",
+)  # at their end before so many modules
 Words = Callable[[str, Path], tuple[object, ...]]
 _RERUN = "workspace: work\ninputs: [{sounds}]\npreprocess: {{preset: tiny}}\ntrain: {{preset: tiny, epochs: 1}}\n"
 
@@ -30,6 +43,9 @@ def words(tone_folder: Path, tone_dataset: Path, tmp_path_factory: pytest.TempPa
     audio_vae_json("encode", model, tone_folder, "--output", latents)
     one, two = (tone_folder / f"tone_{number:02}.wav" for number in (0, 7))
     (made / "rerun.yaml").write_text(_RERUN.format(sounds=tone_folder))
+    (made / "features").mkdir()
+    np.save(made / "features" / "a.wav.npy", np.linspace(0, 1, 256 * 64, dtype=np.float32).reshape(256, 64))
+    (made / "ranges.json").write_text(json.dumps({"features/a.wav.npy": {"min": -80.0, "max": 0.0}}))
 
     def of(command: str, folder: Path) -> tuple[object, ...]:
         into = ("--output", folder / "out")
@@ -41,7 +57,10 @@ def words(tone_folder: Path, tone_dataset: Path, tmp_path_factory: pytest.TempPa
             "train": (tone_dataset, *into, "--preset", "tiny", "--epochs", 1),
             "evaluate": (model, tone_dataset),
             "reconstruct": (model, one, *into),
-            "generate": (model, *into),
+            "prior": (model, tone_dataset),
+            "generate": (model, "--count", 1, *into),
+            "continue": (model, one, "--seconds", 1, *into),
+            "vary": (model, one, *into),
             "interpolate": (model, one, two, *into),
             "encode": (model, tone_folder, "--output", folder / "out.parquet"),
             "decode": (model, latents, *into),
@@ -50,6 +69,8 @@ def words(tone_folder: Path, tone_dataset: Path, tmp_path_factory: pytest.TempPa
             "app": (model, "--port", free_port()),
             "rerun": (folder / "rerun.yaml",),
             "watch": (tone_folder, *into),
+            "import-course": (made, *into),
+            "import-npy": (made / "features", made / "ranges.json", *into),
             "demo": (*into, "--count", 20, "--epochs", 1),
         }
         return known.get(command, (tone_dataset,))
@@ -73,8 +94,12 @@ def test_prune_as_it_starts(tone_dataset: Path, tmp_path: Path, number: int, at:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", [1, 2000])
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("info", "prune", "watch", "demo")])
+@pytest.mark.parametrize(
+    ("command", "at"),
+    [(name, 1) for name in COMMANDS if name not in _OTHERWISE]
+    + [("preprocess", at) for at in (50, 100, 200, 400)]
+    + [(name, 2000) for name in COMMANDS if name not in (*_OTHERWISE, *_LIGHT)],
+)
 def test_every_command_as_it_starts(command: str, at: int, words: Words, tmp_path: Path) -> None:
     check(Interrupting(tmp_path / "scratch"), (command, *words(command, tmp_path)), at)
 

@@ -91,7 +91,7 @@ def test_a_stranger_s_dataset_hangs_nobody(tmp_path: Path, setting: str) -> None
     slow = r"^(?P<x>(a+)+)$"
     entry["config"][setting] = [["test", slow]] if setting == "split_pattern" else slow
     (dataset / "dataset.json").write_text(json.dumps(entry))
-    write_small(folder / ("a" * 64 + ".wav"), 440)
+    write_small(folder / ("a" * 64 + ".wav"), 550)
     done = run_in_process("preprocess", folder, "--output", dataset)
     assert done.returncode in (1, 2)
     assert f"{setting}={slow!r} must be an expression that searches a name in" in done.stderr

@@ -80,7 +80,7 @@ def test_a_model_grows_with_the_audio(tmp_path: Path, capsys: pytest.CaptureFixt
 
     # A training that ruins the model: what it makes is not promoted, and not tried again.
     write_sounds(sounds, 34, 10)
-    config = write_config(tmp_path, train=THREE_LAYERS, retrain={"learning_rate": 5.0}, promote={"keep_models": 1})
+    config = write_config(tmp_path, train=THREE_LAYERS, retrain={"learning_rate": 0.3}, promote={"keep_models": 1})
     bad = run(capsys, config)
     assert bad["status"] == "done"
     assert bad["stages"]["promote"]["promoted"] is False

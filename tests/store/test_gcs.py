@@ -80,8 +80,8 @@ def test_the_life_of_a_dataset_is_that_of_a_local_one(
     assert comparable(download(remote, tmp_path / "copy1"), UNLIKE) == comparable(local, UNLIKE)
     assert run(capsys, "preprocess", source, "--output", remote)["status"] == "unchanged"
 
-    for name in ("speaker1/tone 1.wav", "another.wav"):
-        store.put_file(write_small(folder / name, 500, seconds=0.35), f"{source}/{name}")
+    for name, hz in (("speaker1/tone 1.wav", 510), ("another.wav", 520)):
+        store.put_file(write_small(folder / name, hz, seconds=0.35), f"{source}/{name}")
     (folder / "speaker0" / "tone 0.wav").unlink()
     store.remove_folder(f"{source}/speaker0/tone 0.wav")
     second = run(capsys, "preprocess", source, "--output", remote)

@@ -108,7 +108,8 @@ def test_two_runs_that_commit_at_the_same_moment(
     folder = sounds(tmp_path / "in", 3)
     source, remote = s3.upload(folder, "in"), f"{s3.uri}/ds"
     command("preprocess", source, "--output", remote, *SMALL)
-    inputs = [write_small(tmp_path / name / f"{name}.wav", 700).parent for name in ("one", "two")]
+    named = (("one", 710), ("two", 720))
+    inputs = [write_small(tmp_path / name / f"{name}.wav", hz).parent for name, hz in named]
 
     # Both write their plans, and later dataset.json, only when the other is as far.
     started, committing = threading.Barrier(2), threading.Barrier(2)
