@@ -45,8 +45,8 @@ def settle() -> None:
     """Let pyarrow find no pandas, for this process.
 
     It looks for pandas once, at the first list that it makes an array of: 0.3 s, a third of a rerun with nothing new.
-    Only for the process of a command: `to_pandas` does not work afterwards. What it raises while it looks is lost, Ctrl-C
-    too, which is therefore held back.
+    Only for the process of a command: `to_pandas` does not work afterwards. What is raised while it looks is lost, so
+    Ctrl-C is held back.
     """
     if "pandas" in sys.modules:
         return
