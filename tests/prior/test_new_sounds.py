@@ -17,6 +17,7 @@ import soundfile
 from pipelines.dataset.folder import open_dataset
 from pipelines.errors import Interrupted, SettingError
 from tests.helpers.dataset_writer import ONE_LAYER, noises, write_dataset
+from tests.helpers.slow import slow
 from tests.helpers.small_models import CONFIG, DIM, RATE, write_model
 from vae_model import continue_sound, export_model, generate, learn_prior, train_model, vary
 from vae_model.model_folder.bundle import Bundle
@@ -34,7 +35,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_dataset(folder, {"train": [*noises(30, 3000), *noises(20)]}, CONFIG)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["global", "per record"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(False, id="global"), slow(True, id="per record")],
+)
 def model(request: pytest.FixtureRequest, dataset: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model with random weights whose prior was learned for a moment."""
     folder = write_model(tmp_path_factory.mktemp("model"), per_record=request.param)

@@ -30,7 +30,7 @@ def names_for(place: str) -> list[str]:
     return NAMES[:14] if place.startswith(("s3:", "gs:")) else [n for n in NAMES if "::" not in n or "://" not in place]
 
 
-@pytest.fixture(params=["local", "memory", "s3", "gs"])
+@pytest.fixture(params=["local", "memory", slow("s3"), slow("gs")])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A folder of one kind of store."""
     if request.param == "local":

@@ -94,6 +94,7 @@ def test_what_it_starts_from_is_kept_when_no_epoch_is_better(
     assert Bundle.load(tmp_path / "model").metrics["val_loss"] == result["metrics"]["val_loss"]
 
 
+@pytest.mark.slow
 def test_what_it_starts_from_is_left_behind_by_a_better_epoch(
     old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
