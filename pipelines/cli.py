@@ -108,7 +108,9 @@ def run(
     """
     name = argv[0] if argv else ""
     try:
-        with own_temporary_folder() if is_own_process else contextlib.nullcontext(), terminable():
+        if is_own_process:
+            own_temporary_folder()
+        with terminable():
             try:
                 status = _run(argv, commands, is_own_process, code_flags)
             except SystemExit:  # argparse's, which may have printed the help

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import glob
@@ -9,7 +10,6 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 _RUN = "audio-vae-run-"
@@ -18,25 +18,20 @@ _held: list[int] = []
 _system_folder: list[str] = []
 
 
-@contextlib.contextmanager
-def own_temporary_folder() -> Iterator[None]:
-    """Let all temporary files of this process, libraries' too, lie in a folder of its own, which goes with the block.
+def own_temporary_folder() -> None:
+    """Let all temporary files of this process, libraries' too, lie in a folder of its own, which goes with the process.
 
-    Where none can be made they lie where they did: not every command needs one.
+    To be called before libraries are imported: what they do as the process ends, such as Beam's stopping of a job
+    server, then still finds its files. Where no folder can be made they lie where they did: not all commands need one.
     """
     try:
         before = tempfile.gettempdir()
         folder = own_folder(_RUN)
     except OSError:
-        yield
         return
     _system_folder.append(before)
     tempfile.tempdir = str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = _system_folder.pop()
-        shutil.rmtree(folder, ignore_errors=True)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def own_folder(prefix: str, parent: str | None = None) -> Path:

@@ -17,11 +17,13 @@ from tests.helpers.places import ROOT
 _HOLD = """
 import sys, tempfile
 from pipelines.own_folder import own_folder, own_temporary_folder
-with own_temporary_folder():
-    tempfile.mkdtemp(prefix="beam-")
-    own_folder("audio-vae-app-")
-    print("there", flush=True)
-    sys.stdin.read()
+own_temporary_folder()
+made = tempfile.mkdtemp(prefix="beam-")
+own_folder("audio-vae-app-")
+import atexit, os
+atexit.register(lambda: os.rmdir(made) or print("ended"))  # as libraries do that were imported later
+print("there", flush=True)
+sys.stdin.read()
 """
 
 
@@ -53,7 +55,7 @@ def test_what_killed_processes_left_goes_and_what_living_ones_own_stays(
         assert own.stat().st_mode & 0o777 == 0o700
         assert len(list(tmp_path.glob(f"{prefix}{alive.pid}-*"))) == 1
     assert all(folder.is_dir() for folder in others)
-    alive.communicate("")
+    assert alive.communicate("")[0] == "ended\n"
     assert not list(tmp_path.glob(f"audio-vae-run-{alive.pid}-*"))
 
 
