@@ -19,22 +19,9 @@ from tests.helpers.places import ROOT
 from tests.helpers.servers import free_port
 from vae_model.cli import COMMANDS
 
-_OTHERWISE = ("watch", "demo")  # tested by themselves
-_LIGHT = (
-    "preprocess",
-    "info",
-    "prune",
-    "compact",
-    "import-course",
-    "import-npy",
-    "continue",
-    "vary",
-)  # at their end before so many modules
-Words = Callable[[str, Path], tuple[object, ...]]
-_RERUN = "workspace: work\ninputs: [{sounds}]\npreprocess: {{preset: tiny}}\ntrain: {{preset: tiny, epochs: 1}}\n"
-
-
-@pytest.fixture(scope="module")
+_OTHERWISE = ("watch", "demo", "continue", "vary", "import-course")
+"""Tested by themselves, or refused at once: the model here has no prior to go on with, and no folder is the course's."""
+_LIGHT = ("preprocess", "info", "prune", "compact", "import-npy")
 def words(tone_folder: Path, tone_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Words:
     """What follows a command's name so that it does its work, with what it writes in a folder."""
     made = tmp_path_factory.mktemp("made")
@@ -59,8 +46,6 @@ def words(tone_folder: Path, tone_dataset: Path, tmp_path_factory: pytest.TempPa
             "reconstruct": (model, one, *into),
             "prior": (model, tone_dataset),
             "generate": (model, "--count", 1, *into),
-            "continue": (model, one, "--seconds", 1, *into),
-            "vary": (model, one, *into),
             "interpolate": (model, one, two, *into),
             "encode": (model, tone_folder, "--output", folder / "out.parquet"),
             "decode": (model, latents, *into),
@@ -69,7 +54,6 @@ def words(tone_folder: Path, tone_dataset: Path, tmp_path_factory: pytest.TempPa
             "app": (model, "--port", free_port()),
             "rerun": (folder / "rerun.yaml",),
             "watch": (tone_folder, *into),
-            "import-course": (made, *into),
             "import-npy": (made / "features", made / "ranges.json", *into),
             "demo": (*into, "--count", 20, "--epochs", 1),
         }
