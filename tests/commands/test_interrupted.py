@@ -20,8 +20,15 @@ from tests.helpers.servers import free_port
 from vae_model.cli import COMMANDS
 
 _OTHERWISE = ("watch", "demo", "continue", "vary", "import-course")
-"""Tested by themselves, or refused at once: the model here has no prior to go on with, and no folder is the course's."""
+"""Tested by themselves, or refused at once: the model here has no prior, and no folder is one of the course's."""
 _LIGHT = ("preprocess", "info", "prune", "compact", "import-npy")
+"""At their end before they have asked for so many modules as the others."""
+
+Words = Callable[[str, Path], tuple[object, ...]]
+_RERUN = "workspace: work\ninputs: [{sounds}]\npreprocess: {{preset: tiny}}\ntrain: {{preset: tiny, epochs: 1}}\n"
+
+
+@pytest.fixture(scope="module")
 def words(tone_folder: Path, tone_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Words:
     """What follows a command's name so that it does its work, with what it writes in a folder."""
     made = tmp_path_factory.mktemp("made")
