@@ -7,68 +7,15 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from pipelines.building import digests
-from pipelines.dataset.folder import MANIFEST, open_dataset
-from pipelines.dataset.records import parse
 from tests.helpers.console import audio_vae_json, run_in_process
-from tests.helpers.dataset_state import SMALL, contents, manifest_rows, problems, serialized_records, write_small
+from tests.helpers.dataset_state import contents, manifest_rows, problems, serialized_records, write_small
+from tests.helpers.equal_files import SPLITS, copy, duplicates, move_all, preprocess, rows, splits
 from tests.helpers.slow import slow
-
-SPLITS = ["--split", "validation=0.3,test=0.3", *SMALL]
-Row = dict[str, Any]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Ten sounds in a folder of a folder, so that all splits have some."""
-    for number in range(10):
-        write_small(tmp_path / "in" / "2026" / f"tone_{number}.wav", 300 + 70 * number, seconds=0.205 + 0.01 * number)
-    return tmp_path / "in"
-
-
-@pytest.fixture
-def dataset(folder: Path, tmp_path: Path) -> Path:
-    """Their dataset."""
-    preprocess(folder, tmp_path / "dataset", *SPLITS)
-    return tmp_path / "dataset"
-
-
-def preprocess(folder: Path | list[Path], dataset: Path, *options: object) -> dict[str, Any]:
-    folders = folder if isinstance(folder, list) else [folder]
-    return audio_vae_json("preprocess", *folders, "--output", dataset, *options)
-
-
-def rows(dataset: Path) -> dict[str, Row]:
-    """The row of every file that the dataset knows, by name."""
-    opened = open_dataset(str(dataset))
-    found: dict[str, Row] = {}
-    for _, table, live in opened.rows_by_run(MANIFEST.names):
-        for row in table.filter(live).to_pylist():
-            assert row["source"] not in found
-            found[row["source"]] = row
-    return found
-
-
-def splits(dataset: Path) -> dict[str, str]:
-    """The split of each content that has records, by digest: each is in one."""
-    written = [row for row in rows(dataset).values() if row["status"] == "written"]
-    found = {row["digest"]: row["split"] for row in written}
-    assert len(found) == len(written)
-    return found
-
-
-def duplicates(dataset: Path) -> dict[str, str]:
-    """Each duplicate with what its row says of it."""
-    return {name: row["error"] for name, row in rows(dataset).items() if row["status"] == "duplicate"}
-
-
-def names_by_digest(dataset: Path) -> dict[str, str]:
-    return {row["digest"]: name for name, row in rows(dataset).items() if row["status"] == "written"}
 
 
 def link_a_folder(folder: Path) -> None:
@@ -85,10 +32,6 @@ def link_hard(folder: Path) -> None:
     (folder / "hard").mkdir()
     for path in (folder / "2026").iterdir():
         (folder / "hard" / path.name).hardlink_to(path)
-
-
-def copy(folder: Path) -> None:
-    shutil.copytree(folder / "2026", folder / "copies")
 
 
 def copy_before(folder: Path) -> None:
@@ -216,163 +159,6 @@ def test_of_a_file_that_fails_each_copy_fails(folder: Path, tmp_path: Path) -> N
     assert preprocess(folder, tmp_path / "dataset")["sources"]["failed"] == 3
     many = run_in_process("preprocess", folder, "--output", tmp_path / "none", "--max-failures", "2", *SPLITS)
     assert "3 of 13 sources failed, --max-failures=2 allows fewer" in many.stderr
-
-
-def move_all(folder: Path) -> None:
-    (folder / "2026" / "sub").mkdir()
-    for path in (folder / "2026").glob("*.wav"):
-        path.rename(folder / "2026" / "sub" / path.name)
-
-
-def rename_all(folder: Path) -> None:
-    for number, path in enumerate(sorted((folder / "2026").iterdir())):
-        path.rename(folder / "2026" / f"take {9 - number}.wav")
-
-
-def rename_the_folder(folder: Path) -> None:
-    (folder / "2026").rename(folder / "1999")
-
-
-def move_and_touch(folder: Path) -> None:
-    """As a copy without times does, when the old ones are removed."""
-    for path in (folder / "2026").iterdir():
-        os.utime(path, ns=(0, 10**18))
-    move_all(folder)
-
-
-def rotate(folder: Path) -> None:
-    """Each file has the name that the next one had."""
-    paths = sorted((folder / "2026").iterdir())
-    for path in paths:
-        path.rename(path.with_suffix(".was"))
-    for path, following in zip(paths, [*paths[1:], paths[0]], strict=True):
-        path.with_suffix(".was").rename(following)
-
-
-@pytest.mark.parametrize("move", [move_all, *map(slow, (rename_all, rename_the_folder, move_and_touch, rotate))])
-def test_a_moved_file_keeps_its_split_and_its_records(
-    move: Callable[[Path], None], folder: Path, dataset: Path, tmp_path: Path
-) -> None:
-    before = splits(dataset)
-    move(folder)
-    moved = preprocess(folder, dataset)
-    assert moved["this_run"] == {"found": 0, "written": 0, "failed": 0, "removed": 0, "ignored": 0}
-    assert (moved["moved"], moved["sources"]["written"], moved["num_examples"]) == (10, 10, 30)
-    assert splits(dataset) == before
-    assert problems(dataset) == []
-    # The records are those that would be decoded under the new names.
-    preprocess(folder, tmp_path / "fresh", *SPLITS)
-    assert serialized_records(dataset) == serialized_records(tmp_path / "fresh")
-    assert names_by_digest(dataset) == names_by_digest(tmp_path / "fresh")
-    assert preprocess(folder, dataset)["status"] == "unchanged"
-
-
-def test_two_files_swap_their_names(folder: Path, dataset: Path) -> None:
-    before, names = splits(dataset), names_by_digest(dataset)
-    one, other = folder / "2026" / "tone_1.wav", folder / "2026" / "tone_5.wav"
-    one.rename(folder / "aside")
-    other.rename(one)
-    (folder / "aside").rename(other)
-    assert (preprocess(folder, dataset)["this_run"]["found"], splits(dataset)) == (0, before)
-    swapped = {"2026/tone_1.wav": "2026/tone_5.wav", "2026/tone_5.wav": "2026/tone_1.wav"}
-    assert names_by_digest(dataset) == {digest: swapped.get(name, name) for digest, name in names.items()}
-    assert problems(dataset) == []
-
-
-@pytest.mark.slow
-def test_a_file_that_is_moved_and_then_edited_keeps_its_split(folder: Path, dataset: Path) -> None:
-    """Moved in one run and edited in the next, it is still what it was; both at once it is a new file."""
-    split = {name: row["split"] for name, row in rows(dataset).items()}
-    rename_all(folder)
-    preprocess(folder, dataset)
-    for number in range(10):
-        write_small(folder / "2026" / f"take {9 - number}.wav", 310 + 70 * number, seconds=0.2)
-    edited = preprocess(folder, dataset)
-    assert (edited["this_run"]["written"], edited["this_run"]["removed"], edited["moved"]) == (10, 0, 0)
-    now = {name: row["split"] for name, row in rows(dataset).items()}
-    assert now == {f"2026/take {9 - number}.wav": split[f"2026/tone_{number}.wav"] for number in range(10)}
-
-
-@pytest.mark.slow
-def test_the_edited_file_and_its_old_copy(folder: Path, dataset: Path) -> None:
-    """The content goes to the copy, with its records; what is new under the old name is decoded."""
-    copy(folder)
-    preprocess(folder, dataset)
-    before = splits(dataset)
-    write_small(folder / "2026" / "tone_0.wav", 5000)
-    edited = preprocess(folder, dataset)
-    assert (edited["this_run"]["written"], edited["moved"], edited["duplicates"]) == (1, 1, 9)
-    now = splits(dataset)
-    assert {digest: now[digest] for digest in before} == before
-    assert problems(dataset) == []
-
-
-@pytest.mark.slow
-def test_one_file_written_over_by_another(folder: Path, dataset: Path) -> None:
-    before = splits(dataset)
-    (folder / "2026" / "tone_1.wav").replace(folder / "2026" / "tone_2.wav")
-    shutil.copy(folder / "2026" / "tone_3.wav", folder / "2026" / "tone_4.wav")
-    written = preprocess(folder, dataset)
-    assert (written["moved"], written["duplicates"], written["sources"]["written"]) == (1, 1, 8)
-    now = splits(dataset)
-    assert {digest: before[digest] for digest in now} == now
-    assert problems(dataset) == []
-    assert preprocess(folder, dataset)["status"] == "unchanged"
-
-
-@pytest.mark.slow
-def test_what_went_and_comes_back_elsewhere_keeps_its_split(folder: Path, dataset: Path, tmp_path: Path) -> None:
-    before = splits(dataset)
-    aside = tmp_path / "aside"
-    aside.mkdir()
-    for number in range(6):
-        (folder / "2026" / f"tone_{number}.wav").rename(aside / f"{number}.wav")
-    assert preprocess(folder, dataset)["this_run"]["removed"] == 6
-    aside.rename(folder / "back")
-    assert preprocess(folder, dataset)["this_run"]["written"] == 6
-    assert splits(dataset) == before
-
-
-@pytest.mark.parametrize("options", [slow([]), slow(["--keep-removed"])])
-def test_moved_with_keep_removed(options: list[str], folder: Path, dataset: Path) -> None:
-    before = splits(dataset)
-    move_all(folder)
-    (folder / "2026" / "sub" / "tone_0.wav").unlink()
-    moved = preprocess(folder, dataset, *options)
-    assert (moved["moved"], moved["this_run"]["removed"]) == (9, 0 if options else 1)
-    now = splits(dataset)
-    assert now == {digest: before[digest] for digest in now}
-    assert len(now) == 10 if options else 9
-
-
-@pytest.mark.slow
-def test_labels_are_those_of_the_new_name(folder: Path, tmp_path: Path) -> None:
-    dataset = tmp_path / "dataset"
-    preprocess(folder, dataset, *SPLITS, "--label-pattern", r"(?P<year>\d{4})/.*_(?P<number>\d)")
-    before = splits(dataset)
-    rename_the_folder(folder)
-    assert preprocess(folder, dataset)["this_run"]["found"] == 0
-    spec = open_dataset(str(dataset)).record
-    labels = {source: parse(data, spec).labels for (source, _), data in serialized_records(dataset).items()}
-    assert labels == {f"1999/tone_{i}.wav": {"year": "1999", "number": str(i)} for i in range(10)}
-    assert splits(dataset) == before
-
-
-@pytest.mark.slow
-def test_a_pattern_does_not_make_a_held_out_file_one_to_learn_from(folder: Path, tmp_path: Path) -> None:
-    dataset = tmp_path / "dataset"
-    patterns = ["--split", "none", "--split-pattern", "test=^held/", "--split-pattern", "train=^2026/"]
-    (folder / "held").mkdir()
-    (folder / "2026" / "tone_0.wav").rename(folder / "held" / "tone_0.wav")
-    preprocess(folder, dataset, *SMALL, *patterns)
-    before = splits(dataset)
-    (folder / "held" / "tone_0.wav").rename(folder / "2026" / "tone_0.wav")
-    (folder / "2026" / "tone_1.wav").rename(folder / "held" / "tone_1.wav")
-    done = run_in_process("preprocess", folder, "--output", dataset)
-    stays = "its content stays in split"
-    assert f"warning: 2026/tone_0.wav: {stays} test, though --split-pattern says train" in done.stderr
-    assert f"warning: held/tone_1.wav: {stays} train, though --split-pattern says test" in done.stderr
-    assert splits(dataset) == before
 
 
 @pytest.mark.parametrize("seconds", [3600, slow(-3600)])
