@@ -22,7 +22,7 @@ from pipelines.dataset.array_settings import settings_of_shape
 from pipelines.dataset.folder import Dataset
 from pipelines.dataset.npy import parse_npy
 from pipelines.dataset.ranges_table import Bounds, ranges_of, read_ranges
-from pipelines.dataset.records import Record, serialize
+from pipelines.dataset.records import Record, merged_range, serialize
 from pipelines.errors import SettingError, WorkError
 from pipelines.plan.changes import compare
 from pipelines.plan.policy import MaxFailures, Policy
@@ -97,7 +97,7 @@ def import_npy(
         try:
             failed: dict[str, str] = {}
             summaries = [_write(run, features, task, held, failed) for task, held in _shards(found, config)]
-            whole = committing.merged_range((summary.min_db, summary.max_db) for summary in summaries)
+            whole = merged_range((summary.min_db, summary.max_db) for summary in summaries)
             dataset = committing.commit(run, summaries, whole)
         except BaseException:
             clear_leftovers(output, None, own=run.name)

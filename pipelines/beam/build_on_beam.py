@@ -19,9 +19,9 @@ from pipelines.beam.transforms import FAILURES, GlobalRange
 from pipelines.building.shards import ShardSummary
 from pipelines.building.supervision import SupervisedBuilder
 from pipelines.console.names import printable
+from pipelines.dataset.records import Range
 from pipelines.runs import committing, plan_files
 from pipelines.runs.folder import PlannedRun
-from pipelines.runs.plan_files import Range
 
 NAMESPACE = "audio-vae"
 _log = logging.getLogger(__name__)

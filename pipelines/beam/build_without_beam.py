@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from pipelines.building.shards import ShardSummary
 from pipelines.building.supervision import SupervisedBuilder, end_children
+from pipelines.dataset.records import merged_range
 from pipelines.runs import committing, plan_files
 from pipelines.runs.folder import PlannedRun
 
@@ -39,4 +40,4 @@ def run_directly(
             end_children()  # else the pool waits for what nobody needs any more
             raise
     ranges = [(summary.min_db, summary.max_db) for summary in summaries]
-    committing.commit(run, summaries, committing.merged_range(ranges))
+    committing.commit(run, summaries, merged_range(ranges))

@@ -19,9 +19,8 @@ from pipelines.audio.sources import canonical, list_sources
 from pipelines.audio.spectrogram import MinMaxNormaliser, normalise_to
 from pipelines.building.processing import labels_of, levels
 from pipelines.config import AudioConfig, DatasetConfig
-from pipelines.dataset.records import Record, serialize
+from pipelines.dataset.records import Range, Record, serialize
 from pipelines.errors import SettingError, require
-from pipelines.runs.plan_files import Range
 from pipelines.store import join
 
 

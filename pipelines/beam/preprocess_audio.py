@@ -19,6 +19,7 @@ from pipelines.beam.elements import AudioFile, Failure
 from pipelines.beam.transforms import ListAudio
 from pipelines.building.shards import ShardSummary
 from pipelines.config import DatasetConfig
+from pipelines.dataset.records import merged_range
 from pipelines.errors import SettingError, WorkError, require
 from pipelines.plan.changes import compare
 from pipelines.plan.estimating import Estimator
@@ -92,7 +93,7 @@ def commit_run(run: PlannedRun | None, summaries: Iterable[ShardSummary], work: 
     if run is None:
         return work.output
     shards = list(summaries)
-    whole = committing.merged_range((summary.min_db, summary.max_db) for summary in shards)
+    whole = merged_range((summary.min_db, summary.max_db) for summary in shards)
     return committing.commit(run, shards, whole).uri
 
 

@@ -42,9 +42,8 @@ from pipelines.beam.elements import (
 from pipelines.building.digests import digest_of
 from pipelines.building.processing import blaming, warning_of
 from pipelines.config import LOG_SPECTROGRAM, AudioConfig, DatasetConfig, SpectrogramConfig
+from pipelines.dataset.records import Range, merged_range
 from pipelines.errors import SourceError, require
-from pipelines.runs.committing import merged_range
-from pipelines.runs.plan_files import Range
 
 FAILURES = "failures"
 """The tag of elements that say what could not be used and why."""
@@ -234,7 +233,7 @@ class _Extract(beam.DoFn):
 
 
 class MinMaxCombineFn(beam.CombineFn):
-    """The lowest minimum and highest maximum of (minimum, maximum) pairs; None stands for no value."""
+    """The range over (minimum, maximum) pairs, as of `merged_range`; None stands for no value."""
 
     def create_accumulator(self) -> Range:
         return None, None
@@ -250,7 +249,7 @@ class MinMaxCombineFn(beam.CombineFn):
 
 
 class GlobalRange(beam.PTransform):
-    """The lowest and highest decibel over all features, records or shards' summaries, as one pair.
+    """The lowest and highest decibel over all features, records or shards' summaries, but for silence, as one pair.
 
     >>> import apache_beam as beam
     >>> from pipelines.beam import CutSegments, ExtractFeatures, GlobalRange, ReadAudio

@@ -18,6 +18,7 @@ from pipelines.building.processing import Row, failure
 from pipelines.building.shards import ShardSummary, save_shard
 from pipelines.building.task import ShardTask, shard_name
 from pipelines.config import DatasetConfig, split_of
+from pipelines.dataset.records import merged_range
 from pipelines.errors import SettingError, WorkError, require
 from pipelines.plan.changes import compare
 from pipelines.plan.policy import MaxFailures, Policy
@@ -112,8 +113,7 @@ def _row(source: str, ordered: list[Entry]) -> Row:
         "status": "written",
         "num_segments": len(ordered),
         "seconds": round(max(entry.end_seconds for entry in ordered), 6),
-        "min_db": min(entry.min_db for entry in ordered),
-        "max_db": max(entry.max_db for entry in ordered),
+        **dict(zip(("min_db", "max_db"), merged_range((entry.min_db, entry.max_db) for entry in ordered), strict=True)),
         "error_stage": None,
         "error": None,
         "warning": ordered[0].file.warning,
@@ -127,7 +127,7 @@ def commit_written(_: int, run: PlannedRun, written: Iterable[Written]) -> str:
     roots = tuple(sorted({root for _, of_shard in shards for root in of_shard}))
     tried = sum(summary.written + summary.failed for summary in summaries)
     run = dataclasses.replace(run, inputs=roots, num_sources=tried)
-    whole = committing.merged_range((summary.min_db, summary.max_db) for summary in summaries)
+    whole = merged_range((summary.min_db, summary.max_db) for summary in summaries)
     return committing.commit(run, summaries, whole).uri
 
 

@@ -22,7 +22,7 @@ from pipelines.audio.spectrogram import MinMaxNormaliser
 from pipelines.building.savers import Keeps, RecordSaver, Saver
 from pipelines.config import DatasetConfig
 from pipelines.course_names import refuse_methods
-from pipelines.dataset.records import Record
+from pipelines.dataset.records import Range, Record, merged_range
 from pipelines.errors import SettingError, SourceError, describe, require, stage_of
 from pipelines.matching import search
 from pipelines.store.paths import join
@@ -184,16 +184,17 @@ class PreprocessingPipeline:
 
     def _saved(self, source: str, root: str, watch: Watch, again: bool = False) -> Row:
         """The row of a source whose records are saved. SourceError when it can't be used."""
-        count, low, high, end = 0, float("inf"), float("-inf"), 0
+        ranges: list[Range] = []
+        end = 0
         watch(0.0)
         self.loader.alive = lambda: watch(end / self.sample_rate)
         for record, end in self._records(source, root, again):
             self.saver.save(record)
-            count += 1
-            low, high = min(low, record.min_db), max(high, record.max_db)
+            ranges.append((record.min_db, record.max_db))
             watch(end / self.sample_rate)
         warning = warning_of(self.loader, join(root, source))
-        row = {"status": "written", "num_segments": count, "seconds": round(end / self.sample_rate, 6)}
+        low, high = merged_range(ranges)
+        row = {"status": "written", "num_segments": len(ranges), "seconds": round(end / self.sample_rate, 6)}
         return row | {"min_db": low, "max_db": high, "error_stage": None, "error": None, "warning": warning}
 
     def _records(self, source: str, root: str, again: bool) -> Iterator[tuple[Record, int]]:

@@ -23,7 +23,7 @@ from pipelines.building.task import ShardTask
 from pipelines.config import DatasetConfig
 from pipelines.dataset.framing import read_frames
 from pipelines.dataset.names import DUPLICATE, DUPLICATE_OF, FAILED, WRITTEN
-from pipelines.dataset.records import renamed, source_of
+from pipelines.dataset.records import merged_range, renamed, source_of
 from pipelines.errors import StoreError, WorkError
 from pipelines.space import why_unwritten
 from pipelines.store.paths import local_path
@@ -201,13 +201,14 @@ def save_shard(task: ShardTask, serialized: Iterable[bytes], rows: list[Row], dt
 def _summarise(task: ShardTask, saver: RecordSaver, rows: list[Row]) -> ShardSummary:
     written = [row for row in rows if row["status"] == WRITTEN]
     summary = ShardSummary(task.shard, task.split, saver.num_examples, saver.num_bytes, saver.crc32c)
+    low, high = merged_range((row["min_db"], row["max_db"]) for row in written)
     return dataclasses.replace(
         summary,
         seconds=sum(row["seconds"] for row in written),
         written=len(written),
         failed=sum(row["status"] == FAILED for row in rows),
-        min_db=min((row["min_db"] for row in written), default=None),
-        max_db=max((row["max_db"] for row in written), default=None),
+        min_db=low,
+        max_db=high,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,8 @@ from pipelines import store
 from pipelines.dataset.folder import Dataset, Shard, open_dataset
 from pipelines.dataset.framing import read_frames
 from pipelines.dataset.names import SCHEMA_FILE
-from pipelines.dataset.records import parse, schema_pbtxt
+from pipelines.dataset.records import SILENCE_DB, Range, is_silent, merged_range, parse, schema_pbtxt
+from pipelines.dataset.tables import range_of_rows
 from pipelines.errors import NotThere, StoreError, WorkError
 from pipelines.signals import import_whole
 
@@ -84,7 +86,7 @@ def check_records(batches: Iterable[pa.RecordBatch], rows: list[dict[str, Any]],
     import numpy as np
 
     spec = dataset.record
-    found: dict[str, tuple[int, float, float]] = {}
+    found: dict[str, _Found] = {}
     problems = []
     for batch in batches:
         columns = {name: pc.list_flatten(batch.column(name)) for name in ("source", "segment", "min_db", "max_db")}
@@ -99,21 +101,40 @@ def check_records(batches: Iterable[pa.RecordBatch], rows: list[dict[str, Any]],
                 problems.append(f"{name}: has values outside [0, 1]")
             if not (np.isfinite([low, high]).all() and low <= high):
                 problems.append(f"{name}: has the range {low} to {high} dB")
-            count, lowest, highest = found.get(source, (0, np.inf, -np.inf))
-            found[source] = count + 1, min(lowest, low), max(highest, high)
+            before = found.get(source, _Found())
+            known = merged_range([before.range_db, (low, high)])
+            found[source] = _Found(before.count + 1, known, before.is_partly_silent or is_silent(low, high))
     return problems + _compare(found, rows)
 
 
-def _compare(found: dict[str, tuple[int, float, float]], rows: list[dict[str, Any]]) -> list[str]:
+@dataclass(frozen=True)
+class _Found:
+    """The records of a source: how many, their range, and whether there is silence among them."""
+
+    count: int = 0
+    range_db: Range = (None, None)
+    is_partly_silent: bool = False
+
+    def spans(self, low: float, high: float) -> bool:
+        """Whether a manifest may say so; those of earlier versions count silence as they count anything else."""
+        own_low, own_high = self.range_db
+        if own_low is None or own_high is None:
+            return False
+        lows = [own_low, min(own_low, SILENCE_DB)] if self.is_partly_silent else [own_low]
+        return abs(own_high - high) <= _TOLERANCE_DB and any(abs(each - low) <= _TOLERANCE_DB for each in lows)
+
+
+def _compare(found: dict[str, _Found], rows: list[dict[str, Any]]) -> list[str]:
     problems = [
         f"{source}: has records but no row in the manifest" for source in found.keys() - {r["source"] for r in rows}
     ]
     for row in rows:
-        count, low, high = found.get(row["source"], (0, 0.0, 0.0))
-        if count != row["num_segments"]:
-            problems.append(f"{row['source']}: has {count} records, the manifest says {row['num_segments']}")
-        elif abs(low - row["min_db"]) > _TOLERANCE_DB or abs(high - row["max_db"]) > _TOLERANCE_DB:
+        own = found.get(row["source"], _Found())
+        if own.count != row["num_segments"]:
+            problems.append(f"{row['source']}: has {own.count} records, the manifest says {row['num_segments']}")
+        elif not own.spans(row["min_db"], row["max_db"]):
             said = f"{row['min_db']:.3f} to {row['max_db']:.3f}"
+            low, high = own.range_db
             problems.append(f"{row['source']}: has {low:.3f} to {high:.3f} dB, the manifest says {said} dB")
     return problems
 
@@ -131,8 +152,9 @@ def check_dataset(dataset: Dataset) -> list[str]:
         problems.append(f"the manifests have {counts[0]} written and {counts[1]} failed, not {dataset.sources}")
     if pc.count_distinct(rows["source"]).as_py() != len(rows):
         problems.append("a source has more than one row in the manifests")
-    low, high = pc.min(rows["min_db"]).as_py(), pc.max(rows["max_db"]).as_py()
-    if (low, high) != (dataset.min_db, dataset.max_db):
+    low, high = range_of_rows(rows)
+    of_earlier_versions = pc.min(rows["min_db"]).as_py(), high  # silence counted in them
+    if (dataset.min_db, dataset.max_db) not in ((low, high), of_earlier_versions):
         problems.append(
             f"the manifests span {low} to {high} dB, dataset.json says {dataset.min_db} to {dataset.max_db}"
         )

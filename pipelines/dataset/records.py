@@ -7,6 +7,7 @@ message types of `tensorflow/core/example/*.proto` declared below.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,12 @@ VALID_FRAMES = "valid_frames"
 LABEL_PREFIX = "label/"
 MAX_DECIBELS = 1000.0
 """Beyond what a float32 magnitude can be, in either direction: 20 log10 of the largest is 771, of the least -897."""
+SILENCE_DB = -100.0
+"""The lowest and highest decibels of what has nothing in it, which no range of others counts."""
+SILENCE_WITHIN_DB = 1e-3
+"""What machines may differ in when they say so."""
+Range = tuple[float | None, float | None]
+"""Lowest minimum and highest maximum in dB; None where there is no value."""
 _MAX_SEGMENTS = 1 << 31
 _MAX_TEXT_BYTES = 1 << 16
 
@@ -80,6 +87,21 @@ class Record:
     def log_spectrogram(self) -> NDArray[np.float32]:
         """The spectrogram in dB, float32 (n_bins, n_frames, n_channels)."""
         return self.spectrogram * np.float32(self.max_db - self.min_db) + np.float32(self.min_db)
+
+
+def is_silent(low: float, high: float) -> bool:
+    """Whether lowest and highest decibels are those of silence."""
+    return max(abs(low - SILENCE_DB), abs(high - SILENCE_DB)) < SILENCE_WITHIN_DB
+
+
+def merged_range(ranges: Iterable[Range]) -> Range:
+    """The range over all ranges, of records or of what has records; silence counts where there is nothing else.
+
+    So one silent file takes nothing from the others. In whatever order and groups they are merged, the same comes out.
+    """
+    given = [(low, high) for low, high in ranges if low is not None and high is not None]
+    pairs = [pair for pair in given if not is_silent(*pair)] or given
+    return min((low for low, _ in pairs), default=None), max((high for _, high in pairs), default=None)
 
 
 def _example_class() -> Any:

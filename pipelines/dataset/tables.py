@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import store
+from pipelines.dataset.records import SILENCE_DB, SILENCE_WITHIN_DB, Range, merged_range
 from pipelines.errors import WorkError, describe
 from pipelines.store.paths import local_path
 
@@ -126,3 +127,11 @@ def _text_bytes(column: pa.ChunkedArray) -> int:
         lengths = pc.binary_length(chunk.dictionary)
         total += pc.sum(lengths.take(chunk.indices).cast(pa.int64())).as_py() or 0
     return total
+
+
+def range_of_rows(rows: pa.Table) -> Range:
+    """`merged_range` of the columns min_db and max_db of a manifest, which are null together."""
+    far = [pc.abs(pc.subtract(rows[name], SILENCE_DB)) for name in ("min_db", "max_db")]
+    silent = pc.less(pc.max_element_wise(*far, skip_nulls=False), SILENCE_WITHIN_DB)
+    parts = [rows.filter(pc.invert(silent)), rows.filter(silent)]
+    return merged_range((pc.min(part["min_db"]).as_py(), pc.max(part["max_db"]).as_py()) for part in parts)

@@ -15,25 +15,18 @@ from pipelines.config import TRAIN
 from pipelines.console.names import printable
 from pipelines.dataset.folder import MANIFEST, Dataset, Run, Shard, Sources, Split, open_dataset
 from pipelines.dataset.names import ENTRY, FAILED, MANIFEST_FILE, RUNS, SCHEMA_FILE
-from pipelines.dataset.records import schema_pbtxt
+from pipelines.dataset.records import Range, merged_range, schema_pbtxt
 from pipelines.dataset.tables import read_parquet, read_tables
 from pipelines.errors import TooManyFailures, WorkError
 from pipelines.runs.fate import settling
 from pipelines.runs.folder import CARRIED_FILE, FAILED_FILE, PlannedRun
-from pipelines.runs.plan_files import Plan, Range, read_plan, rows_uri
+from pipelines.runs.plan_files import Plan, read_plan, rows_uri
 
 if TYPE_CHECKING:
     from pipelines.building.shards import ShardSummary
 
 
 _ROWS_AT_ONCE = 1 << 14
-
-
-def merged_range(ranges: Iterable[Range]) -> Range:
-    """The range over all ranges."""
-    pairs = list(ranges)
-    lows, highs = [low for low, _ in pairs if low is not None], [high for _, high in pairs if high is not None]
-    return min(lows, default=None), max(highs, default=None)
 
 
 def commit(run: PlannedRun, summaries: Iterable[ShardSummary], run_range: Range) -> Dataset:
@@ -145,7 +138,9 @@ def _next_dataset(run: PlannedRun, plan: Plan, summaries: list[ShardSummary], ru
         name: Split(sum(s.num_examples for s in shards[name]), round(seconds[name], 6), tuple(shards[name]))
         for name in names
     }
-    lows, highs = ([v for v in pair if v is not None] for pair in zip(plan.kept_range, run_range, strict=True))
+    low, high = merged_range([plan.kept_range, run_range])
+    assert low is not None
+    assert high is not None
     written = sum(summary.written for summary in summaries)
     failed_now = sum(summary.failed for summary in summaries) + plan.listing_failures
     before = read_parquet(store.join(run.plan_uri, FAILED_FILE), ["status"])["status"].to_pylist().count(FAILED)
@@ -158,8 +153,8 @@ def _next_dataset(run: PlannedRun, plan: Plan, summaries: list[ShardSummary], ru
     return Dataset(
         uri=run.dataset_uri,
         config=run.config,
-        min_db=min(lows),
-        max_db=max(highs),
+        min_db=low,
+        max_db=high,
         splits=splits,
         sources=Sources(total + failed, total, failed, removed, plan.ignored),
         runs=(*(earlier for earlier in plan.runs if earlier.name in alive), this),

@@ -23,6 +23,8 @@ from pipelines.building.task import ShardTask, task_to_line
 from pipelines.config import DatasetConfig
 from pipelines.dataset.folder import MANIFEST, Dataset, Run, Shard, Sources
 from pipelines.dataset.names import RUNS
+from pipelines.dataset.records import Range
+from pipelines.dataset.tables import range_of_rows
 from pipelines.errors import WorkError
 from pipelines.plan.changes import KEPT, Changes, kept_shards
 from pipelines.plan.policy import MaxFailures
@@ -32,10 +34,6 @@ from pipelines.runs.folder import CARRIED_FILE, FAILED_FILE, PlannedRun, make_ru
 if TYPE_CHECKING:
     from pipelines.building.shards import BuiltShard
     from pipelines.building.supervision import SupervisedBuilder
-
-
-Range = tuple[float | None, float | None]
-"""Lowest minimum and highest maximum in dB; None where there is no value."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def plan_run(
         kept={split: tuple(shards) for split, shards in kept_shards(base, changes).items()},
         kept_seconds=_seconds_by_split(stays),
         kept_sources=len(stays),
-        kept_range=(pc.min_max(stays["min_db"]).as_py()["min"], pc.min_max(stays["max_db"]).as_py()["max"]),
+        kept_range=range_of_rows(stays),
         listing_failures=len(changes.failed) - changes.failed_before,
         removed=changes.removed,
         removed_before=base.sources.removed if base else 0,

@@ -66,6 +66,22 @@ def test_a_record_is_given_on_its_own_range_or_on_the_model_s() -> None:
     np.testing.assert_allclose(fixed.model_input(given), 0.5 * VALUES[0] + 0.5, atol=1e-6)
 
 
+def test_silence_is_the_floor_of_a_range_that_does_not_count_it() -> None:
+    loud = ValueRange(-60.0, 40.0)
+    np.testing.assert_array_equal(loud.model_input(record(-100.0, -100.0)), np.zeros_like(VALUES[0]))
+    quiet = record(-80.0, -10.0)  # which is sound, and stays below
+    assert loud.model_input(quiet).min() < 0
+    of_both = ValueRange.of_each(np.float32([-100, -80]), np.float32([-100, -10]))
+    both = np.stack([np.zeros_like(VALUES[0]), VALUES[0]])
+    moved = loud.from_range(both, of_both)
+    np.testing.assert_array_equal(moved[0], 0)
+    np.testing.assert_allclose(moved[1], loud.model_input(quiet), atol=1e-6)
+    tensors = ValueRange(tf.constant(of_both.min_db), tf.constant(of_both.max_db), per_record=True)
+    np.testing.assert_allclose(loud.from_range(tf.constant(both), tensors).numpy(), moved, atol=1e-6)
+
+
 def test_from_one_range_to_another_is_by_decibels() -> None:
     own, model = ValueRange.of_each(LOW, HIGH), ValueRange(-90.0, 5.0)
-    np.testing.assert_allclose(model.from_range(VALUES, own), model.from_db(own.to_db(VALUES)), atol=1e-6)
+    by_decibels = model.from_db(own.to_db(VALUES))
+    by_decibels[2] = 0  # silence
+    np.testing.assert_allclose(model.from_range(VALUES, own), by_decibels, atol=1e-6)

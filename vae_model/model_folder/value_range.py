@@ -79,13 +79,24 @@ class ValueRange:
         return (decibels - _float32(self.min_db)) / _float32(self.span_db)
 
     def from_range(self, values: Any, other: ValueRange) -> Any:
-        """from_db(other.to_db(values)), but for rounding, in a multiply and an add a value."""
-        return values * (other.unit_db / _float32(self.span_db)) + self.from_db(_float32(other.min_db))
+        """from_db(other.to_db(values)), but for rounding, in a multiply and an add a value; of silence at least 0."""
+        start = _silence_within(self.from_db(_float32(other.min_db)), other.unit_db)
+        return values * (other.unit_db / _float32(self.span_db)) + start
 
     def model_input(self, record: Record) -> NDArray[np.float32]:
         """The record's spectrogram as a model of this range is given it, float32 (n_bins, n_frames, n_channels)."""
-        scaled: NDArray[np.float32] = self.of_record(record).from_db(record.log_spectrogram)
-        return scaled
+        scaled = self.of_record(record).from_db(record.log_spectrogram)
+        inside: NDArray[np.float32] = np.maximum(scaled, 0) if record.min_db == record.max_db else scaled
+        return inside
+
+
+def _silence_within(scaled: Any, extent_db: Any) -> Any:
+    """Lowest levels scaled to a range; of records without extent at least 0: silence, which no range counts."""
+    if isinstance(scaled, (np.ndarray, np.generic)):
+        return np.where(extent_db == 0, np.maximum(scaled, np.float32(0)), scaled)
+    import tensorflow as tf
+
+    return tf.where(extent_db == 0, tf.maximum(scaled, 0.0), scaled)
 
 
 def _float32(decibels: Decibels) -> Any:
