@@ -16,82 +16,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines import splits
+from pipelines.audio_config import PAD_MODES as PAD_MODES
+from pipelines.audio_config import RECORD as RECORD
+from pipelines.audio_config import SEGMENTS as SEGMENTS
+from pipelines.audio_config import AudioConfig as AudioConfig
 from pipelines.errors import SettingError, require
 from pipelines.matching import search
-from pipelines.settings import MOST, check_settings, fixed, one_of, positive, setting, with_values
+from pipelines.settings import MOST, check_settings, fixed, positive, setting, with_values
 
-_PAD_MODES = "constant edge linear_ramp maximum mean median minimum reflect symmetric wrap"
-PAD_MODES = tuple(_PAD_MODES.split())
-"""numpy's pad modes but `empty`, whose values are not defined and so would differ from run to run."""
-SEGMENTS = ("all", "first")
 DTYPES = ("float16", "float32", "uint8")
 TRAIN, VALIDATION, TEST = splits.TRAIN, splits.VALIDATION, splits.TEST
-RECORD = "what a record is (fixed when the dataset is made)"
-"""The group of `audio-vae preprocess --help` with these settings."""
 LOG_SPECTROGRAM, LOG_MEL = "log-spectrogram", "log-mel"
 FEATURES = (LOG_SPECTROGRAM, LOG_MEL)
 """What is extracted from a segment; a class of one's own is named `module:Class`."""
 LOG_MEL_BANDS = 64
 _OWN_FEATURE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _allowed_features: set[str] = set()
-
-
-@dataclass(frozen=True)
-class AudioConfig:
-    """From a file to segments of waveform.
-
-    sample_rate: Hz. channels: 1 mixes to mono; n > 1 keeps n channels. segment_seconds: length of a segment.
-    segment_hop_seconds: start of one segment to the start of the next; None means segment_seconds (no overlap).
-    segments: "all" of the file, or only the "first". pad_mode: how numpy pads the last segment.
-    """
-
-    sample_rate: int = setting(
-        22050, RECORD, "sounds are resampled to it", metavar="HZ", check=positive("number of Hz", int)
-    )
-    channels: int = setting(1, RECORD, "1 mixes to mono, more are kept", check=positive("number of channels", int))
-    segments: str = setting("all", RECORD, "cut whole files, or take the first segment only", choices=SEGMENTS)
-    segment_seconds: float = setting(
-        0.74, RECORD, "length of a segment", metavar="S", check=positive("number of seconds")
-    )
-    segment_hop_seconds: float | None = setting(
-        None,
-        RECORD,
-        "from the start of a segment to the start of the next",
-        metavar="S",
-        unset="segment_seconds, so that none overlap",
-        check=positive("number of seconds"),
-    )
-    pad_mode: str = setting(
-        "constant",
-        RECORD,
-        f"how the last segment is filled up, one of {', '.join(PAD_MODES)}",
-        metavar="MODE",
-        check=one_of(PAD_MODES),
-    )
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        seconds, hop = self.segment_seconds, self.segment_hop_seconds
-        longest = MOST / self.sample_rate
-        require(seconds < longest, "segment_seconds", seconds, f"below {longest:g} s at {self.sample_rate} Hz")
-        require(self.segment_samples >= 1, "segment_seconds", seconds, f"at least one sample at {self.sample_rate} Hz")
-        if hop is not None:
-            require(hop <= seconds, "segment_hop_seconds", hop, f"at most segment_seconds={seconds}")
-            require(self.segment_hop_samples >= 1, "segment_hop_seconds", hop, "at least one sample")
-            object.__setattr__(self, "segment_hop_seconds", float(hop))
-        object.__setattr__(self, "segment_seconds", float(seconds))
-
-    @property
-    def segment_samples(self) -> int:
-        """Samples in a segment: int(segment_seconds * sample_rate)."""
-        return int(self.segment_seconds * self.sample_rate)
-
-    @property
-    def segment_hop_samples(self) -> int:
-        """Samples from the start of one segment to the start of the next."""
-        if self.segment_hop_seconds is None:
-            return self.segment_samples
-        return int(self.segment_hop_seconds * self.sample_rate)
 
 
 def _check_frame_size(name: str, value: Any) -> None:
@@ -255,7 +195,7 @@ class DatasetConfig:
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values."""
         values = dataclasses.asdict(self)
-        values["spectrogram"] = self.spectrogram.to_dict()
+        values |= {"audio": self.audio.to_dict(), "spectrogram": self.spectrogram.to_dict()}
         values["split"] = dict(self.split)
         values["split_pattern"] = [list(pair) for pair in self.split_pattern]
         return values
@@ -281,7 +221,7 @@ class DatasetConfig:
     def differences(self, other: DatasetConfig) -> list[str]:
         """`name: this value != other value` for each setting in which the two differ."""
         mine, theirs = (
-            _flatten(config.to_dict() | {"spectrogram": dataclasses.asdict(config.spectrogram)})
+            _flatten(config.to_dict() | {part: vars(getattr(config, part)) for part in ("audio", "spectrogram")})
             for config in (self, other)
         )
         return [f"{name}: {mine[name]!r} != {theirs[name]!r}" for name in mine if mine[name] != theirs[name]]

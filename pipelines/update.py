@@ -18,6 +18,7 @@ from pipelines.config import DatasetConfig
 from pipelines.console.names import printable
 from pipelines.console.terminal import set_up_logging
 from pipelines.dataset.folder import Dataset, open_dataset
+from pipelines.dataset.names import DUPLICATE, SILENT
 from pipelines.errors import SettingError, WorkError, require_package
 from pipelines.plan.changes import Changes, compare
 from pipelines.plan.contents import add_checksums
@@ -43,7 +44,7 @@ class Update:
     """What bringing a dataset up to date came to. committed: whether there was a run, the last of dataset.runs.
 
     warned: sources in that run's manifest that were written with a warning. duplicates: files in it that have the
-    content of a source, and no records.
+    content of a source, and no records. silent, left_out: as of DatasetFacts, in that manifest.
     """
 
     dataset: Dataset
@@ -51,6 +52,8 @@ class Update:
     committed: bool
     warned: int = 0
     duplicates: int = 0
+    silent: int = 0
+    left_out: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +130,7 @@ def bring_up_to_date(request: Request) -> Update:
             assert base is not None
             return Update(base, changes, committed=False)
         dataset = _run(run, request, job)
-    return Update(dataset, changes, True, _report_failures(dataset), dataset.num_duplicates)
+    return Update(dataset, changes, True, **_reported(dataset))
 
 
 def hand_over(request: Request) -> HandOver | Update:
@@ -290,16 +293,20 @@ def _execute(run: PlannedRun, request: Request, job: PipelineOptions | None) -> 
 _FAILURES_SHOWN = 10
 
 
-def _report_failures(dataset: Dataset) -> int:
-    """Each source that failed or has a warning with the reason, the first few; returns how many have a warning."""
+def _reported(dataset: Dataset) -> dict[str, int]:
+    """Each source that failed or has a warning with the reason, the first few; returns the counts of an Update."""
     run = dataset.runs[-1]
-    rows = dataset.run_manifest(run.name, ["source", "status", "error_stage", "error", "warning"])
+    rows = dataset.run_manifest(run.name, ["source", "status", "error_stage", "error", "warning", "left_out"])
+    silent = rows.filter(pc.equal(rows["status"], SILENT))
+    _say([f"silent: {printable(name)}: no record comes from it" for name in silent["source"].to_pylist()])
     warned = rows.filter(pc.is_valid(rows["warning"])).to_pylist()
     _say([f"warning: {printable(row['source'])}: {printable(row['warning'])}" for row in warned])
     if run.sources.failed:
         failed = rows.filter(pc.equal(rows["status"], "failed")).to_pylist()
         _say([f"failed: {printable(row['source'])}: {row['error_stage']}: {printable(row['error'])}" for row in failed])
-    return len(warned)
+    duplicates = pc.sum(pc.equal(rows["status"], DUPLICATE)).as_py() or 0
+    counts = {"warned": len(warned), "duplicates": duplicates, "silent": len(silent)}
+    return counts | {"left_out": pc.sum(rows["left_out"]).as_py() or 0}
 
 
 def _say(lines: list[str]) -> None:

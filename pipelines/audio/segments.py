@@ -87,6 +87,47 @@ def cut_segments(
         yield Segment(padded, index, index * hop / sample_rate, len(pending))
 
 
+def worth_keeping(
+    segments: Iterable[Segment], hop: int, min_level_db: float | None, one_shot_db: float | None
+) -> Iterator[tuple[Segment, bool]]:
+    """The segments of one file, each with whether it is to become a record.
+
+    hop: samples from one's start to the next's. min_level_db: none without a sample so loud, in dB of full scale.
+    one_shot_db: where the file ends within two lengths of a segment, and what follows the first is so much quieter than
+    that by their loudest samples, then the first alone. None of either: all.
+    """
+    least = 0.0 if min_level_db is None else 10 ** (min_level_db / 20)
+    for segment, is_fade in _with_fades(segments, hop, one_shot_db):
+        is_quiet = min_level_db is not None and _peak(segment.samples[: segment.valid_samples]) < least
+        yield segment, not (is_fade or is_quiet)
+
+
+def _with_fades(segments: Iterable[Segment], hop: int, one_shot_db: float | None) -> Iterator[tuple[Segment, bool]]:
+    """The segments, each with whether it has nothing but the fade of a one-shot that the first one does not have."""
+    rest = iter(segments)
+    held: list[Segment] = []
+    for segment in rest if one_shot_db is not None else ():
+        held.append(segment)
+        if segment.index * hop + segment.valid_samples > 2 * len(segment.samples):
+            break  # a long file
+    else:
+        yield from ((segment, segment.index > 0 and _is_faded(held, hop, one_shot_db or 0.0)) for segment in held)
+        held = []
+    yield from ((segment, False) for segment in (*held, *rest))
+
+
+def _is_faded(segments: list[Segment], hop: int, decibels: float) -> bool:
+    """Whether what follows the first segment is so much quieter than it is."""
+    first, *after = segments
+    size = len(first.samples)
+    pieces = (each.samples[max(0, size - each.index * hop) : each.valid_samples] for each in after)
+    return max(map(_peak, pieces), default=0.0) <= _peak(first.samples) * 10 ** (-decibels / 20)
+
+
+def _peak(samples: NDArray[np.float32]) -> float:
+    return float(np.abs(samples).max(initial=0.0))
+
+
 def valid_frames(valid_samples: int, segment_samples: int, hop_length: int) -> int:
     """Frames whose centre lies before padding begins; all frames of a segment without padding."""
     n_frames = 1 + segment_samples // hop_length

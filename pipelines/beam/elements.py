@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from apache_beam.io import fileio
@@ -14,7 +15,7 @@ from apache_beam.io.filesystem import FileMetadata
 from numpy.typing import NDArray
 
 from pipelines.audio.features import Extractor
-from pipelines.audio.segments import Padder, Segment, cut_segments, valid_frames
+from pipelines.audio.segments import Padder, Segment, cut_segments, valid_frames, worth_keeping
 from pipelines.audio.sources import canonical, list_sources
 from pipelines.audio.spectrogram import MinMaxNormaliser, normalise_to
 from pipelines.building.processing import labels_of, levels
@@ -140,12 +141,14 @@ def path_of(element: str | os.PathLike[str] | FileMetadata | fileio.ReadableFile
 
 
 def segments_of(waveform: Waveform, config: AudioConfig) -> Iterator[FileSegment]:
-    """The segments of a waveform that has the rate and channels of the settings."""
+    """The segments of a waveform that has the rate and channels of the settings, but those that they leave out."""
     size, hop, rate = config.segment_samples, config.segment_hop_samples, config.sample_rate
-    for segment in cut_segments([waveform.samples], size, hop, rate, Padder(config.pad_mode)):
-        yield FileSegment(waveform.file, segment, (segment.index * hop + segment.valid_samples) / rate)
-        if config.segments == "first":
-            return
+    segments = cut_segments([waveform.samples], size, hop, rate, Padder(config.pad_mode))
+    if config.segments == "first":
+        segments = islice(segments, 1)
+    for segment, is_kept in worth_keeping(segments, hop, config.min_level_db, config.one_shot_db):
+        if is_kept:
+            yield FileSegment(waveform.file, segment, (segment.index * hop + segment.valid_samples) / rate)
 
 
 def feature_of(piece: FileSegment, extractor: Extractor) -> Feature:

@@ -14,7 +14,7 @@ from apache_beam.pvalue import AsDict, AsIter, AsSingleton, PCollection
 
 from pipelines.audio.sources import LISTING, Listing
 from pipelines.beam.elements import AudioFile, Failure, FileRecord, serialized
-from pipelines.building.processing import Row, failure
+from pipelines.building.processing import Coverage, Row, failure
 from pipelines.building.shards import ShardSummary, save_shard
 from pipelines.building.task import ShardTask, shard_name
 from pipelines.config import DatasetConfig, split_of
@@ -41,6 +41,7 @@ class Entry:
     serialized: bytes
     min_db: float
     max_db: float
+    start_seconds: float
     end_seconds: float
 
 
@@ -50,7 +51,8 @@ def entry_of(element: FileRecord, config: DatasetConfig) -> Entry:
     shape = tuple(record.spectrogram.shape)
     require(shape == config.record_shape, "record.shape", shape, f"{config.record_shape}, as the settings have it")
     data = serialized(element, config)
-    return Entry(element.file, record.segment, data, record.min_db, record.max_db, element.end_seconds)
+    seconds = record.start_seconds, element.end_seconds
+    return Entry(element.file, record.segment, data, record.min_db, record.max_db, *seconds)
 
 
 def place_of(source: str, split_bytes: dict[str, int], config: DatasetConfig, shard_mb: float) -> Place:
@@ -94,7 +96,7 @@ def write_place(group: tuple[Place, Iterable[Entry | Failure]], run: PlannedRun)
             file, row = failed.file, failure(failed.stage, failed.reason)
         else:
             ordered = sorted(entries[source], key=lambda entry: entry.segment)
-            file, row = ordered[0].file, _row(source, ordered)
+            file, row = ordered[0].file, _row(source, ordered, run.config.audio.leaves_out)
             records += [entry.serialized for entry in ordered]
         written_to = None if source in failures else shard
         known = {"source": source, "size": file.size, "stamp": file.stamp, "split": split, "shard": written_to}
@@ -105,14 +107,19 @@ def write_place(group: tuple[Place, Iterable[Entry | Failure]], run: PlannedRun)
     return built.summary, tuple(sorted(set(roots.values())))
 
 
-def _row(source: str, ordered: list[Entry]) -> Row:
+def _row(source: str, ordered: list[Entry], may_lack: bool) -> Row:
     segments = [entry.segment for entry in ordered]
-    if segments != list(range(len(segments))):
+    if may_lack and len(set(segments)) < len(segments):
+        raise WorkError(f"{source}: must have each of its segments once, it has {segments[:10]}")
+    if not may_lack and segments != list(range(len(segments))):
         raise WorkError(f"{source}: must have each of its segments from 0 on once, it has {segments[:10]}")
+    covered = Coverage()
+    for entry in ordered:
+        covered.add(entry.start_seconds, entry.end_seconds)
     return {
         "status": "written",
         "num_segments": len(ordered),
-        "seconds": round(max(entry.end_seconds for entry in ordered), 6),
+        "seconds": round(covered.total, 6),
         **dict(zip(("min_db", "max_db"), merged_range((entry.min_db, entry.max_db) for entry in ordered), strict=True)),
         "error_stage": None,
         "error": None,
@@ -138,7 +145,8 @@ class WriteDataset(beam.PTransform):
     output: a folder that is empty or not there yet. config: the settings that the records were made with, which the
     dataset says of itself. failures: of the steps before; a file in one of them is in the manifest as failed and has no
     record. shard_mb: a shard's size, about. Gives the dataset's path once it is committed; a pipeline that ends before
-    leaves none. A later `audio-vae preprocess` over the same files with the same settings finds nothing to do.
+    leaves none. A later `audio-vae preprocess` over the same files with the same settings finds nothing to do, but for
+    files that are silent as min_level_db has it: no record comes from them, and it notes them.
 
     >>> import apache_beam as beam
     >>> from pipelines.beam import CutSegments, ExtractFeatures, Normalise, ReadAudio, WriteDataset

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from pipelines.audio.decoding import Incomplete
 from pipelines.audio.features import Extractor, extractor_of
 from pipelines.audio.limits import SourceLimits
 from pipelines.audio.loading import Loader, loader_of
-from pipelines.audio.segments import Padder, Segment, cut_segments, valid_frames
+from pipelines.audio.segments import Padder, Segment, cut_segments, valid_frames, worth_keeping
 from pipelines.audio.spectrogram import MinMaxNormaliser
 from pipelines.building.savers import Keeps, RecordSaver, Saver
 from pipelines.config import DatasetConfig
 from pipelines.course_names import refuse_methods
+from pipelines.dataset.names import FAILED, SILENT, WRITTEN
 from pipelines.dataset.records import Range, Record, merged_range
 from pipelines.errors import SettingError, SourceError, describe, require, stage_of
 from pipelines.matching import search
@@ -47,7 +49,7 @@ class PreprocessingPipeline:
     RecordSaver, which takes MinMaxNormaliser(0, 1) alone. segment_seconds: length of a segment, None for the loader's
     `duration` (then a file has one segment, its first). segment_hop_seconds: start of one segment to the start of the
     next, None for no overlap. label_pattern: regular expression whose named groups, searched in the relative path,
-    become labels.
+    become labels. min_level_db, one_shot_db: which segments are left out, as of AudioConfig.
 
     >>> from pipelines import LogSpectrogramExtractor, Saver
     >>> pipeline = PreprocessingPipeline()
@@ -75,11 +77,14 @@ class PreprocessingPipeline:
         segment_seconds: float | None = None,
         segment_hop_seconds: float | None = None,
         label_pattern: str | None = None,
+        min_level_db: float | None = None,
+        one_shot_db: float | None = None,
     ) -> None:
         parts = {"loader": loader, "padder": padder, "extractor": extractor, "normaliser": normaliser, "saver": saver}
         vars(self).update(parts)
         self.segment_seconds = segment_seconds
         self.segment_hop_seconds = segment_hop_seconds
+        self.min_level_db, self.one_shot_db = min_level_db, one_shot_db
         self._label_pattern = re.compile(label_pattern) if label_pattern else None
         if None not in parts.values():
             self.require_whole()
@@ -134,6 +139,8 @@ class PreprocessingPipeline:
             audio.segment_seconds,
             audio.segment_hop_seconds,
             config.label_pattern,
+            audio.min_level_db,
+            audio.one_shot_db,
         )
 
     def process(self, audio_files_dir: str | os.PathLike[str]) -> dict[str, Row]:
@@ -185,27 +192,34 @@ class PreprocessingPipeline:
     def _saved(self, source: str, root: str, watch: Watch, again: bool = False) -> Row:
         """The row of a source whose records are saved. SourceError when it can't be used."""
         ranges: list[Range] = []
-        end = 0
+        end, left_out, covered = 0, 0, Coverage()
         watch(0.0)
         self.loader.alive = lambda: watch(end / self.sample_rate)
-        for record, end in self._records(source, root, again):
-            self.saver.save(record)
-            ranges.append((record.min_db, record.max_db))
+        for record, start, end in self._records(source, root, again):
+            if record is None:
+                left_out += 1
+            else:
+                self.saver.save(record)
+                ranges.append((record.min_db, record.max_db))
+                covered.add(start, end)
             watch(end / self.sample_rate)
         warning = warning_of(self.loader, join(root, source))
+        if not ranges:
+            return silent(left_out, warning)
         low, high = merged_range(ranges)
-        row = {"status": "written", "num_segments": len(ranges), "seconds": round(end / self.sample_rate, 6)}
-        return row | {"min_db": low, "max_db": high, "error_stage": None, "error": None, "warning": warning}
+        seconds = round(covered.total / self.sample_rate, 6)
+        row = {"status": WRITTEN, "num_segments": len(ranges), "seconds": seconds, "min_db": low, "max_db": high}
+        return row | {"error_stage": None, "error": None, "warning": warning, "left_out": left_out}
 
-    def _records(self, source: str, root: str, again: bool) -> Iterator[tuple[Record, int]]:
-        """The records of a source, each with the sample at which its sound ends.
+    def _records(self, source: str, root: str, again: bool) -> Iterator[tuple[Record | None, int, int]]:
+        """The records of a source, each with the samples at which its sound starts and ends; None for one left out.
 
         SourceError for whatever a file's content makes libraries raise: writing is not among what happens here.
         """
         with blaming(join(root, source)):
             yield from self._extracted(source, root, again)
 
-    def _extracted(self, source: str, root: str, again: bool) -> Iterator[tuple[Record, int]]:
+    def _extracted(self, source: str, root: str, again: bool) -> Iterator[tuple[Record | None, int, int]]:
         """The way of one source, step by step; `process_source` writes what comes out."""
         uri = join(root, source)
         labels = labels_of(source, self._label_pattern)
@@ -215,7 +229,14 @@ class PreprocessingPipeline:
             blocks = [_with_channel_axis(self.loader.load(uri))]
         # segment
         segments = cut_segments(blocks, self.segment_samples, self.hop_samples, self.sample_rate, self.padder)
-        for segment in segments:
+        if self.loader.duration is not None:
+            segments = islice(segments, 1)
+        for segment, is_kept in worth_keeping(segments, self.hop_samples, self.min_level_db, self.one_shot_db):
+            start = segment.index * self.hop_samples
+            end = start + segment.valid_samples
+            if not is_kept:
+                yield None, start, end
+                continue
             # log-spectrogram
             decibels, low, high = levels(self.extractor, segment, uri)
             self._require_frames(decibels, segment)
@@ -224,9 +245,7 @@ class PreprocessingPipeline:
             valid = valid_frames(segment.valid_samples, self.segment_samples, self.extractor.hop_length)
             record = Record(normalised, low, high, source, segment.index, segment.start_seconds, valid, labels)
             # write
-            yield record, segment.index * self.hop_samples + segment.valid_samples
-            if self.loader.duration is not None:
-                return
+            yield record, start, end
 
     def _require_frames(self, decibels: NDArray[np.float32], segment: Segment) -> None:
         frames, channels = 1 + self.segment_samples // self.extractor.hop_length, segment.samples.shape[1]
@@ -280,7 +299,27 @@ def labels_of(source: str, pattern: re.Pattern[str] | None) -> dict[str, str]:
     return {name: value or "" for name, value in match.groupdict().items()}
 
 
+class Coverage:
+    """How much of a source lies in its records. total: what has been added, in the unit of that."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self._end = 0.0
+
+    def add(self, start: float, end: float) -> None:
+        """One more record, in their order; what it shares with those before counts once."""
+        self.total += end - max(start, self._end)
+        self._end = end
+
+
+_NOTHING = {"num_segments": 0, "seconds": None, "min_db": None, "max_db": None}
+
+
 def failure(stage: str, reason: str) -> Row:
     """The row of a source that could not be used."""
-    nothing = {"num_segments": 0, "seconds": None, "min_db": None, "max_db": None}
-    return {"status": "failed", **nothing, "error_stage": stage, "error": reason, "warning": None}
+    return {"status": FAILED, **_NOTHING, "error_stage": stage, "error": reason, "warning": None, "left_out": None}
+
+
+def silent(left_out: int, warning: str | None) -> Row:
+    """The row of a source all of whose segments are left out."""
+    return {"status": SILENT, **_NOTHING, "error_stage": None, "error": None, "warning": warning, "left_out": left_out}

@@ -22,7 +22,7 @@ from pipelines.building.savers import RecordSaver
 from pipelines.building.task import ShardTask
 from pipelines.config import DatasetConfig
 from pipelines.dataset.framing import read_frames
-from pipelines.dataset.names import DUPLICATE, DUPLICATE_OF, FAILED, WRITTEN
+from pipelines.dataset.names import DUPLICATE, DUPLICATE_OF, FAILED, SILENT, WRITTEN
 from pipelines.dataset.records import merged_range, renamed, source_of
 from pipelines.errors import StoreError, WorkError
 from pipelines.space import why_unwritten
@@ -49,6 +49,7 @@ class ShardSummary:
     seconds: float = 0.0
     written: int = 0
     failed: int = 0
+    silent: int = 0
     min_db: float | None = None
     max_db: float | None = None
 
@@ -157,8 +158,8 @@ class _Digests:
 
 
 def _row_of_copy(source: str, row: Row) -> Row:
-    """What becomes of a file with the content of a source: it failed as that one did, or is its duplicate."""
-    if row["status"] == FAILED:
+    """What becomes of a file with the content of a source: it failed or is silent as that one, or its duplicate."""
+    if row["status"] != WRITTEN:
         return row
     nothing = failure("", DUPLICATE_OF + source) | {"status": DUPLICATE, "error_stage": None, "shard": None}
     return row | nothing
@@ -207,6 +208,7 @@ def _summarise(task: ShardTask, saver: RecordSaver, rows: list[Row]) -> ShardSum
         seconds=sum(row["seconds"] for row in written),
         written=len(written),
         failed=sum(row["status"] == FAILED for row in rows),
+        silent=sum(row["status"] == SILENT for row in rows),
         min_db=low,
         max_db=high,
     )

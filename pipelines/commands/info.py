@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 
+from pipelines.console.counts import left_out
 from pipelines.dataset.facts import DatasetFacts, describe_dataset
 from pipelines.flags import parse
 
@@ -39,6 +40,7 @@ def text(facts: DatasetFacts) -> str:
         "sources    " + ", ".join(f"{count:,} {name}" for name, count in sources.items()),
     ]
     lines += [f"duplicates {facts.duplicates:,} files with the content of a source"] if facts.duplicates else []
+    lines += [f"left out   {left_out(facts.left_out, facts.silent)}"] if facts.left_out else []
     for name, split in facts.splits.items():
         shards = f"{split.num_shards} shards"
         lines.append(f"  {name:<11}{split.num_examples:>9,} records  {split.hours:>9,.2f} hours  {shards}")

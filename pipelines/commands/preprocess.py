@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.audio.limits import RUN
 from pipelines.config import PRESETS, RECORD
-from pipelines.console.counts import failures_so_far, moved_and_duplicates
+from pipelines.console.counts import failures_so_far, left_out, moved_and_duplicates
 from pipelines.console.durations import duration_text
 from pipelines.errors import masked
 from pipelines.flags import add_flag, add_settings, given, has_others, parse, preset_named
@@ -122,6 +122,7 @@ def _print_summary(done: Update, as_json: bool) -> None:
     values = {"status": "committed", "dataset": dataset.uri, "run": run.name, "num_examples": dataset.num_examples}
     values |= {"sources": dataclasses.asdict(dataset.sources), "this_run": dataclasses.asdict(run.sources)}
     values |= {"warned": done.warned, "moved": changes.moved, "duplicates": done.duplicates}
+    values |= {"silent": done.silent, "left_out": done.left_out}
     values |= {"global_range": {"min_db": dataset.min_db, "max_db": dataset.max_db}}
     own = run.sources
     text = f"{dataset.uri}: {own.written:,} sources written, {own.failed:,} failed, {own.removed:,} removed"
@@ -129,6 +130,7 @@ def _print_summary(done: Update, as_json: bool) -> None:
     text += f", {done.warned:,} with a warning" if done.warned else ""
     text += f", {own.ignored:,} other files ignored" if own.ignored else ""
     text += f", {changes.elsewhere:,} kept from other inputs" if changes.elsewhere else ""
+    text += f", {left_out(done.left_out, done.silent)} left out" if done.left_out else ""
     text += f"; {dataset.num_examples:,} records, {dataset.min_db:.2f} to {dataset.max_db:.2f} dB"
     _print(values, text + failures_so_far(dataset.sources.failed), as_json)
 

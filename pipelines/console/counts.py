@@ -16,3 +16,8 @@ def counted(number: int, noun: str) -> str:
 def moved_and_duplicates(moved: int, duplicates: int) -> str:
     """`, 3 moved, 2 duplicates`, each where there are some."""
     return (f", {moved:,} moved" if moved else "") + (f", {counted(duplicates, 'duplicate')}" if duplicates else "")
+
+
+def left_out(segments: int, silent: int) -> str:
+    """`117 segments, 3 sources silent throughout`: what is no record by settings that leave segments out."""
+    return counted(segments, "segment") + (f", {counted(silent, 'source')} silent throughout" if silent else "")

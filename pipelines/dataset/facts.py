@@ -51,7 +51,8 @@ class RunFacts:
 class DatasetFacts:
     """A dataset in figures. num_bytes: of its shards. levels: a histogram, from the quietest sources to the loudest.
 
-    duplicates: files that have the content of a source, and no records.
+    duplicates: files that have the content of a source, and no records. silent: sources without a segment that is kept.
+    left_out: segments that are no records, of those and of others.
     """
 
     dataset: str
@@ -66,6 +67,8 @@ class DatasetFacts:
     splits: dict[str, SplitFacts]
     sources: Sources
     duplicates: int
+    silent: int
+    left_out: int
     failures_by_stage: dict[str, int]
     levels: tuple[Level, ...]
     runs: tuple[RunFacts, ...]
@@ -96,7 +99,7 @@ def describe_dataset(dataset: Dataset | Place) -> DatasetFacts:
     (0, {})
     """
     found = open_dataset(dataset)
-    rows = found.manifest(["status", "seconds", "max_db", "error_stage"])
+    rows = found.manifest(["status", "seconds", "max_db", "error_stage", "left_out"])
     failed = rows.filter(pc.equal(rows["status"], "failed"))
     splits = {
         name: SplitFacts(
@@ -120,6 +123,8 @@ def describe_dataset(dataset: Dataset | Place) -> DatasetFacts:
         splits=splits,
         sources=found.sources,
         duplicates=found.num_duplicates,
+        silent=found.num_silent,
+        left_out=pc.sum(rows["left_out"]).as_py() or 0,
         failures_by_stage=_counts(failed["error_stage"]),
         levels=tuple(_levels(rows["max_db"])),
         runs=tuple(RunFacts(run.name, run.num_examples) for run in found.runs),

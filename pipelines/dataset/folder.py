@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from pipelines import store
 from pipelines.config import DatasetConfig
 from pipelines.dataset.framing import read_frames
-from pipelines.dataset.names import DUPLICATE, ENTRY, MANIFEST_FILE, RUNS, WRITTEN, run_number
+from pipelines.dataset.names import DUPLICATE, ENTRY, MANIFEST_FILE, RUNS, SILENT, WRITTEN, run_number
 from pipelines.dataset.records import Record, RecordSpec, parse
 from pipelines.dataset.tables import read_foreign, read_foreign_tables
 from pipelines.dataset.validation import check_manifest, checked_entry
@@ -50,13 +50,14 @@ MANIFEST = pa.schema(
         ("warning", pa.string()),
         ("inputs", pa.string()),
         ("digest", pa.string()),
+        ("left_out", pa.int64()),
     ]
 )
 """A row a source. shard is a file name in the run's folder, null for a source that failed and for a duplicate.
 
-inputs: where its records come from, a JSON list, when that is less than all inputs of the run. warning, inputs and
-digest came later than the others: a manifest without them reads as if they were null."""
-LATER = ("warning", "inputs", "digest")
+inputs: where its records come from, a JSON list, when that is less than all inputs of the run. left_out: its segments
+that are no records. What came later than the others (LATER) reads as if it were null where a manifest lacks it."""
+LATER = ("warning", "inputs", "digest", "left_out")
 
 
 @dataclass(frozen=True)
@@ -198,15 +199,24 @@ class Dataset:
             yield run, rows, live
 
     def without_records(self) -> pa.Table:
-        """The rows of sources that failed and of duplicates."""
+        """The rows of sources that failed, of silent ones and of duplicates."""
         rows = self.run_manifest(self.runs[-1].name)
         return rows.filter(pc.not_equal(rows["status"], WRITTEN))
 
     @property
     def num_duplicates(self) -> int:
         """Files beside the sources that have the content of one of them, and no records."""
-        status = self.run_manifest(self.runs[-1].name, ["status"])["status"]
-        return int(pc.sum(pc.equal(status, DUPLICATE)).as_py() or 0)
+        return self._count(DUPLICATE)
+
+    @property
+    def num_silent(self) -> int:
+        """Sources all of whose segments are left out."""
+        return self._count(SILENT)
+
+    def _count(self, status: str) -> int:
+        """Rows of the last run with a status of what has no records: they move on from run to run."""
+        found = self.run_manifest(self.runs[-1].name, ["status"])["status"]
+        return int(pc.sum(pc.equal(found, status)).as_py() or 0)
 
     def _manifests(self, columns: list[str]) -> Iterator[pa.Table]:
         """The manifest of each run, looked at many together: that takes longer than to read a small one."""

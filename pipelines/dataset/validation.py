@@ -9,7 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipelines.config import DatasetConfig
-from pipelines.dataset.names import ENTRY, RUNS, SHARD_NAME, SPLIT_NAME, is_split, run_number, split_of_shard
+from pipelines.dataset.names import (
+    DUPLICATE,
+    ENTRY,
+    FAILED,
+    RUNS,
+    SHARD_NAME,
+    SILENT,
+    SPLIT_NAME,
+    WRITTEN,
+    is_split,
+    run_number,
+    split_of_shard,
+)
 from pipelines.dataset.records import MAX_DECIBELS, RecordSpec
 from pipelines.errors import SettingError, WorkError, shortened
 from pipelines.store.json_values import LARGEST, Value, json_document
@@ -118,8 +130,8 @@ def check_manifest(rows: pa.Table, uri: str) -> None:
         if bad >= 0:
             raise WorkError(f"{uri}: row {bad + 1}: {name}={shortened(rows[name][bad].as_py())} must be {rule}")
 
-    known = pa.array(["written", "failed", "duplicate"])
-    refuse_unless(pc.is_in(rows["status"], value_set=known), "status", "written, failed or duplicate")
+    known = pa.array([WRITTEN, FAILED, DUPLICATE, SILENT])
+    refuse_unless(pc.is_in(rows["status"], value_set=known), "status", "written, failed, silent or duplicate")
     failed = pc.not_equal(rows["status"], "written")
     there = set(rows.column_names)
     for name in {"source", "stamp"} & there:

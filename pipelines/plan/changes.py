@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pipelines.audio.sources import Listing, covers
 from pipelines.config import DatasetConfig, split_of
 from pipelines.dataset.folder import MANIFEST, Dataset, Shard
-from pipelines.dataset.names import DUPLICATE, DUPLICATE_OF, FAILED, WRITTEN
+from pipelines.dataset.names import DUPLICATE, DUPLICATE_OF, FAILED, SILENT, WRITTEN
 from pipelines.plan.claims import OWNERS
 from pipelines.plan.columns import Mask, as_mask, count, equals, is_in, where, with_column
 from pipelines.plan.contents import contents_of
@@ -38,9 +38,10 @@ class Changes:
 
     carried: manifest rows (with their old `shard` and `run`) of sources whose shard is written anew; a column `was` has
     the name that their records have there, where it is another. failed: manifest rows of sources that failed, before or
-    now while listing. kept: the columns KEPT of all other live rows. duplicates: manifest rows of files that have the
-    content of a source; copies: those that have the content of a source in `build`, by `of`. renewed: stamps and
-    digests of files whose content is the same as ever. notes: what is to be told of splits.
+    now while listing. silent: those of sources all of whose segments are left out. kept: the columns KEPT of all other
+    live rows. duplicates: manifest rows of files that have the content of a source; copies: those that have the content
+    of a source in `build`, by `of`. renewed: stamps and digests of files whose content is the same as ever. notes: what
+    is to be told of splits.
     """
 
     build: pa.Table
@@ -57,6 +58,7 @@ class Changes:
     moved: int = 0
     new_duplicates: int = 0
     duplicates: pa.Table = field(default_factory=lambda: empty_manifest())
+    silent: pa.Table = field(default_factory=lambda: empty_manifest())
     copies: pa.Table = field(default_factory=COPIES.empty_table)
     renewed: pa.Table = field(default_factory=RENEWED.empty_table)
     other_duplicates: bool = False
@@ -69,7 +71,7 @@ class Changes:
 
     def without_rows(self) -> Changes:
         """The counts alone."""
-        names = ("build", "carried", "failed", "kept", "duplicates", "copies", "renewed")
+        names = ("build", "carried", "failed", "kept", "duplicates", "silent", "copies", "renewed")
         tables = {name: getattr(self, name).schema.empty_table() for name in names}
         return dataclasses.replace(self, **tables)
 
@@ -125,6 +127,7 @@ def compare(listing: Listing, dataset: Dataset | None, policy: Policy, config: D
         moved=len(placed.heirs),
         new_duplicates=count(placed.is_copy & ~seen.is_known),
         duplicates=duplicates.sort_by("source"),
+        silent=where(known, ~leaves & equals(known["status"], SILENT)).sort_by("source"),
         copies=placed.copies,
         renewed=placed.renewed,
         other_duplicates=_differ(where(known, ~is_source), duplicates, placed.copies),

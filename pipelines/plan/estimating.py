@@ -76,6 +76,8 @@ class Estimator:
 
     def _least_records(self, seconds: float, num_sources: int) -> float:
         audio = self.config.audio
+        if audio.leaves_out:
+            return 0.0
         if audio.segments == "first":
             return num_sources
         hop_seconds = audio.segment_hop_samples / audio.sample_rate

@@ -82,7 +82,8 @@ def _shard_order(name: str) -> tuple[bool, str, int]:
 
 def _check_failures(run: PlannedRun, plan: Plan, summaries: list[ShardSummary]) -> None:
     failed = sum(summary.failed for summary in summaries) + plan.listing_failures
-    tried = sum(summary.written + summary.failed for summary in summaries) + plan.listing_failures
+    silent = sum(summary.silent for summary in summaries)
+    tried = sum(summary.written + summary.failed for summary in summaries) + silent + plan.listing_failures
     limit = plan.max_failures
     if limit.exceeded(failed, tried):
         raise TooManyFailures(
@@ -90,6 +91,9 @@ def _check_failures(run: PlannedRun, plan: Plan, summaries: list[ShardSummary]) 
             f"The first: {_first_failure(run, summaries)}"
         )
     if plan.kept_sources + sum(summary.written for summary in summaries) == 0:
+        if failed == 0 and silent:
+            level = run.config.audio.min_level_db
+            raise WorkError(f"none of {tried} sources has a sample at {level:g} dB of full scale: see --min-level-db")
         if failed == 0:
             raise WorkError(f"DATASET {run.dataset_uri}: no source would be left; remove the folder instead")
         raise WorkError(f"none of {tried} sources could be used. The first: {_first_failure(run, summaries)}")
@@ -105,7 +109,7 @@ def _first_failure(run: PlannedRun, summaries: list[ShardSummary]) -> str:
 def _write_manifest(run: PlannedRun, summaries: list[ShardSummary]) -> dict[str, int]:
     """Rows of copied shards, then of built ones in the order of the plan, then of sources that failed earlier."""
     carried = store.join(run.plan_uri, CARRIED_FILE)
-    parts = [rows_uri(run, s.shard) for s in summaries if s.written or s.failed]
+    parts = [rows_uri(run, s.shard) for s in summaries if s.written or s.failed or s.silent]
     counts = {"written": 0, "carried": 0}
     with (
         store.open_atomic(store.join(run.uri, MANIFEST_FILE)) as file,

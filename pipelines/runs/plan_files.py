@@ -117,14 +117,15 @@ def plan_run(
         runs=base.runs if base else (),
         max_failures=max_failures,
     )
-    without_records = pa.concat_tables([part.select(MANIFEST.names) for part in (changes.failed, changes.duplicates)])
+    none_of = (changes.failed, changes.silent, changes.duplicates)
+    without_records = pa.concat_tables([part.select(MANIFEST.names) for part in none_of])
     write_plan(run, plan, _renamed(changes.carried, new_names), without_records)
     return dataclasses.replace(run, num_tasks=num_tasks)
 
 
 def write_plan(run: PlannedRun, plan: Plan, carried: pa.Table, failed: pa.Table) -> None:
     """Write all of a plan but its tasks. carried, failed: manifest rows of records that are copied, and of
-    failures and duplicates."""
+    failures, silent sources and duplicates."""
     _write_table(store.join(run.plan_uri, CARRIED_FILE), carried)
     _write_table(store.join(run.plan_uri, FAILED_FILE), failed)
     store.write_bytes(store.join(run.plan_uri, PLAN_FILE), plan.to_json())

@@ -56,7 +56,7 @@ class Bundle:
         }
         config = dataset.config
         labels = tuple(dataset.record.labels)
-        return cls(model, train, config.audio, config.spectrogram, value_range, labels, origin)
+        return cls(model, train, config.audio.of_every_segment, config.spectrogram, value_range, labels, origin)
 
     def check_fits(self, dataset: Dataset, name: str) -> None:
         """SettingError, with the values that differ, when `dataset` is not made as the data of this model (`name`) was.
@@ -65,13 +65,13 @@ class Bundle:
         file are taken and how they are padded.
         """
         audio = dataclasses.replace(
-            self.audio,
+            self.audio.of_every_segment,
             segments=dataset.config.audio.segments,
             segment_hop_seconds=dataset.config.audio.segment_hop_seconds,
             pad_mode=dataset.config.audio.pad_mode,
         )
         ours = DatasetConfig(audio=audio, spectrogram=self.spectrogram)
-        theirs = DatasetConfig(audio=dataset.config.audio, spectrogram=dataset.config.spectrogram)
+        theirs = DatasetConfig(audio=dataset.config.audio.of_every_segment, spectrogram=dataset.config.spectrogram)
         if different := theirs.differences(ours):
             raise SettingError(f"DATASET {dataset.uri} does not fit MODEL {name}: {'; '.join(different)}")
 
@@ -81,7 +81,7 @@ class Bundle:
             "format_version": FORMAT_VERSION,
             "model": to_dict(self.model),
             "train": to_dict(self.train),
-            "audio": dataclasses.asdict(self.audio),
+            "audio": self.audio.to_dict(),
             "spectrogram": self.spectrogram.to_dict(),
             "value_range": dataclasses.asdict(self.value_range),
             "labels": list(self.labels),
