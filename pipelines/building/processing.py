@@ -209,7 +209,7 @@ class PreprocessingPipeline:
         low, high = merged_range(ranges)
         seconds = round(covered.total / self.sample_rate, 6)
         row = {"status": WRITTEN, "num_segments": len(ranges), "seconds": seconds, "min_db": low, "max_db": high}
-        return row | {"error_stage": None, "error": None, "warning": warning, "left_out": left_out}
+        return row | {"error_stage": None, "error": None, "warning": warning, "left_out": left_out or None}
 
     def _records(self, source: str, root: str, again: bool) -> Iterator[tuple[Record | None, int, int]]:
         """The records of a source, each with the samples at which its sound starts and ends; None for one left out.

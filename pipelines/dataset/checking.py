@@ -74,9 +74,8 @@ def check_values(uri: str, dataset: Dataset) -> list[str]:
                 segments.setdefault(record.source, []).append(record.segment)
     if not problems:
         may_lack = dataset.config.audio.leaves_out
-        rule = "one number each" if may_lack else "numbered from 0 on, one each"
         problems = [
-            f"{source}: its {len(found)} segments must have {rule}"
+            f"{source}: its segments must be numbered from 0 {'on' if may_lack else f'to {len(found) - 1}'}, one each"
             for source, found in segments.items()
             if len(set(found)) < len(found) or (max(found) >= len(found) and not may_lack)
         ]
