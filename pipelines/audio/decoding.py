@@ -1,6 +1,7 @@
 """Audio files as streams of float32 blocks: libsndfile for most formats, PyAV (an extra) for the others.
 
-Each stands in for the other where one can't open a file, and PyAV where libsndfile would give only a part of one.
+Each stands in for the other where one can't open a file, and PyAV where libsndfile would give only a part of one. The
+plainest WAV files need neither.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from pipelines import store
 from pipelines.audio.formats import AV_SUFFIXES, suffix_of
-from pipelines.decoders import containers, with_pyav, with_soundfile
+from pipelines.decoders import containers, with_numpy, with_pyav, with_soundfile
 from pipelines.decoders.source_file import SourceFile, source_file
 from pipelines.decoders.streams import BLOCK_FRAMES, INSTALL, Alive, AudioStream, Incomplete, Opened, unwatched
 from pipelines.errors import SourceError, describe, stage_of
@@ -29,10 +30,10 @@ def open_audio(
 ) -> Iterator[AudioStream]:
     """Open an audio file on any fsspec file system, to be read in blocks.
 
-    seconds: read no more than int(seconds * sample_rate) sample frames. first_piece: of a file on another store
-    the first `first_bytes(seconds)`, when they are known. by_pyav: leave libsndfile aside. alive: called while it
-    is found out which decoder gives more. SourceError when it can't be opened or decoded; the blocks end with
-    Incomplete when PyAV would give more of it.
+    seconds: read no more than int(seconds * sample_rate) sample frames. first_piece: of a file on another store the
+    first `first_bytes(seconds)`, of a local one all of it, when they are known. by_pyav: leave the others aside. alive:
+    called while it is found out which decoder gives more. SourceError when it can't be opened or decoded; the blocks
+    end with Incomplete when PyAV would give more of it.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -75,6 +76,8 @@ def _open(stack: contextlib.ExitStack, opened: Opened, seconds: float | None, by
     """By the decoder of the file's suffix, else by the other one. The reason of a failure names both."""
     if by_pyav:
         return stack.enter_context(with_pyav.opened(opened, seconds))
+    if with_numpy.reads(opened):
+        return stack.enter_context(with_numpy.opened(opened, seconds))
     decoders: list[Any] = [with_soundfile, with_pyav]
     if opened.suffix in AV_SUFFIXES:
         decoders.reverse()

@@ -130,8 +130,9 @@ class MinMaxNormaliser:
             return np.full_like(array, self.min)
         scaled = array - low
         scaled /= high - low
-        scaled *= np.float32(self.max - self.min)
-        scaled += np.float32(self.min)
+        if (self.min, self.max) != (0, 1):
+            scaled *= np.float32(self.max - self.min)
+            scaled += np.float32(self.min)
         return scaled
 
     @also_called(norm_array="array")

@@ -69,17 +69,16 @@ def _build(
     config: DatasetConfig, limits: SourceLimits, progress: Progress, request: dict[str, Any], task: ShardTask
 ) -> dict[str, Any]:
     before = progress.read()
-    done = {"ticks": before["ticks"], "seconds": 0.0, "index": NOBODY, "last": 0.0, "sources": 0}
+    ticks, at, last, earlier, reached = before["ticks"], NOBODY, 0.0, 0.0, 0
 
     def watch(index: int, seconds: float) -> None:
-        if index != done["index"]:
-            done["seconds"] += done["last"]
-            done["index"] = index
-        done["last"] = seconds
-        done["ticks"] += 1
-        done["sources"] = max(done["sources"], index)
-        total = done["seconds"] + seconds
-        progress.write(ticks=done["ticks"], index=index, task_sources=done["sources"], task_seconds=total)
+        nonlocal ticks, at, last, earlier, reached
+        if index != at:
+            at, earlier = index, earlier + last
+        last = seconds
+        ticks += 1
+        reached = max(reached, index)
+        progress.at_hand(ticks, index, reached, earlier + seconds)
 
     try:
         if task.copy_of is not None:
@@ -90,9 +89,9 @@ def _build(
     except AudioVaeError as error:
         return {"error": str(error)}
     finally:
-        progress.write(index=NOBODY, task_sources=0, task_seconds=0.0)
+        progress.idle()
     seconds = before["seconds"] + built.summary.seconds
-    progress.write(sources=before["sources"] + len(task.sources), seconds=seconds, shards=before["shards"] + 1)
+    progress.done(before["sources"] + len(task.sources), seconds, before["shards"] + 1)
     return {"summary": vars(built.summary), "rows": built.rows}
 
 

@@ -18,23 +18,33 @@ class Progress:
     task_sources, task_seconds: done in the task at hand.
     """
 
-    _LAYOUT = struct.Struct("<qqqdqqd")
-    FIELDS = ("ticks", "index", "sources", "seconds", "shards", "task_sources", "task_seconds")
+    _AT_HAND = struct.Struct("<qqqd")
+    _DONE = struct.Struct("<qdq")
+    FIELDS = ("ticks", "index", "task_sources", "task_seconds", "sources", "seconds", "shards")
 
     def __init__(self, path: str, create: bool = False) -> None:
+        size = self._AT_HAND.size + self._DONE.size
         if create:
-            Path(path).write_bytes(self._LAYOUT.pack(0, -1, 0, 0.0, 0, 0, 0.0))
+            Path(path).write_bytes(self._AT_HAND.pack(0, -1, 0, 0.0) + bytes(self._DONE.size))
         with open(path, "r+b") as file:
-            self._map = mmap.mmap(file.fileno(), self._LAYOUT.size)
+            self._map = mmap.mmap(file.fileno(), size)
 
     def read(self) -> dict[str, Any]:
         """The counters by name."""
-        return dict(zip(self.FIELDS, self._LAYOUT.unpack_from(self._map), strict=True))
+        values = self._AT_HAND.unpack_from(self._map) + self._DONE.unpack_from(self._map, self._AT_HAND.size)
+        return dict(zip(self.FIELDS, values, strict=True))
 
-    def write(self, **values: float) -> None:
-        """Replace some counters."""
-        current = self.read() | values
-        self._LAYOUT.pack_into(self._map, 0, *(current[name] for name in self.FIELDS))
+    def at_hand(self, ticks: int, index: int, task_sources: int, task_seconds: float) -> None:
+        """Give a sign of life: where the task at hand is."""
+        self._AT_HAND.pack_into(self._map, 0, ticks, index, task_sources, task_seconds)
+
+    def done(self, sources: int, seconds: float, shards: int) -> None:
+        """Say what is done in whole tasks."""
+        self._DONE.pack_into(self._map, self._AT_HAND.size, sources, seconds, shards)
+
+    def idle(self) -> None:
+        """Say that there is no task at hand."""
+        self.at_hand(self.read()["ticks"], -1, 0, 0.0)
 
 
 def total_progress(folder: str) -> dict[str, float]:

@@ -95,8 +95,9 @@ class PreprocessingPipeline:
 
     def require_whole(self) -> None:
         """SettingError when a part is not set yet, or does not go with another."""
-        for name in ("loader", "padder", "extractor", "normaliser", "saver"):
-            require(getattr(self, name) is not None, f"pipeline.{name}", None, "set before anything is processed")
+        parts = {name: getattr(self, name) for name in ("loader", "padder", "extractor", "normaliser", "saver")}
+        missing = next((name for name, part in parts.items() if part is None), None)
+        require(missing is None, f"pipeline.{missing}", None, "set before anything is processed")
         seconds = self.segment_seconds or self.loader.duration
         require(seconds is not None, "segment_seconds", seconds, "given when the loader has no duration")
         require(self.loader.sample_rate is not None, "loader.sample_rate", None, "one rate for all files")

@@ -30,7 +30,7 @@ from pipelines.store.paths import local_path
 
 _PRELOADED = 64  # sources loaded ahead
 _HELD_BYTES = 1 << 24  # of them, where they are not local
-_SHORT_BYTES = 1 << 17  # of a file that is worth loading ahead: a few seconds
+_SHORT_BYTES = 1 << 17  # of a file that is read at once, and loaded ahead: a few seconds
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,10 @@ def _short_sources(
 
 
 class _Digests:
-    """The digests of a task's sources: those that the plan knows, else of the files, each read once.
+    """The digests of a task's sources: those that the plan knows, else of the files.
 
-    Of a file on another store when all of it has been fetched.
+    A short file is read once, for this and for its samples. One on another store has a digest when all of it has been
+    fetched.
     """
 
     def __init__(self, task: ShardTask, pipeline: PreprocessingPipeline, watch: Watch) -> None:
@@ -144,6 +145,8 @@ class _Digests:
         """Find the digest of a source."""
         source = self._task.sources[index]
         uri = store.join(source.root, source.source)
+        if source.size <= _SHORT_BYTES:
+            self._pipeline.loader.read_ahead(uri, source.size)
         piece = self._pipeline.loader.fetched(uri)
         if source.digest is None and piece is not None and len(piece) == source.size:
             self._found[index] = from_sha256(hashlib.sha256(piece).hexdigest())

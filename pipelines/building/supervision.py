@@ -17,7 +17,7 @@ from typing import Any
 from pipelines.audio.child import START_SECONDS, Child, Ended
 from pipelines.audio.limits import SourceLimits
 from pipelines.building.counters import PROGRESS_FILE, Progress
-from pipelines.building.shards import NOBODY, BuiltShard, ShardSummary
+from pipelines.building.shards import BuiltShard, ShardSummary
 from pipelines.building.task import DEADLINE, task_from_line
 from pipelines.config import DatasetConfig
 from pipelines.errors import WorkError
@@ -160,7 +160,7 @@ class SupervisedBuilder:
         child.end(kill=self._hung)
         _children.running.discard(child)
         index = int(self._progress.read()["index"])
-        self._progress.write(index=NOBODY, task_sources=0, task_seconds=0.0)
+        self._progress.idle()
         if self._hung:
             return index, f"no progress for {self.timeout_seconds:g} s ({DEADLINE})", False
         if -child.status in _CRASHES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 from collections.abc import Iterator, Mapping
@@ -13,21 +14,45 @@ from pipelines.store.paths import local_path
 
 
 class SourceFile:
-    """An open file. size in bytes; error: the first of its reads that failed, which decoders take for its end."""
+    """An open file. size in bytes; error: the first of its reads that failed, which decoders take for its end.
 
-    def __init__(self, file: BinaryIO | None, descriptor: int | None = None) -> None:
+    file: it, on another store. path: where it lies here. content: all of its bytes, where they have been read already;
+    then it is opened for decoders alone that need more.
+    """
+
+    def __init__(self, file: BinaryIO | None, path: str = "", content: bytes | None = None) -> None:
         self._file = file
-        self.descriptor = descriptor
+        self._path = path
+        self._content = content
         self.error: OSError | None = None
-        if descriptor is not None:
-            self.size = os.fstat(descriptor).st_size
-        else:
-            assert file is not None
+        if content is not None:
+            self.size = len(content)
+        elif file is not None:
             self.size = file.seek(0, io.SEEK_END)
             file.seek(0)
+        else:
+            self.size = os.fstat(self.descriptor or 0).st_size
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it lies on another store."""
+        return self._file is not None
+
+    @functools.cached_property
+    def descriptor(self) -> int | None:
+        """Of a local file."""
+        return None if self._file is not None else os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Close what was opened here."""
+        descriptor: int | None = vars(self).pop("descriptor", None)
+        if descriptor is not None:
+            os.close(descriptor)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Bytes from anywhere; a decoder goes on where it was."""
+        if self._content is not None:
+            return self._content[offset : offset + length]
         if self.descriptor is not None:
             return os.pread(self.descriptor, length, offset)
         assert self._file is not None
@@ -80,14 +105,18 @@ class ReadOnly:
 
 @contextmanager
 def source_file(uri: str, first_bytes: int, first_piece: bytes | None = None) -> Iterator[SourceFile]:
-    """Open a file on any store, of which first_bytes are asked for at first. OSError when it can't be."""
+    """Open a file on any store. OSError when it can't be.
+
+    first_bytes: so many are asked for at first of one on another store. first_piece: they, if known; of a local file
+    all of its bytes.
+    """
     path = local_path(uri)
     if path is None:
-        with store.open_read(uri, first_bytes, first_piece) as file:
-            yield SourceFile(file)  # type: ignore[arg-type]
+        with store.open_read(uri, first_bytes, first_piece) as remote:
+            yield SourceFile(remote)  # type: ignore[arg-type]
         return
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    file = SourceFile(None, path, first_piece)
     try:
-        yield SourceFile(None, descriptor)
+        yield file
     finally:
-        os.close(descriptor)
+        file.close()

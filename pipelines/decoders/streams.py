@@ -13,6 +13,8 @@ from pipelines.errors import SourceError
 
 BLOCK_FRAMES = 1 << 18
 """Sample frames decoded at a time: a few seconds of sound, about a megabyte a channel."""
+BLOCK_VALUES = 8 * BLOCK_FRAMES
+"""At most, of all channels: headers claim up to 1024 of them."""
 INSTALL = "pip install 'audio-vae[formats]'"
 """What brings PyAV. A source whose reason or warning says so is tried again when it is there."""
 SAME_SECONDS = 0.25

@@ -16,6 +16,7 @@ from pipelines.decoders import containers, with_pyav
 from pipelines.decoders.containers import Samples
 from pipelines.decoders.streams import (
     BLOCK_FRAMES,
+    BLOCK_VALUES,
     INSTALL,
     SAME_SECONDS,
     UNKNOWN_FRAMES,
@@ -28,7 +29,6 @@ from pipelines.errors import SourceError, describe, stage_of
 from pipelines.store.paths import local_path
 
 NAME = "libsndfile"
-_BLOCK_VALUES = 8 * BLOCK_FRAMES  # of all channels: headers claim up to 1024 of them
 _NOT_ITS = ("mov", "matroska", "asf", "aac")
 _COMPRESSED = {"FLAC": "flac", "OGG": "ogg", "MP3": "mp3"}
 _NOISY = ("AIFF", "IMA_ADPCM")
@@ -129,7 +129,7 @@ class _Decoding:
         self.promised_frames = frames if 0 < frames < UNKNOWN_FRAMES else 0
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        at_once = max(1, min(BLOCK_FRAMES, _BLOCK_VALUES // self.sound.channels))
+        at_once = max(1, min(BLOCK_FRAMES, BLOCK_VALUES // self.sound.channels))
         while self.limit is None or self.total < self.limit:
             wanted = at_once if self.limit is None else min(at_once, self.limit - self.total)
             failed: Exception | None = None
