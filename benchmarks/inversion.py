@@ -24,8 +24,8 @@ from pipelines.audio.loading import iter_segments
 from pipelines.audio.spectrogram import LogSpectrogramExtractor, to_amplitude
 from pipelines.config import PRESETS, SpectrogramConfig
 from vae_model.model_folder.config import PHASES
-from vae_model.sound.inversion import Frames, invert
-from vae_model.sound.phase import STEPS
+from vae_model.phases.griffin_lim import STEPS
+from vae_model.phases.inversion import Frames, invert
 from vae_model.sound.synthesis import SAMPLE_RATE, sound_names, synthesise
 
 RESOLUTIONS = ((512, 240, 50), (1024, 600, 120), (2048, 1200, 240))

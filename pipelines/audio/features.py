@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.audio.spectrogram import MIN_POWER, LogSpectrogramExtractor
+from pipelines.audio.stereo import StereoExtractor
 from pipelines.config import (
+    COHERENCE,
     FEATURES,
     LOG_MEL,
-    LOG_SPECTROGRAM,
     AudioConfig,
     DatasetConfig,
     SpectrogramConfig,
@@ -33,7 +34,7 @@ class Extractor(Protocol):
     """What turns segments into records.
 
     hop_length: samples from a frame to the next. `extract` takes float32 (segment_samples, n_channels) at full scale ±1
-    and gives float32 (n_rows, 1 + segment_samples // hop_length, n_channels).
+    and gives float32 (n_rows, 1 + segment_samples // hop_length, n_channels), of a StereoExtractor one channel more.
     """
 
     hop_length: int
@@ -62,6 +63,13 @@ class LogMelExtractor(LogSpectrogramExtractor):
     def _rows(self, power: NDArray[np.float32]) -> NDArray[np.float32]:
         # Not a matrix product: what BLAS makes of one may differ in the last bit from machine to machine.
         return np.einsum("fb,mb->fm", power.astype(np.float64), self.filters).astype(np.float32)
+
+    def spread(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the bands say, (n_bands, ...), for each bin, (n_bins, ...): the mean of its bands, or of the nearest."""
+        weights = self.filters.T.copy()
+        without = ~weights.any(axis=1)
+        weights[without, 0] = 1  # below the lowest band
+        return np.tensordot(weights / weights.sum(axis=1, keepdims=True), values, 1).astype(np.float32)
 
     def invert(self, log_spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
         """The log-spectrogram in dB, (n_bins, n_frames, n_channels), of a log-mel spectrogram (n_bands, …) in dB.
@@ -152,11 +160,12 @@ def _imported(name: str) -> Any:
 def extractor_of(audio: AudioConfig, spectrogram: SpectrogramConfig) -> Any:
     """The Extractor that these settings ask for. SettingError when it is code that nobody here has asked for."""
     size, hop, top_db = spectrogram.frame_size, spectrogram.hop_length, spectrogram.top_db
-    if spectrogram.feature == LOG_SPECTROGRAM:
-        return LogSpectrogramExtractor(size, hop, top_db)
+    if spectrogram.feature not in FEATURES:
+        return OwnExtractor(audio, spectrogram)
+    extractor = LogSpectrogramExtractor(size, hop, top_db)
     if spectrogram.feature == LOG_MEL:
-        return LogMelExtractor(audio.sample_rate, size, hop, spectrogram.n_rows, top_db)
-    return OwnExtractor(audio, spectrogram)
+        extractor = LogMelExtractor(audio.sample_rate, size, hop, spectrogram.n_rows, top_db)
+    return StereoExtractor(extractor) if spectrogram.stereo == COHERENCE else extractor
 
 
 def require_sound(audio: AudioConfig, spectrogram: SpectrogramConfig) -> None:

@@ -69,6 +69,10 @@ class LogSpectrogramExtractor:
         """The log-spectrogram in dB, (n_bins, n_frames, ...), whose phases are then estimated: itself."""
         return log_spectrogram
 
+    def spread(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the rows say, (n_rows, ...), for each bin, (n_bins, ...): the same."""
+        return values
+
     def _rows(self, power: NDArray[np.float32]) -> NDArray[np.float32]:
         """Power (n_frames, n_bins) to that of the rows (n_frames, n_rows)."""
         return power

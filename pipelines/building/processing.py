@@ -249,7 +249,8 @@ class PreprocessingPipeline:
             yield record, start, end
 
     def _require_frames(self, decibels: NDArray[np.float32], segment: Segment) -> None:
-        frames, channels = 1 + self.segment_samples // self.extractor.hop_length, segment.samples.shape[1]
+        frames = 1 + self.segment_samples // self.extractor.hop_length
+        channels = getattr(self.extractor, "num_channels", segment.samples.shape[1])
         if decibels.shape[1:] != (frames, channels):
             given = f"of a segment {segment.samples.shape}"
             raise SettingError(f"extractor gave {decibels.shape} {given}, it must be (rows, {frames}, {channels})")

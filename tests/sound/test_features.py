@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipelines.audio.features import LogMelExtractor
+from pipelines.audio.features import LogMelExtractor, extractor_of
 from pipelines.audio.spectrogram import LogSpectrogramExtractor
-from pipelines.config import AudioConfig, SpectrogramConfig, allow_feature
+from pipelines.config import FEATURES, AudioConfig, SpectrogramConfig, allow_feature
 from pipelines.errors import SettingError
 from tests.helpers.features import OWN, written
 from tests.helpers.sounds import tone
@@ -65,6 +66,19 @@ def test_an_exported_model_makes_the_bands_of_the_pipeline() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, (16320, 2)).astype(np.float32)
     found = log_spectrogram(noise[None], MEL, extractor.filters)[0]
     np.testing.assert_allclose(found, extractor.extract(noise), atol=1e-3)
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_an_exported_model_makes_the_coherence_of_the_pipeline(feature: str) -> None:
+    settings, audio = SpectrogramConfig(feature=feature, stereo="coherence"), dataclasses.replace(AUDIO, channels=2)
+    extractor = extractor_of(audio, settings)
+    noise = np.random.default_rng(0).normal(0, 0.1, (16320, 2)).astype(np.float32)
+    noise[:, 1] += noise[:, 0]
+    filters = LogMelExtractor(RATE, 512, 256, 64).filters if feature == "log-mel" else None
+    found, silence = log_spectrogram(np.stack([noise, 0 * noise]), settings, filters)
+    np.testing.assert_allclose(found, extractor.extract(noise), atol=1e-3)
+    np.testing.assert_array_equal(silence, extractor.extract(0 * noise))
+    assert set(np.unique(silence)) == {-100.0}
 
 
 def test_what_is_heard_and_drawn_is_what_the_class_gives_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,8 @@ from tests.helpers.sounds import tone
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES, ModelConfig, TrainConfig
 from vae_model.model_folder.value_range import ValueRange
+from vae_model.phases.inversion import BLOCK_FRAMES, Frames, invert
 from vae_model.sound.generator import SoundGenerator
-from vae_model.sound.inversion import BLOCK_FRAMES, Frames, invert
 from vae_model.sound.long_sounds import Segmentation
 from vae_model.sound.wav import write_wav
 

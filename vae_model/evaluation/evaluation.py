@@ -218,7 +218,8 @@ def evaluate(
         say(f"fitting baselines on {len(training):,} training examples")
     settings = bundle.spectrogram
     own_rows = None if settings.feature == LOG_SPECTROGRAM else settings.n_rows
-    statistics = LogMelStatistics(bundle.audio.sample_rate, settings.frame_size, own_rows)
+    audio = bundle.audio
+    statistics = LogMelStatistics(audio.sample_rate, settings.frame_size, own_rows, audio.channels)
     evaluation = Evaluation(autoencoder, bundle.value_range, statistics, training, num_examples, seed, prior)
     say(f"measuring {num_examples:,} examples of split {split}")
     for batch in batches(dataset.records(split), bundle.value_range):

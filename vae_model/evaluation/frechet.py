@@ -18,10 +18,13 @@ class LogMelStatistics:
     """Of each spectrogram the mean and the standard deviation over its frames of each log-mel band, in dB.
 
     sample_rate in Hz, frame_size in samples: of the spectrograms. Bands that no bin falls into are left out. Of another
-    feature than the log-spectrogram the bands are its own n_rows.
+    feature than the log-spectrogram the bands are its own n_rows. n_channels: the first ones that are levels, None: all.
     """
 
-    def __init__(self, sample_rate: int, frame_size: int, n_rows: int | None = None) -> None:
+    def __init__(
+        self, sample_rate: int, frame_size: int, n_rows: int | None = None, n_channels: int | None = None
+    ) -> None:
+        self._n_channels = n_channels
         if n_rows is not None:
             self._filters = np.eye(n_rows)
             return
@@ -37,7 +40,7 @@ class LogMelStatistics:
 
     def of(self, in_db: NDArray[np.float32]) -> NDArray[np.float64]:
         """in_db: (count, n_bins, n_frames, n_channels) in dB. Channels are averaged in power. Returns (count, dim)."""
-        power = np.power(10.0, in_db.astype(np.float64) / 10).mean(axis=-1)
+        power = np.power(10.0, in_db[..., : self._n_channels].astype(np.float64) / 10).mean(axis=-1)
         mel = 10 * np.log10(np.maximum(self._filters @ power, _MIN_POWER))  # (count, bands, n_frames)
         return np.concatenate([mel.mean(axis=2), mel.std(axis=2)], axis=1)
 

@@ -270,6 +270,7 @@ _BEST = Preset(
 PRESETS: dict[str, Preset] = {
     "default": _BEST,
     "speech": _BEST,
+    "music": Preset(dataclasses.replace(_BEST.model, conv_strides=(4, 2, 2, 2, 1)), _BEST.train),
     "course": Preset(
         ModelConfig(conv_filters=(512, 256, 128, 64, 32), decode="sampled"),
         TrainConfig(epochs=150, value_range="record", output_bias=False),
@@ -289,7 +290,7 @@ PRESETS: dict[str, Preset] = {
     ),
 }
 """`course` is the reference's model and training; `tiny` trains in a minute on a laptop. `default` and `speech` have
-what measured best on held-out speech, in docs/results.md."""
+what measured best on held-out speech, in docs/results.md; `music` the same for 128 bands x 256 frames."""
 
 
 def latent_names(config: ModelConfig) -> tuple[str, ...]:

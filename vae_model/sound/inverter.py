@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pipelines.audio.features import extractor_of
 from pipelines.config import AudioConfig, SpectrogramConfig
 from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES
-from vae_model.sound.inversion import Frames, invert
+from vae_model.phases.inversion import Frames, invert
+from vae_model.phases.windows import transform
 from vae_model.sound.long_sounds import Segmentation
-from vae_model.sound.phase import transform
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Piece:
     """One segment of a long sound.
 
     decibels: its log-spectrogram. valid_samples: before the padding begins. phasors: complex of any length but 0, of
-    the same shape, where the phases are known.
+    the shape of its levels, where the phases are known.
     """
 
     decibels: NDArray[np.float32]
@@ -70,8 +70,12 @@ class Inverter:
     def to_linear(self, decibels: NDArray[np.float32]) -> NDArray[np.float32]:
         """What is heard and drawn: the log-spectrogram (n_bins, n_frames, n_channels) in dB of what a record holds.
 
-        Itself, but of another feature what its `invert` gives. SettingError when it has none.
+        Itself, but of another feature what its `invert` gives, and without what a record has beside the levels of its
+        channels. SettingError when there is no way back.
         """
+        return self._inverted(decibels)[..., : self.audio.channels]
+
+    def _inverted(self, decibels: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(self.extractor.invert(decibels))
 
     def to_phasors(self, waveform: NDArray[np.float32]) -> NDArray[np.complex64] | None:
@@ -91,7 +95,7 @@ class Inverter:
         phasors: complex of any length but 0 and of its shape, where phases are known; else they are found as `phase`
         says.
         """
-        frames = _frames_first(Piece(self.to_linear(decibels), self.audio.segment_samples, phasors))
+        frames = _frames_first(Piece(self._inverted(decibels), self.audio.segment_samples, phasors))
         return np.concatenate(list(invert([frames], self.spectrogram, self.phase, self.seed)))
 
     def to_long_waveform(
@@ -110,7 +114,7 @@ class Inverter:
         return invert(stretches, self.spectrogram, self.phase, self.seed, known)
 
     def _linear_frames(self, frames: Frames) -> Frames:
-        decibels = self.to_linear(np.swapaxes(frames.log_spectrogram, 0, 1))
+        decibels = self._inverted(np.swapaxes(frames.log_spectrogram, 0, 1))
         return dataclasses.replace(frames, log_spectrogram=np.swapaxes(decibels, 0, 1))
 
 

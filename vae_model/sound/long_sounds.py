@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipelines.config import AudioConfig, SpectrogramConfig
 from pipelines.errors import require
-from vae_model.sound.inversion import Frames
+from vae_model.phases.inversion import Frames
 
 _FADE_FRACTION = 16  # neighbouring segments are cross-faded over this part of the frames that both see whole
 _FAINT = 1e-6  # the weight of frames that see beyond their segment: they count where the sound begins and ends

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from pipelines.audio.features import mel_filters
 from pipelines.audio.spectrogram import MIN_POWER
-from pipelines.config import FEATURES, LOG_MEL, AudioConfig, SpectrogramConfig
+from pipelines.audio.stereo import COHERENCE_DB, QUIET_DB
+from pipelines.config import COHERENCE, FEATURES, LOG_MEL, AudioConfig, SpectrogramConfig
 from pipelines.errors import require
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import latent_names
@@ -155,8 +156,21 @@ def log_spectrogram(waveform: Any, config: SpectrogramConfig, filters: NDArray[n
     """Decibels (batch, n_bins, n_frames, n_channels) of waveforms (batch, n_samples, n_channels).
 
     As `LogSpectrogramExtractor.extract`, example by example; the floor of each is common to its channels. filters: of
-    `LogMelExtractor`, (n_bands, n_bins), where the rows are its bands.
+    `LogMelExtractor`, (n_bands, n_bins), where the rows are its bands. With stereo=coherence as `StereoExtractor`.
     """
+    if config.stereo != COHERENCE:
+        return _levels(waveform, config, filters)
+    decibels = _levels(tf.concat([waveform, tf.reduce_mean(waveform, axis=2, keepdims=True)], axis=2), config, filters)
+    left, right, middle = tf.unstack(tf.pow(np.float64(10), tf.cast(decibels, tf.float64) / 10), axis=3)
+    quiet = tf.reduce_max(tf.maximum(left, right), [1, 2], keepdims=True) * 10 ** (-QUIET_DB / 10)
+    both = (4 * middle - left - right) / 2 + quiet
+    coherence = tf.clip_by_value(both / tf.sqrt((left + quiet) * (right + quiet)), -1, 1)
+    is_sound = tf.reduce_any(waveform != 0, [1, 2], keepdims=True)
+    third = tf.where(is_sound, tf.cast(COHERENCE_DB * coherence, tf.float32), decibels[..., 2])
+    return tf.concat([decibels[..., :2], third[..., None]], axis=3)
+
+
+def _levels(waveform: Any, config: SpectrogramConfig, filters: NDArray[np.float64] | None) -> Any:
     half = config.frame_size // 2
     signal = tf.cast(tf.transpose(waveform, [0, 2, 1]), tf.float64)
     signal = tf.pad(signal, [[0, 0], [0, 0], [half, half]])

@@ -11,8 +11,9 @@ from pipelines.config import SpectrogramConfig
 from pipelines.errors import SettingError
 from tests.helpers.sounds import tone
 from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES
-from vae_model.sound import phase
-from vae_model.sound.inversion import BLOCK_FRAMES, Frames, invert
+from vae_model.phases.heap import heap_integration, phase_gradients
+from vae_model.phases.inversion import BLOCK_FRAMES, Frames, invert
+from vae_model.phases.windows import compiled, transform
 from vae_model.sound.synthesis import SoundName, synthesise
 
 RATE = 16000
@@ -61,14 +62,14 @@ def wrapped(angle: np.ndarray) -> np.ndarray:
 def test_transform_is_librosa_s(frame_size: int, hop_length: int) -> None:
     noise = np.random.default_rng(0).standard_normal(3001).astype(np.float32)
     expected = librosa.stft(noise, n_fft=frame_size, hop_length=hop_length).T
-    np.testing.assert_allclose(phase.transform(noise, frame_size, hop_length), expected, atol=1e-4)
+    np.testing.assert_allclose(transform(noise, frame_size, hop_length), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("frequency_hz", [437.5, 440.0, 1234.5, 3000.3])
 @pytest.mark.parametrize("hop_length", [93, 128, 256])
 def test_phase_of_a_tone_turns_by_its_frequency(frequency_hz: float, hop_length: int) -> None:
     config = SpectrogramConfig(512, hop_length)
-    in_time, in_frequency = phase.phase_gradients(log_amplitude(tone(frequency_hz, 0.5, RATE), config), 512, hop_length)
+    in_time, in_frequency = phase_gradients(log_amplitude(tone(frequency_hz, 0.5, RATE), config), 512, hop_length)
     middle, loudest = len(in_time) // 2, round(frequency_hz / RATE * 512)
     assert in_time[middle, loudest] == pytest.approx(2 * np.pi * frequency_hz / RATE * hop_length, abs=2e-3)
     assert in_frequency[middle, loudest] == pytest.approx(-np.pi, abs=0.02)
@@ -80,7 +81,7 @@ def test_phase_of_an_impulse_turns_by_its_delay(delay_samples: int, hop_length: 
     impulse = np.zeros(4096, np.float32)
     impulse[2048 + delay_samples] = 1
     config = SpectrogramConfig(512, hop_length)
-    in_time, in_frequency = phase.phase_gradients(log_amplitude(impulse, config), 512, hop_length)
+    in_time, in_frequency = phase_gradients(log_amplitude(impulse, config), 512, hop_length)
     frame = 2048 // hop_length
     # at half a frame's overlap only one neighbour sees the impulse, and the mean is half of what that one says
     seen = 0.5 if hop_length == 256 else 1.0
@@ -92,7 +93,7 @@ def test_phase_of_an_impulse_turns_by_its_delay(delay_samples: int, hop_length: 
 def test_gradients_of_a_chirp_are_those_of_its_real_phases() -> None:
     waveform, config = chirp(), SpectrogramConfig(512, 32)
     spectrum = librosa.stft(waveform, n_fft=512, hop_length=32).T[:, :-1]
-    gradients = phase.phase_gradients(log_amplitude(waveform, config), 512, 32)
+    gradients = phase_gradients(log_amplitude(waveform, config), 512, 32)
     loud = np.abs(spectrum) > 0.3 * np.abs(spectrum).max()
     loud[:20] = loud[-20:] = False  # the chirp's ends
     for axis, slope in enumerate(gradients):
@@ -108,7 +109,7 @@ def test_phases_of_a_tone_are_the_real_ones_down_to_its_side_lobes(frequency_hz:
     waveform = tone(frequency_hz, 1.0, RATE)
     spectrum = librosa.stft(waveform, n_fft=512, hop_length=256).T[5:-5, :-1]
     log = log_amplitude(waveform, SpectrogramConfig(512, 256, top_db=140.0))[5:-5]  # not its beginning and end
-    phases = phase.heap_integration(log, 512, 256, np.random.default_rng(0))
+    phases = heap_integration(log, 512, 256, np.random.default_rng(0))
     amplitude = np.abs(spectrum)
     told = np.abs(np.arange(256) - frequency_hz / RATE * 512) < 12  # beyond, lobes are 70 dB down
     errors = phases - np.angle(spectrum)
@@ -123,7 +124,7 @@ def test_known_frames_stay_and_the_others_go_on_from_them() -> None:
     spectrum = librosa.stft(waveform, n_fft=512, hop_length=64).T[:, :-1]
     known = np.angle(spectrum[:40])
     log = log_amplitude(waveform, config)
-    phases = phase.heap_integration(log, 512, 64, np.random.default_rng(0), known)
+    phases = heap_integration(log, 512, 64, np.random.default_rng(0), known)
     np.testing.assert_array_equal(phases[:40], known)
     ridge = np.abs(spectrum).argmax(axis=1)
     errors = [wrapped(phases[frame, ridge[frame]] - np.angle(spectrum[frame, ridge[frame]])) for frame in range(40, 60)]
@@ -207,4 +208,4 @@ def test_a_long_sound_does_not_depend_on_how_it_arrives_and_has_no_worse_phases(
 def test_kernels_compile_where_nothing_can_be_cached() -> None:
     namespace: dict[str, object] = {}
     exec("def double(x):\n    return 2 * x", namespace)  # no file, so no folder for numba's cache
-    assert phase.compiled(namespace["double"])(21) == 42  # type: ignore[arg-type]
+    assert compiled(namespace["double"])(21) == 42  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Phases for magnitudes that have none: phase gradient heap integration, and fast Griffin-Lim to refine them.
+"""Phases for magnitudes that have none, by phase gradient heap integration.
 
 Here a transform is frames first: (n_frames, n_bins + 1) with librosa's conventions, a periodic Hann window of
 frame_size samples around every multiple of hop_length, its first sample the origin of the phases.
@@ -19,58 +19,23 @@ worst in quiet cells and useless across zeros. So phases spread to neighbours fr
 shortest path is found; a quiet cell comes last, and its error goes nowhere. Where M is level within half a decibel, in
 noise or on a dataset's floor, its slope says nothing: integrated it would put all such cells in step, which buzzes, so
 they get random phases.
-
-Why Griffin-Lim after it. The result is good but not consistent: no sound has exactly this transform. Projecting in turn
-on what some sound has (inverse and forward transform) and on the wanted magnitudes descends to a near one that is, and
-stays near: from random phases it ends in a worse one. The fast one goes on along its last change (Perraudin, Balazs and
-Søndergaard 2013, doi:10.1109/WASPAA.2013.6701851, algorithm 2):
-
-    c = P_consistent(P_magnitude(t)),   t = c + 0.99 (c - c_before)
-
-0.99 is its authors' choice. 64 steps gain 14 to 19 dB on the heap's phases, which is 4 to 25 dB more than random ones
-come to in as many (docs/results.md), and cost a fiftieth of the sound's length on a core.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
+
+from vae_model.phases.windows import compiled
 
 HANN_GAMMA = 0.25645
 """A Hann window of N samples is nearest to the Gaussian exp(-pi t² / (gamma N²)) for this gamma."""
-STEPS = 64
-MOMENTUM = 0.99
-"""Steps and momentum of fast Griffin-Lim; docs/sound.md has what they give."""
 _LEVEL = 0.5 * np.log(10) / 20  # half a decibel
 _LOBES = 14  # bins on both sides of a tone: those farther off are 80 dB under it
 _LIKENESS = 10 ** (3 / 20)  # a cell within 3 dB of a lobe is that lobe
-_LEAST_WEIGHT = 0.05  # of the mean that windows add up to: what only a window's very end sees is not blown up
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as machine code, kept on disk for the next process where numba finds a folder to write to."""
-    try:
-        return numba.njit(cache=True, error_model="numpy", nogil=True)(function)
-    except RuntimeError:  # numba's, when neither the package's folder nor the user's cache can be written
-        return numba.njit(error_model="numpy", nogil=True)(function)
-
-
-def hann(frame_size: int) -> NDArray[np.float32]:
-    """The periodic Hann window, (frame_size,)."""
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frame_size) / frame_size)).astype(np.float32)
-
-
-def transform(waveform: NDArray[np.float32], frame_size: int, hop_length: int) -> NDArray[np.complex64]:
-    """The transform (1 + n_samples // hop_length, frame_size // 2 + 1) of a waveform (n_samples,), zeros beyond it."""
-    padded = np.pad(waveform, frame_size // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, frame_size)[::hop_length]
-    return scipy.fft.rfft(frames * hann(frame_size), axis=1)
 
 
 def phase_gradients(
@@ -227,77 +192,3 @@ def _settle_lobes(log_amplitude: Any, is_peak: Any, n_known: int, phases: Any) -
                 if 1 / _LIKENESS < ratio < _LIKENESS and abs(lobe) > expected[row + k]:
                     expected[row + k] = abs(lobe)
                     phases[frame, row + k] = phases[frame, row] - np.pi * k + (np.pi if lobe < 0 else 0.0)
-
-
-def fast_griffin_lim(
-    amplitude: NDArray[np.float32],
-    start: NDArray[np.complex64],
-    frame_size: int,
-    hop_length: int,
-    sounding: tuple[int, int],
-    n_known: int = 0,
-    steps: int = STEPS,
-) -> NDArray[np.complex64]:
-    """A transform (n_frames, n_bins + 1) of this amplitude whose phases agree with each other better than `start`'s.
-
-    sounding: the first sample that may differ from 0 and the one behind the last, counted from the first frame's
-    first. n_known: frames at the beginning that stay as they are in `start`.
-    """
-    window = hann(frame_size)
-    gain = 1 / window_sum(len(amplitude), frame_size, hop_length)  # large at the ends, where windows are small
-    gain[: max(sounding[0], 0)] = 0
-    gain[max(sounding[1], 0) :] = 0
-    current = start.astype(np.complex64)
-    waveform = np.empty(len(gain), np.float32)
-    previous = None
-    for _ in range(steps):
-        frames = scipy.fft.irfft(current, frame_size, axis=1)
-        _overlap_and_cut(frames, window, hop_length, gain, waveform)
-        consistent = scipy.fft.rfft(frames, axis=1)
-        previous = consistent.copy() if previous is None else previous
-        _accelerate(consistent, previous, amplitude, np.float32(MOMENTUM), n_known, current)
-    return current
-
-
-def window_sum(n_frames: int, frame_size: int, hop_length: int) -> NDArray[np.float32]:
-    """What the squared windows of n_frames add up to, ((n_frames - 1) * hop_length + frame_size,), but above 0."""
-    square = hann(frame_size) ** 2
-    total = np.zeros((n_frames - 1) * hop_length + frame_size, np.float32)
-    for frame in range(n_frames):
-        total[frame * hop_length : frame * hop_length + frame_size] += square
-    return np.maximum(total, np.float32(1e-12))
-
-
-def least_weight(frame_size: int, hop_length: int) -> np.float32:
-    """The least that a sum of squared windows is divided by."""
-    return np.float32(_LEAST_WEIGHT * 0.375 * frame_size / hop_length)  # 3/8: the mean of a squared Hann window
-
-
-@compiled
-def _overlap_and_cut(frames: Any, window: Any, hop_length: int, gain: Any, waveform: Any) -> None:
-    """Put frames (n_frames, frame_size) together into the waveform times gain, and cut it into them again, in place."""
-    n_frames, frame_size = frames.shape
-    waveform[:] = 0
-    for frame in range(n_frames):
-        start = frame * hop_length
-        for sample in range(frame_size):
-            waveform[start + sample] += frames[frame, sample] * window[sample]
-    waveform *= gain
-    for frame in range(n_frames):
-        start = frame * hop_length
-        for sample in range(frame_size):
-            frames[frame, sample] = waveform[start + sample] * window[sample]
-
-
-@compiled
-def _accelerate(consistent: Any, previous: Any, amplitude: Any, momentum: Any, n_known: int, current: Any) -> None:
-    """current: the amplitude with the phases of the consistent transform, carried on by its last change."""
-    n_frames, n_bins = consistent.shape
-    for frame in range(n_known, n_frames):
-        for row in range(n_bins):
-            new, old = consistent[frame, row], previous[frame, row]
-            real = new.real + momentum * (new.real - old.real)
-            imaginary = new.imag + momentum * (new.imag - old.imag)
-            scale = amplitude[frame, row] / np.sqrt(real * real + imaginary * imaginary + np.float32(1e-30))
-            current[frame, row] = complex(real * scale, imaginary * scale)
-            previous[frame, row] = new
