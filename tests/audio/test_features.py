@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from pipelines import config as config_module
+from pipelines import spectrogram_config
 from pipelines.audio.features import LogMelExtractor, extractor_of, has_sound, mel_filters, settled
 from pipelines.audio.spectrogram import LogSpectrogramExtractor
 from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig, allow_feature
@@ -123,7 +123,7 @@ def test_code_is_imported_only_when_it_is_asked_for(own: SpectrogramConfig) -> N
     extractor = extractor_of(AUDIO, own)
     assert extractor.extract(sounds()[:, :1]).shape == (128, 32, 1)
     assert settled(DatasetConfig(AUDIO, own)).record_shape == (128, 32, 1)
-    assert config_module._allowed_features == {own.feature}
+    assert spectrogram_config._allowed_features == {own.feature}
 
 
 def test_a_class_that_does_not_fit_is_refused(own: SpectrogramConfig, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines import config as dataset_config
+from pipelines import spectrogram_config
 from pipelines.dataset.folder import open_dataset
 from tests.helpers.dataset_writer import write_dataset
 from tests.helpers.places import ROOT
@@ -42,7 +42,7 @@ def forget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None
         monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(tmp_path)])
         monkeypatch.setattr(own_code, "_allowed", set())
         monkeypatch.setattr(own_classes, "_known", {})
-        monkeypatch.setattr(dataset_config, "_allowed_features", set())
+        monkeypatch.setattr(spectrogram_config, "_allowed_features", set())
         for name in MODULES:
             monkeypatch.delitem(sys.modules, name, raising=False)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import config
+from pipelines import spectrogram_config
 from tests.helpers.places import ROOT
 
 OWN = "my_features:LowHalf"
@@ -24,7 +24,7 @@ def written(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Write the module into a folder and work there, with no feature allowed yet."""
     (folder / "my_features.py").write_text(snippets()["my_features"])
     patch.chdir(folder)
-    patch.setattr(config, "_allowed_features", set())
+    patch.setattr(spectrogram_config, "_allowed_features", set())
     patch.setattr(sys, "path", list(sys.path))
     patch.delitem(sys.modules, "my_features", raising=False)
     patch.setattr(sys, "dont_write_bytecode", True)

@@ -51,7 +51,8 @@ def test_as_wide_as_it_was_and_as_loud_in_mono(name: str, feature: str) -> None:
     inverter = Inverter(AUDIO, SpectrogramConfig(512, 128, feature=feature, stereo="coherence"))
     waveform = SOUNDS[name]
     decibels = inverter.to_decibels(waveform)
-    assert decibels.shape[2] == 3 and inverter.to_linear(decibels).shape == (256, 128, 2)
+    assert decibels.shape[2] == 3
+    assert inverter.to_linear(decibels).shape == (256, 128, 2)
     found = inverter.to_waveform(decibels)
     assert found.shape == waveform.shape
     assert abs(correlation(found) - correlation(waveform)) < 0.1
@@ -81,7 +82,8 @@ def test_every_way_to_find_phases_gives_two_channels(phase: str) -> None:
     inverter = Inverter(AUDIO, SpectrogramConfig(512, 128, stereo="coherence"), phase)
     waveform = SOUNDS["half"]
     found = inverter.to_waveform(inverter.to_decibels(waveform), inverter.to_phasors(waveform))
-    assert found.shape == waveform.shape and np.isfinite(found).all()
+    assert found.shape == waveform.shape
+    assert np.isfinite(found).all()
     if phase == ORIGINAL_PHASE:
         assert level_db(found - waveform) < level_db(waveform) - 25  # what was above the highest bin
 

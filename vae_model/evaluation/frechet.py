@@ -18,7 +18,7 @@ class LogMelStatistics:
     """Of each spectrogram the mean and the standard deviation over its frames of each log-mel band, in dB.
 
     sample_rate in Hz, frame_size in samples: of the spectrograms. Bands that no bin falls into are left out. Of another
-    feature than the log-spectrogram the bands are its own n_rows. n_channels: the first ones that are levels, None: all.
+    feature than the log-spectrogram the bands are its own n_rows. n_channels: how many are levels, None: all.
     """
 
     def __init__(

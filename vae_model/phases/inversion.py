@@ -160,7 +160,7 @@ class _Estimator:
         return list(spectra[:, n_known:])
 
     def _first_phases(self, log_spectrogram: NDArray[np.float32], known: NDArray[Any]) -> NDArray[np.float64]:
-        """Phases (n_frames, n_bins + 1) to begin with. known: a transform of the first frames, which they go on from."""
+        """Phases (n_frames, n_bins + 1) to begin with. known: a transform of the first frames, before the others."""
         n_frames, n_bins = log_spectrogram.shape
         phases = np.zeros((n_frames, n_bins + 1))
         if "pghi" in self.method:
@@ -168,7 +168,7 @@ class _Estimator:
             angles = np.angle(known[:, :-1]) if len(known) else None
             phases[:, :-1] = heap_integration(log_spectrogram * (math.log(10) / 20), size, hop, self.rng, angles)
         elif "griffinlim" in self.method:
-            phases = self.rng.uniform(-math.pi, math.pi, phases.shape)
+            phases[:] = self.rng.uniform(-math.pi, math.pi, phases.shape)
         return phases
 
 

@@ -91,12 +91,12 @@ def _accelerate(
         for row in range(n_bins):
             a, b = amplitudes[0, frame, row], amplitudes[1, frame, row]
             left, right = consistent[0, frame, row], consistent[1, frame, row]
-            l = left + momentum * (left - previous[0, frame, row])
-            r = right + momentum * (right - previous[1, frame, row])
+            to_left = left + momentum * (left - previous[0, frame, row])
+            to_right = right + momentum * (right - previous[1, frame, row])
             previous[0, frame, row], previous[1, frame, row] = left, right
             turn = complex(cosine[frame, row], sine[frame, row])
-            ahead = a * l + b * r * turn
-            behind = a * l + b * r * turn.conjugate()
+            ahead = a * to_left + b * to_right * turn
+            behind = a * to_left + b * to_right * turn.conjugate()
             if abs(ahead) < abs(behind):
                 turn, ahead = turn.conjugate(), behind
             unit = ahead / (abs(ahead) + 1e-30)
