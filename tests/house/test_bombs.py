@@ -20,7 +20,8 @@ from pipelines.store import read_json
 from tests.helpers.hostile_records import write_whole
 from vae_model import cli
 from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import ModelConfig, TrainConfig, file_settings
+from vae_model.model_folder.config import ModelConfig, TrainConfig
+from vae_model.model_folder.settings_of_file import file_settings
 from vae_model.model_folder.value_range import ValueRange
 
 LAUGHS = "\n".join(

@@ -27,7 +27,8 @@ from pipelines.settings_file import read_settings
 from tests.helpers.hostile_records import CONFIG, SHARD, write_whole
 from tests.helpers.mutants import changed_bytes, changed_documents, json_bytes
 from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import ModelConfig, TrainConfig, file_settings
+from vae_model.model_folder.config import ModelConfig, TrainConfig
+from vae_model.model_folder.settings_of_file import file_settings
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.rerun import state
 from vae_model.rerun.config import read_config

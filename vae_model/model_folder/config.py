@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pipelines.errors import SettingError, require, shortened
-from pipelines.settings import check_settings, coerced, fixed, hints, positive, setting, with_values
+from pipelines.settings import check_settings, coerced, fixed, hints, positive, setting
 from vae_model.model_folder.own_code import check_code
 from vae_model.model_folder.prior_settings import PRIORS
 
@@ -196,6 +195,9 @@ class TrainConfig:
     )
     kl_warmup_epochs: int = setting(0, LOSS, "epochs in which the KL's weight grows from 0 to 1; VAE only")
     mask_padding: bool = setting(False, LOSS, "frames of padding cost nothing")
+    level_weight_db: float = setting(
+        0.0, LOSS, "a segment so many dB under the loudest counts half, twice as many a quarter; 0: all alike"
+    )
     time_shift_frames: int = setting(0, FITTING, "move each batch by up to N frames, earlier or later")
     output_bias: bool = setting(True, FITTING, "start the output at the training data's mean, which saves epochs")
     media_epochs: int = setting(
@@ -243,12 +245,18 @@ class TrainConfig:
             require(not given or value == 0 or _positive(value, int), name, value, "0 or a positive integer")
         require(self.keep == "best" or not self.patience, "patience", self.patience, "0 with keep=last")
         require(self.seed < 2**31, "seed", self.seed, "below 2**31")
+        half = self.level_weight_db
+        require(half == 0 or _positive(half, int, float), "level_weight_db", half, "0 or a positive number of dB")
 
     def learning_rate_at(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
         if self.schedule == "cosine":
             return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
         return self.learning_rate
+
+    def weight_of(self, below_db: Any) -> Any:
+        """What segments count whose loudest cells lie so many dB under the loudest of all: an array or a tensor."""
+        return 2.0 ** (-below_db / self.level_weight_db)
 
     def kl_weight_at(self, epoch: int) -> float:
         """What the KL of an epoch, counted from 0, is multiplied by: Bowman et al., arXiv:1511.06349, section 3.1."""
@@ -331,20 +339,3 @@ def _build(cls: type[_Settings], values: dict[str, Any]) -> _Settings:
             raise SettingError(f"{cls.__name__} setting {shortened(key)} must be one of {', '.join(sorted(names))}")
     kinds = hints(cls)
     return cls(**{key: coerced(key, value, kinds[key]) for key, value in values.items()})
-
-
-DEFAULT = "default"
-PRESET_KEY = "preset"
-
-
-def file_settings(file: Mapping[str, Any], where: str, base: Preset | None = None) -> list[Any]:
-    """ModelConfig and TrainConfig of `base`, else of the preset that a file names, with the file's settings over them.
-
-    where: the file, for errors.
-    """
-    named = file.get(PRESET_KEY, DEFAULT)
-    if not isinstance(named, str) or named not in PRESETS:
-        raise SettingError(f"{where}: {PRESET_KEY}={shortened(named)} must be one of {', '.join(PRESETS)}")
-    preset = base or PRESETS[named]
-    in_file = {name: value for name, value in file.items() if name != PRESET_KEY}
-    return with_values((preset.model, preset.train), in_file, where)

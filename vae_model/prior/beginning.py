@@ -26,12 +26,19 @@ _MOST_CLUSTERS = 256
 
 
 def begin(
-    collected: Collected, width: int, *, with_levels: bool, seed: int = 0, start: FlowModel | None = None
+    collected: Collected,
+    width: int,
+    *,
+    with_levels: bool,
+    seed: int = 0,
+    start: FlowModel | None = None,
+    weights: NDArray[np.float64] | None = None,
 ) -> tuple[FlowModel, Examples]:
     """A new flow, and what it is to be fitted to.
 
     with_levels: whether a sound's loudness is not in its latent. start: a flow whose weights it takes over as far as
-    they fit.
+    they fit. weights: what each latent counts, whose sum is 1; None: all alike. The kept rows, which say what new
+    sounds there are, are then drawn by them.
     """
     values = label_values(collected)
     mean, scale = _scale(collected.latents)
@@ -50,14 +57,16 @@ def begin(
     for column, of in ((CLUSTER_BEFORE, CLUSTER), (MAX_DB_BEFORE, MAX_DB)):
         rows[has_before, column] = rows[collected.before[has_before], of]
     kept = rows
-    if len(rows) > MAX_ROWS:
+    if weights is not None:
+        kept = rows[np.sort(np.random.default_rng([seed, 3]).choice(len(rows), min(len(rows), MAX_ROWS), p=weights))]
+    elif len(rows) > MAX_ROWS:
         kept = rows[np.sort(np.random.default_rng([seed, 3]).choice(len(rows), MAX_ROWS, replace=False))]
     settings = PriorSettings(
         latent_space_dim=points.shape[1],
         labels=values,
         num_clusters=0 if centroids is None else len(centroids),
         with_levels=with_levels,
-        with_before=bool(has_before.any()),
+        with_before=bool(has_before.any() and kept[:, HAS_BEFORE].any()),
         num_rows=len(kept),
         width=width,
     )
@@ -70,7 +79,7 @@ def begin(
     for name, value in kept_values.items():
         if value is not None:
             getattr(model, name).assign(value)
-    return model, Examples(collected.latents, rows, collected.before)
+    return model, Examples(collected.latents, rows, collected.before, weights)
 
 
 def label_values(collected: Collected) -> dict[str, tuple[str, ...]]:

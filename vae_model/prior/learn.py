@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 from pipelines.console.durations import duration_text
 from pipelines.console.live_line import LiveLine
 from pipelines.dataset.folder import Dataset
@@ -84,7 +86,12 @@ def learn(
     for name in collected.labels.keys() - label_values(collected).keys():
         progress.say(f"prior: label {name} is left out: it must have 1 to 1,000 values")
     per_record = bundle.value_range.per_record
-    flow, examples = begin(collected, width, with_levels=per_record, seed=seed, start=start)
+    weights = None
+    if bundle.train.level_weight_db:
+        max_db = collected.levels[:, 1].astype(np.float64)
+        weights = bundle.train.weight_of(max_db.max() - max_db)
+        weights /= weights.sum()
+    flow, examples = begin(collected, width, with_levels=per_record, seed=seed, start=start, weights=weights)
     loss, done = fit(flow, examples, epochs, seed, progress.fitted)
     progress.close()
     figures = {"num_latents": len(collected), "num_examples": total, "epochs": done, "loss": round(loss, 6)}

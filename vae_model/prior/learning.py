@@ -27,11 +27,12 @@ _AVERAGED = 0.04
 @dataclass(frozen=True)
 class Examples:
     """What a flow is fitted to. latents: of the data. rows: of `conditions.py`, one for each. before: the number of the
-    latent before each, -1 where there is none."""
+    latent before each, -1 where there is none. weights: how often each is drawn, in all 1; None: once an epoch."""
 
     latents: Gaussians
     rows: NDArray[np.float32]
     before: NDArray[np.int64]
+    weights: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -60,6 +61,8 @@ def fit(
     for epoch in range(epochs):
         rng = np.random.default_rng([seed, epoch])
         order = rng.permutation(len(examples))
+        if examples.weights is not None:
+            order = rng.choice(len(examples), len(examples), p=examples.weights)
         model.reset_metrics()
         for start in range(0, len(order), _BATCH):
             loss = float(model.train_on_batch(*batches.of(order[start : start + _BATCH], rng)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -102,6 +103,7 @@ class Examples:
         self._counts = [shard.num_examples for shard in stored.shards]
         self.num_bytes = sum(shard.num_bytes for shard in stored.shards)
         self._name = f"{dataset.uri}: split {split}"
+        self._may_lack = dataset.config.audio.leaves_out
         self._shards = [
             (uri, shard.num_bytes) for uri, shard in zip(dataset.shard_uris(split), stored.shards, strict=True)
         ]
@@ -130,13 +132,15 @@ class Examples:
         *,
         shift_frames: int = 0,
         with_valid_frames: bool = False,
+        weight: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> tf.data.Dataset:
         """One epoch of spectrograms, float32 (batch, n_bins, n_frames, n_channels), scaled to `value_range`.
 
         order: shuffled for the epoch that it stands at when the iteration begins; None keeps one fixed order.
         skip_steps: batches at the epoch's beginning that are left out. shift_frames: with an order, each batch is moved
         by up to so many frames, earlier or later. with_valid_frames: pairs of that and int64 (batch,), the frames
-        before the padding.
+        before the padding. weight: what each counts, by its loudest level in dB (batch,); then triples with a target,
+        that is the spectrograms or the frames, and the weights, whose mean in a batch is 1.
         """
         steps = self.steps(batch_size)
         examples = self._ordered(batch_size, order).take(steps * batch_size).skip(skip_steps * batch_size)
@@ -148,6 +152,10 @@ class Examples:
             if order is not None and shift_frames:
                 example = shifted(example, order.shift(step, shift_frames), shift_frames)
             spectrograms = scaled(example, value_range)
+            if weight is not None:
+                weights = weight(example[MAX_DB])
+                target = example[VALID_FRAMES] if with_valid_frames else spectrograms
+                return spectrograms, target, weights / tf.reduce_mean(weights)
             return (spectrograms, example[VALID_FRAMES]) if with_valid_frames else spectrograms
 
         data = data.enumerate(skip_steps).map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -252,14 +260,17 @@ class Examples:
         return _Held(*map(tf.convert_to_tensor, (stored, *decibels, valid_frames)))
 
     def _check_numbers(self, batch: dict[str, Any], last: tuple[bytes, int], start: int) -> tuple[bytes, int]:
-        """WorkError where the segments of a source do not follow one another from 0; returns the last one.
+        """WorkError where the segments of a source do not follow one another from 0, those that are left out apart.
+
+        Returns the last one.
 
         last: the source and segment before this batch. start: the number of its first record in the split.
         """
         sources, segments = batch[SOURCE], batch[SEGMENT]
         before = np.concatenate([[last[0]], sources[:-1]])
         numbers = np.concatenate([[last[1]], segments[:-1]])
-        wrong = np.flatnonzero(segments != np.where(sources == before, numbers + 1, 0))
+        wanted = np.where(sources == before, numbers + 1, 0)
+        wrong = np.flatnonzero(segments < wanted if self._may_lack else segments != wanted)
         if len(wrong):
             ends = np.cumsum(self._counts)
             shard = int(np.searchsorted(ends, start + wrong[0], side="right"))

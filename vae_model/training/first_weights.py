@@ -40,8 +40,15 @@ class Beginning:
 
 
 def at_data(dataset: Dataset, train: TrainConfig) -> Beginning:
-    """At the training records: up to 2,048 of them, and one frame later if training moves them."""
+    """At the training records: up to 2,048 of them, and one frame later if training moves them.
+
+    Where quiet ones count less, so many are drawn of these, as often as they count.
+    """
     examples = data.first_examples(dataset, TRAIN)
+    if train.level_weight_db:
+        weights = train.weight_of(dataset.max_db - examples["max_db"].astype(np.float64))
+        drawn = np.random.default_rng(train.seed).choice(len(weights), len(weights), p=weights / weights.sum())
+        examples = {name: values[drawn] for name, values in examples.items()}
     value_range = ValueRange(dataset.min_db, dataset.max_db)
     if train.value_range == "record":
         value_range = data.typical_range(examples)

@@ -162,7 +162,13 @@ class _Run:
         examples = self._held(TRAIN)
         steps = examples.steps(train.batch_size)
         order = data.Order(train.seed)
-        masked = train.mask_padding
+        masked, weight = train.mask_padding, None
+        if train.level_weight_db:
+            loudest = self.dataset.max_db
+
+            def weight(max_db: Any) -> Any:
+                return train.weight_of(loudest - max_db)
+
         validation = None
         if self.validates:
             validation = self._held(VALIDATION).batches(self._range, train.batch_size, with_valid_frames=masked)
@@ -184,6 +190,7 @@ class _Run:
                         skip,
                         shift_frames=train.time_shift_frames,
                         with_valid_frames=masked,
+                        weight=weight,
                     ),
                     num_epochs=until,
                     validation_data=validation,
