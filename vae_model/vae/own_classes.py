@@ -59,5 +59,7 @@ def registered_models(code_and_kind: tuple[str, str]) -> set[str]:
     if code_and_kind[0]:
         kinds = [class_of(*code_and_kind).model_class]
     else:
-        kinds = [AutoencoderModel, *(kind for kind in AutoencoderModel.__subclasses__() if not own_name(kind))]
+        from vae_model.vae.variational import VAEModel
+
+        kinds = [AutoencoderModel, VAEModel]
     return {str(keras.saving.get_registered_name(kind)) for kind in kinds}
