@@ -101,6 +101,18 @@ def test_guidance_goes_away_from_what_is_not_of_the_label(labelled: Prior) -> No
     assert guided[:, 1].mean() > plain[:, 1].mean() + 0.1
 
 
+def test_what_was_led_towards_noise_is_led_back_and_steps_between_lie_nearer_to_the_data(labelled: Prior) -> None:
+    """What lies halfway between the two centres is like none of the data."""
+    ends = np.array(list(CENTRES.values()), np.float32)
+    points = labelled.back(ends)
+    np.testing.assert_allclose(labelled.forth(points), ends, atol=0.05)
+    led, straight = (
+        np.mean([min(np.linalg.norm(latent - end) for end in ends) for latent in steps])
+        for steps in (labelled.forth(np.linspace(*points, 21)), np.linspace(*ends, 21))
+    )
+    assert led < 0.8 * straight
+
+
 def test_what_was_not_learned_is_refused_with_what_was(labelled: Prior) -> None:
     with pytest.raises(SettingError, match=r"--label kind=c must be a value that the model learned, it has a, b"):
         labelled.draw(1, 0, {"kind": "c"})

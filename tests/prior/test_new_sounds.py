@@ -124,6 +124,20 @@ def test_variations_are_the_more_alike_the_smaller_the_amount(model: str, tmp_pa
     assert near < far / 3
 
 
+def test_between_two_recordings_the_way_is_through_the_prior(model: str, tmp_path: Path, command: Command) -> None:
+    for name, waveform in zip("ab", noises(2), strict=True):
+        soundfile.write(tmp_path / f"{name}.wav", waveform, RATE, "FLOAT")
+
+    def heard(*options: str) -> tuple[str, list[str]]:
+        ends = (tmp_path / "a.wav", tmp_path / "b.wav")
+        done = command("interpolate", model, *ends, "--steps", 3, "--output", tmp_path / "way", *options)
+        return done["method"], digest(tmp_path / "way")
+
+    (method, flow), (_, arc) = heard(), heard("--method", "slerp")
+    assert method == "flow"
+    assert [one == other for one, other in zip(flow, arc, strict=True)] == [True, False, True]
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [

@@ -184,6 +184,8 @@ def test_interpolate_names_what_is_wrong(vae: str, tmp_path: Path) -> None:
     a, output = str(tmp_path / "a.wav"), str(tmp_path / "out")
     with pytest.raises(SettingError, match="--steps"):
         interpolate.main([vae, a, a, "--steps", "1", "--output", output])
+    with pytest.raises(SettingError, match="--method flow must be of a model with a learned prior"):
+        interpolate.main([vae, a, a, "--method", "flow", "--output", output])
     with pytest.raises(SourceError, match=r"b\.wav: open failed"):
         interpolate.main([vae, a, str(tmp_path / "b.wav"), "--output", output])
     assert not Path(output).exists()

@@ -24,8 +24,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--output", required=True, metavar="DIR", help="folder for interpolated-00001.wav, ...")
     result.add_argument(
         "--method",
-        choices=("slerp", "lerp"),
-        help="along an arc around 0 or a straight line (default: slerp for a VAE, lerp for an autoencoder)",
+        choices=("flow", "slerp", "lerp"),
+        help="through the learned prior, along an arc around 0, or a straight line (default: flow where a prior is "
+        "learned, else slerp for a VAE, lerp for an autoencoder)",
     )
     add_phase(result)
     add_normalise(result)

@@ -20,6 +20,8 @@ from vae_model.prior.sampling import flow
 GUIDANCE = 1.0
 """What measured best, docs/results.md."""
 _AT_ONCE = 1024
+_TOWARDS_NOISE = 0.5
+"""The time to which `back` leads: docs/latents.md."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,20 @@ class Prior:
         conditions = dataclasses.replace(self.rows.conditions(rows), levels=np.full((count, 2), np.nan, np.float32))
         return self._drawn(self._flow(begun, conditions, begin=1 - amount), rows)
 
+    def back(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Latents (count, dim) led half of the way to the noise that the flow makes them of; `forth` leads back."""
+        points = (latents - self._mean) / self._scale
+        return self._flow(points, self._unknown(len(points)), begin=1.0, end=_TOWARDS_NOISE)
+
+    def forth(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The latents (count, dim) of points that lie where `back` leads, or between such."""
+        moved = self._flow(points, self._unknown(len(points)), begin=_TOWARDS_NOISE)
+        return (moved * self._scale + self._mean).astype(np.float32)
+
+    def _unknown(self, count: int) -> Conditions:
+        row = self.rows.known({}, (np.nan, np.nan), cluster=0)
+        return self.rows.conditions(np.tile(row, (count, 1)))
+
     def _next(self, rows: NDArray[Any], points: NDArray[Any], rng: Any, of_noise: Any) -> tuple[Any, Any]:
         following = self.rows.follow(rows, rng)
         conditions = self.rows.conditions(following, points)
@@ -119,7 +135,9 @@ class Prior:
         noise = rng.standard_normal((count, self.settings.latent_space_dim)).astype(np.float32)
         return np.float32(self.temperature) * noise
 
-    def _flow(self, points: NDArray[Any], conditions: Conditions, begin: float = 0.0) -> NDArray[np.float32]:
+    def _flow(
+        self, points: NDArray[Any], conditions: Conditions, begin: float = 0.0, end: float = 1.0
+    ) -> NDArray[np.float32]:
         given: dict[str, NDArray[Any]] = {}
         if self.settings.class_sizes:
             given["classes"] = conditions.classes
@@ -131,7 +149,7 @@ class Prior:
             part = slice(start, start + _AT_ONCE)
             some = {name: values[part] for name, values in given.items()}
             x = np.asarray(points[part], np.float32)
-            moved.append(np.array(flow(self.model.predict_on_batch, x, some, self.guidance, begin)))
+            moved.append(np.array(flow(self.model.predict_on_batch, x, some, self.guidance, begin, end)))
         return np.concatenate(moved)
 
     def _cluster(self, point: NDArray[np.float32]) -> int:

@@ -17,6 +17,7 @@ from vae_model.vae.autoencoder import Autoencoder
 
 LERP = "lerp"
 SLERP = "slerp"
+FLOW = "flow"
 _PARALLEL = 1e-4  # radians: from here on an arc is a straight line in float32
 
 
@@ -77,9 +78,30 @@ def of_file(generator: SoundGenerator, uri: str) -> tuple[NDArray[np.float32], V
     return generator.autoencoder.means(spectrogram[None])[0], value_range
 
 
-def way_of(config: ModelConfig) -> str:
-    """How to go between the latents of a model: slerp where they lie about 0 as N(0, I) does, else lerp."""
+def way_of(config: ModelConfig, learned: bool = False) -> str:
+    """How to go between the latents of a model: flow where it has learned a prior, else slerp where they lie about 0 as
+    N(0, I) does, else lerp."""
+    if learned:
+        return FLOW
     return SLERP if config.is_vae else LERP
+
+
+def on_the_way(
+    generator: SoundGenerator, a: NDArray[np.float32], b: NDArray[np.float32], parts: NDArray[np.float64], method: str
+) -> NDArray[np.float32]:
+    """Latents as of `between`; with flow they stay among those of sounds.
+
+    flow: both are led towards noise by the learned prior, and what lies between them there, along the arc, is led forth
+    again. SettingError when the model has no learned prior.
+    """
+    if method != FLOW:
+        return between(a, b, parts, method)
+    if generator.prior is None:
+        raise SettingError("--method flow must be of a model with a learned prior: audio-vae prior MODEL DATASET")
+    first, last = generator.prior.back(np.stack([a, b]))
+    latents = generator.prior.forth(between(first, last, parts, SLERP))
+    latents[parts == 0], latents[parts == 1] = a, b  # which the way there and back leaves by a rounding
+    return latents
 
 
 def between(

@@ -31,7 +31,7 @@ _SOURCE = ("source", "segment")
 
 @dataclass(frozen=True)
 class Interpolated:
-    """Sounds on the way. method: slerp or lerp."""
+    """Sounds on the way. method: flow, slerp or lerp."""
 
     sample_rate: int
     method: str
@@ -73,9 +73,10 @@ def interpolate(
 ) -> Interpolated:
     """Write sounds on the way from the beginning of one audio file to that of another: `audio-vae interpolate`.
 
-    The files are interpolated-00001.wav and so on, `steps` of them with both ends. method: slerp, along an arc around
-    0, or lerp, a straight line; unless given slerp for a VAE and lerp for an autoencoder. SourceError when a file can't
-    be used. The others are those of `generate`.
+    The files are interpolated-00001.wav and so on, `steps` of them with both ends. method: flow, through the learned
+    prior, so that what lies between are sounds too; slerp, along an arc around 0; or lerp, a straight line. Unless given
+    flow for a model with a learned prior, else slerp for a VAE and lerp for an autoencoder. SourceError when a file
+    can't be used. The others are those of `generate`.
 
     >>> way = interpolate(model, sounds / "tone_00.wav", sounds / "tone_11.wav", folder / "way", steps=3)
     >>> way.method, [file.about["t"] for file in way.written]
@@ -89,13 +90,14 @@ def interpolate(
     from vae_model.sound import latents
     from vae_model.sound.generator import SoundGenerator
 
-    way = method or latents.way_of(bundle.model)
-    require(way in (latents.SLERP, latents.LERP), "--method", way, f"{latents.SLERP} or {latents.LERP}")
+    ways = (latents.FLOW, latents.SLERP, latents.LERP)
+    require(method is None or method in ways, "--method", method, " or ".join(ways))
     generator = SoundGenerator.load(model, phase=phase)
+    way = method or latents.way_of(bundle.model, generator.prior is not None)
     (first, first_range), (last, last_range) = (latents.of_file(generator, os.fspath(uri)) for uri in (a, b))
     parts = np.linspace(0.0, 1.0, steps)
     ranges = [latents.range_between(first_range, last_range, t) for t in parts.tolist()]
-    waveforms = generator.decode(latents.between(first, last, parts, way), ranges)
+    waveforms = generator.decode(latents.on_the_way(generator, first, last, parts, way), ranges)
     about = [{"t": t} for t in parts.tolist()]
     with output_folder(os.fspath(output)) as folder:
         written = write_sounds(folder, "interpolated", waveforms, bundle.audio.sample_rate, steps, about, normalise)
