@@ -35,6 +35,9 @@ def copy_model(model: str, folder: str) -> str:
 
     Returns what names the model.
     """
+    from vae_model.runtime import prepare
+
+    prepare()  # what is imported next imports TensorFlow, which would write its notes
     from vae_model.vae.model_file import weights_digest
 
     with local_model(model) as local:

@@ -59,7 +59,5 @@ def registered_models(code_and_kind: tuple[str, str]) -> set[str]:
     if code_and_kind[0]:
         kinds = [class_of(*code_and_kind).model_class]
     else:
-        from vae_model.vae.variational import VAEModel
-
-        kinds = [AutoencoderModel, VAEModel]
+        kinds = [AutoencoderModel, *(kind for kind in AutoencoderModel.__subclasses__() if not own_name(kind))]
     return {str(keras.saving.get_registered_name(kind)) for kind in kinds}
