@@ -16,7 +16,7 @@ from pipelines import store
 from pipelines.audio.sources import Listing, list_sources
 from pipelines.config import DatasetConfig
 from pipelines.console.names import printable
-from pipelines.console.terminal import set_up_logging
+from pipelines.console.terminal import import_beam, set_up_logging
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.dataset.names import DUPLICATE, SILENT
 from pipelines.errors import SettingError, WorkError, require_package
@@ -28,6 +28,7 @@ from pipelines.request import Request
 from pipelines.runs.folder import PlannedRun, clear_leftovers, cleared_unless_done, open_base
 from pipelines.runs.plan_files import plan_run
 from pipelines.runs.renewing import renew_stamps
+from pipelines.runs.team import at_work
 from pipelines.space import require_room
 from pipelines.store.holding import lock
 from pipelines.store.paths import Place, local_path
@@ -271,20 +272,24 @@ def _execute(run: PlannedRun, request: Request, job: PipelineOptions | None) -> 
     from pipelines.beam import build_without_beam
     from pipelines.beam.progress import show_progress
 
-    timeout = request.run.decode_timeout_seconds
+    workers, timeout = request.run.workers, request.run.decode_timeout_seconds
     if run.num_tasks <= build_without_beam.FEW_SHARDS and job is None:
         with show_progress(run.num_sources, run.num_tasks) as folder:
-            build_without_beam.run_directly(run, request.run.workers, timeout, folder)
+            build_without_beam.run_directly(run, workers, timeout, folder)
         return
     require_package("apache_beam", "pipeline", f"a run of more than {build_without_beam.FEW_SHARDS} shards")
-    from pipelines.beam import launch
-    from pipelines.beam.build_on_beam import BuildOptions, build_pipeline
-
-    job = job or launch.preprocess_options(request, [])
     with contextlib.ExitStack() as stack:
         progress_folder = None
-        if launch.is_local(job):
+        if job is None:
             progress_folder = stack.enter_context(show_progress(run.num_sources, run.num_tasks))
+            stack.enter_context(at_work(run, workers, timeout, progress_folder))
+            import_beam()
+        from pipelines.beam import launch
+        from pipelines.beam.build_on_beam import BuildOptions, build_pipeline
+
+        if job is not None and launch.is_local(job):
+            progress_folder = stack.enter_context(show_progress(run.num_sources, run.num_tasks))
+        job = job or launch.preprocess_options(request, [])
         if not request.verbose:
             launch.quieten()
         launch.run_job(job, lambda pipeline: build_pipeline(pipeline, run, BuildOptions(timeout, progress_folder)))

@@ -16,12 +16,13 @@ from apache_beam.metrics import Metrics
 from apache_beam.pvalue import AsIter, AsSingleton, PCollection, TaggedOutput
 
 from pipelines.beam.transforms import FAILURES, GlobalRange
-from pipelines.building.shards import ShardSummary
+from pipelines.building.shards import BuiltShard, ShardSummary
 from pipelines.building.supervision import SupervisedBuilder
 from pipelines.console.names import printable
 from pipelines.dataset.records import Range
 from pipelines.runs import committing, plan_files
 from pipelines.runs.folder import PlannedRun
+from pipelines.runs.team import team_of
 
 NAMESPACE = "audio-vae"
 _log = logging.getLogger(__name__)
@@ -36,7 +37,10 @@ class BuildOptions:
 
 
 class BuildShard(beam.DoFn):
-    """From a line of the plan to a shard: yields its summary, and (source, stage, reason) on the tag `failures`."""
+    """From a line of the plan to a shard: yields its summary, and (source, stage, reason) on the tag `failures`.
+
+    It leads a builder process of its own, but for a run that a team of this process is at work on: that builds it.
+    """
 
     def __init__(self, options: BuildOptions) -> None:
         self.options = options
@@ -47,10 +51,8 @@ class BuildShard(beam.DoFn):
         self.seconds = Metrics.counter(NAMESPACE, "audio_seconds")
 
     def process(self, element: tuple[int, int], run: PlannedRun) -> Iterator[Any]:
-        if self.builder is None:
-            timeout, folder = self.options.decode_timeout_seconds, self.options.progress_folder
-            self.builder = SupervisedBuilder(run.config, timeout, folder, run.limits)
-        built = plan_files.build_task(run, element, self.builder)
+        team = team_of(run)
+        built = team.take(element) if team is not None else self._built(element, run)
         self.records.inc(built.summary.num_examples)
         self.written.inc(built.summary.written)
         self.failed.inc(built.summary.failed)
@@ -59,6 +61,12 @@ class BuildShard(beam.DoFn):
             if row["status"] == "failed":
                 yield TaggedOutput(FAILURES, (row["source"], row["error_stage"], row["error"]))
         yield built.summary
+
+    def _built(self, element: tuple[int, int], run: PlannedRun) -> BuiltShard:
+        if self.builder is None:
+            timeout, folder = self.options.decode_timeout_seconds, self.options.progress_folder
+            self.builder = SupervisedBuilder(run.config, timeout, folder, run.limits)
+        return plan_files.build_task(run, element, self.builder)
 
     def teardown(self) -> None:
         if self.builder is not None:
