@@ -1,7 +1,8 @@
-"""`audio-vae train --from MODEL`: a training that begins at another model's weights."""
+"""Where a training begins: at the training records, or (`--from MODEL`) at another model's weights."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,31 @@ from pipelines.errors import SettingError
 from tests.helpers.dataset_writer import ONE_LAYER, noises, write_dataset
 from vae_model.commands import train
 from vae_model.model_folder.bundle import Bundle
+from vae_model.model_folder.config import TrainConfig
+from vae_model.training import data
+from vae_model.training.first_weights import at_data
 from vae_model.vae.variational import VAE
 
 CONFIG = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))
+
+
+@pytest.mark.parametrize("value_range", ["global", "record"])
+def test_principal_components_are_of_every_record_and_of_each_a_frame_later_and_earlier(
+    value_range: str, tmp_path: Path
+) -> None:
+    count = 71  # more than are looked at at once
+    dataset = open_dataset(write_dataset(tmp_path, {"train": noises(count)}, CONFIG))
+    given = TrainConfig(value_range=value_range)
+    still = at_data(dataset, given)
+    order = data.Examples(dataset, "train").first()
+    np.testing.assert_allclose(still.examples, data.scaled(order, still.value_range), atol=1e-6)
+
+    three = at_data(dataset, dataclasses.replace(given, time_shift_frames=3)).examples
+    assert three is not None
+    whole, later, earlier = np.split(three, 3)
+    np.testing.assert_array_equal(whole, still.examples)
+    np.testing.assert_allclose(later[:, :, 1:], whole[:, :, :-1], atol=1e-6)
+    np.testing.assert_allclose(earlier[:, :, :-1], whole[:, :, 1:], atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +100,7 @@ def test_what_it_starts_from_is_kept_when_no_epoch_is_better(
     old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_dataset(tmp_path / "dataset", {"train": noises(16), "validation": noises(8)}, CONFIG)
-    command = [data, "--from", str(old), "--output", str(tmp_path / "model"), "--learning-rate", "0.2"]
+    command = [data, "--from", str(old), "--output", str(tmp_path / "model"), "--learning-rate", "0.05"]
     assert train.main([*command, "--epochs", "9", "--patience", "1"]) == 0
     printed = capsys.readouterr()
     assert f"{old} begins at a validation loss of" in printed.err

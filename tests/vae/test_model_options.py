@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.decomposition import PCA
 
 from pipelines.config import AudioConfig, SpectrogramConfig
@@ -18,6 +19,7 @@ from vae_model.model_folder.config import ModelConfig, TrainConfig
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.training.run_state import RunState
 from vae_model.vae.autoencoder import Autoencoder
+from vae_model.vae.layers import Bounded
 from vae_model.vae.linear_path import fit_linear_vae
 from vae_model.vae.losses import kl_loss, learned_weight, reconstruction_loss, with_free_bits
 from vae_model.vae.variational import VAE
@@ -115,6 +117,17 @@ def test_linear_path_of_fewer_examples_than_latents_starts_with_what_there_is() 
     assert (latents["mu"].var(axis=0) > 0.01).sum() == 3  # four points span three dimensions
     assert np.isfinite(vae.decode(latents["z"])).all()
     np.testing.assert_allclose(vae.decode(latents["mu"]), x, atol=0.02)
+
+
+def test_what_lies_outside_of_the_range_has_the_error_and_the_gradient_of_its_bound() -> None:
+    layer = Bounded()
+    made = tf.Variable([[-0.5, 0.5, 1.5, -0.5]])
+    with tf.GradientTape() as tape:
+        kept = layer(made, training=True)
+        loss = tf.reduce_sum(tf.square(kept - [[0.0, 0.2, 0.9, 0.3]]))
+    np.testing.assert_allclose(kept, [[0.0, 0.5, 1.0, 0.0]], atol=1e-7)
+    np.testing.assert_allclose(tape.gradient(loss, made), [[0.0, 0.6, 0.2, -0.6]], atol=1e-6)
+    np.testing.assert_array_equal(layer(made), [[0.0, 0.5, 1.0, 0.0]])
 
 
 def test_log_variance_stays_in_its_range() -> None:

@@ -32,7 +32,7 @@ from vae_model.training.shard_cache import CACHE, FETCHED, FETCHES
 
 SHUFFLE_MB = 256
 """A split is shuffled through a buffer of this size; a larger one also by its shards, in a new order each epoch."""
-SUMMARY_EXAMPLES = 2048
+SUMMARY_EXAMPLES = 3072
 """Training examples that statistics of the data are taken from: at most this many, from all shards alike."""
 _PARALLEL_SHARDS = 8
 _PARSED_AT_ONCE = 64

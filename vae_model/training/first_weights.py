@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset
+from pipelines.dataset.records import SPECTROGRAM
 from pipelines.errors import SettingError
 from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ModelConfig, TrainConfig, architecture_differences
@@ -17,6 +18,8 @@ from vae_model.model_folder.value_range import ValueRange
 from vae_model.training import data
 from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.finished import load_finished
+
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Beginning:
 
 
 def at_data(dataset: Dataset, train: TrainConfig) -> Beginning:
-    """At the training records: up to 2,048 of them, and one frame later if training moves them.
+    """At the training records: up to 3,072 of them, and a frame to both sides if training moves them.
 
     Where quiet ones count less, so many are drawn of these, as often as they count.
     """
@@ -52,10 +55,20 @@ def at_data(dataset: Dataset, train: TrainConfig) -> Beginning:
     value_range = ValueRange(dataset.min_db, dataset.max_db)
     if train.value_range == "record":
         value_range = data.typical_range(examples)
-    whole = np.asarray(data.scaled(examples, value_range))
-    if train.time_shift_frames:
-        whole = np.concatenate([whole, data.scaled(data.shifted(examples, 1, 1), value_range)])
-    return Beginning(value_range, examples=whole)
+    return Beginning(value_range, examples=_as_trained(examples, value_range, bool(train.time_shift_frames)))
+
+
+def _as_trained(examples: dict[str, NDArray[Any]], value_range: ValueRange, moved: bool) -> NDArray[np.float32]:
+    """Parsed records as a model is given them; `moved`: and all of them a frame later, and a frame earlier."""
+    count, shape = len(examples[SPECTROGRAM]), examples[SPECTROGRAM].shape[1:]
+    moves = (0, 1, -1) if moved else (0,)
+    whole = np.empty((len(moves), count, *shape), np.float32)
+    for start in range(0, count, _AT_ONCE):  # few at once: all of them are some hundred MB
+        rows = slice(start, start + _AT_ONCE)
+        some = {name: values[rows] for name, values in examples.items()}
+        for number, by in enumerate(moves):
+            whole[number, rows] = data.scaled(data.shifted(some, by, 1) if by else some, value_range)
+    return whole.reshape(-1, *shape)
 
 
 def at_model(folder: str, dataset: Dataset, model: ModelConfig, train: TrainConfig) -> Beginning:

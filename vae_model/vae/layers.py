@@ -158,11 +158,16 @@ class BatchNormalization(layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Bounded(layers.Layer):
-    """Values kept in [0, 1]; while training they pass as they are, so that gradients do too."""
+    """Values kept in [0, 1]; while training, with the gradient of values that may go anywhere.
+
+    So a cell on the floor costs nothing however far below 0 it comes out, and one that should not be there is still
+    pulled up: Bengio et al., arXiv:1308.3432, the straight-through estimator.
+    """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """inputs of any shape."""
-        return inputs if training else ops.clip(inputs, 0.0, 1.0)
+        kept = ops.clip(inputs, 0.0, 1.0)
+        return inputs + ops.stop_gradient(kept - inputs) if training else kept
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
