@@ -104,6 +104,11 @@ class DatasetConfig:
         return self.audio.channels + (self.spectrogram.stereo == COHERENCE)
 
     @property
+    def level_channels(self) -> int:
+        """The first channels of a record, which hold levels in dB; what comes after them holds none."""
+        return self.audio.channels if self.spectrogram.stereo == COHERENCE else self.record_shape[2]
+
+    @property
     def label_names(self) -> tuple[str, ...]:
         """The named groups of label_pattern, in the order of the expression."""
         return () if self.label_pattern is None else tuple(re.compile(self.label_pattern).groupindex)
@@ -165,7 +170,7 @@ PRESETS: dict[str, DatasetConfig] = {
         spectrogram=SpectrogramConfig(frame_size=512, hop_length=93),
     ),
     "music": DatasetConfig(
-        audio=AudioConfig(sample_rate=44100, channels=2, segment_seconds=1.505),
+        audio=AudioConfig(44100, channels=2, segment_seconds=1.505, min_level_db=-50.0, one_shot_db=20.0),
         spectrogram=SpectrogramConfig(1024, 260, feature=LOG_MEL, n_bands=128, stereo=COHERENCE),
     ),
     "tiny": DatasetConfig(

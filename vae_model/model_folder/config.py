@@ -278,7 +278,10 @@ _BEST = Preset(
 PRESETS: dict[str, Preset] = {
     "default": _BEST,
     "speech": _BEST,
-    "music": Preset(dataclasses.replace(_BEST.model, conv_strides=(4, 2, 2, 2, 1)), _BEST.train),
+    "music": Preset(
+        dataclasses.replace(_BEST.model, conv_strides=(4, 2, 2, 2, 1)),
+        dataclasses.replace(_BEST.train, level_weight_db=12.0),
+    ),
     "course": Preset(
         ModelConfig(conv_filters=(512, 256, 128, 64, 32), decode="sampled"),
         TrainConfig(epochs=150, value_range="record", output_bias=False),

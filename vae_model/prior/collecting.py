@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -27,13 +27,15 @@ _READ_AT_MOST = 4
 @dataclass(frozen=True)
 class Collected:
     """Latents of records. total: records that there are. labels: by name, (count,) of str, "" where there is none.
-    levels: float32 (count, 2), min_db and max_db. before: the number of the record before, of one source; -1: none."""
+    levels: float32 (count, 2), min_db and max_db. before: the number of the record before, of one source; -1: none.
+    loudest_db: of each, which is its max_db where a record holds nothing but levels."""
 
     latents: Gaussians
     labels: dict[str, NDArray[np.str_]]
     levels: NDArray[np.float32]
     before: NDArray[np.int64]
     total: int
+    loudest_db: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __len__(self) -> int:
         return len(self.levels)
@@ -56,6 +58,7 @@ def collect(
     log_variances: list[NDArray[np.float32]] = []
     labels: dict[str, list[str]] = {name: [] for name in dataset.record.labels}
     levels: list[tuple[float, float]] = []
+    loudest: list[float] = []
     before: list[int] = []
     last: Record | None = None
     for records in _runs(dataset, split, limit, seed):
@@ -69,12 +72,14 @@ def collect(
         before += [start + number - 1 if _follows(*pair) else -1 for number, pair in enumerate(pairs)]
         last = records[-1]
         levels += [(record.min_db, record.max_db) for record in records]
+        loudest += [float(record.log_spectrogram[..., : dataset.config.level_channels].max()) for record in records]
         for name, values in labels.items():
             values += [record.labels.get(name, "") for record in records]
         tell(len(levels), wanted)
     latents = Gaussians(np.concatenate(means), np.concatenate(log_variances) if log_variances else None)
     of_labels = {name: np.array(values) for name, values in labels.items()}
-    return Collected(latents, of_labels, np.array(levels, np.float32), np.array(before), total)
+    of_levels = np.array(levels, np.float32)
+    return Collected(latents, of_labels, of_levels, np.array(before), total, np.array(loudest, np.float32))
 
 
 def _follows(last: Record | None, record: Record) -> bool:

@@ -88,8 +88,8 @@ def learn(
     per_record = bundle.value_range.per_record
     weights = None
     if bundle.train.level_weight_db:
-        max_db = collected.levels[:, 1].astype(np.float64)
-        weights = bundle.train.weight_of(max_db.max() - max_db)
+        loudest = collected.loudest_db.astype(np.float64)
+        weights = bundle.train.weight_of(loudest.max() - loudest)
         weights /= weights.sum()
     flow, examples = begin(collected, width, with_levels=per_record, seed=seed, start=start, weights=weights)
     loss, done = fit(flow, examples, epochs, seed, progress.fitted)

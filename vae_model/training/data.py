@@ -104,6 +104,7 @@ class Examples:
         self.num_bytes = sum(shard.num_bytes for shard in stored.shards)
         self._name = f"{dataset.uri}: split {split}"
         self._may_lack = dataset.config.audio.leaves_out
+        self._level_channels = dataset.config.level_channels
         self._shards = [
             (uri, shard.num_bytes) for uri, shard in zip(dataset.shard_uris(split), stored.shards, strict=True)
         ]
@@ -153,7 +154,7 @@ class Examples:
                 example = shifted(example, order.shift(step, shift_frames), shift_frames)
             spectrograms = scaled(example, value_range)
             if weight is not None:
-                weights = weight(example[MAX_DB])
+                weights = weight(loudest_db(example, self._level_channels))
                 target = example[VALID_FRAMES] if with_valid_frames else spectrograms
                 return spectrograms, target, weights / tf.reduce_mean(weights)
             return (spectrograms, example[VALID_FRAMES]) if with_valid_frames else spectrograms
@@ -317,6 +318,14 @@ def shifted(example: dict[str, Any], frames: Any, most: int) -> dict[str, Any]:
     moved = tf.ensure_shape(moved, spectrogram.shape)
     valid = tf.clip_by_value(example[VALID_FRAMES] + tf.cast(frames, tf.int64), 0, n_frames)
     return example | {SPECTROGRAM: moved, VALID_FRAMES: valid}
+
+
+def loudest_db(example: dict[str, Any], level_channels: int) -> Any:
+    """The loudest level of each record of a batch, (batch,), in dB: a tensor of tensors, an array of arrays."""
+    values, low, high = example[SPECTROGRAM][..., :level_channels], example[MIN_DB], example[MAX_DB]
+    if isinstance(values, np.ndarray):
+        return values.max(axis=(1, 2, 3)) * (high - low) + low
+    return tf.reduce_max(values, axis=(1, 2, 3)) * (high - low) + low
 
 
 def scaled(example: dict[str, Any], value_range: ValueRange) -> Any:

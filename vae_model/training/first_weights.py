@@ -49,7 +49,8 @@ def at_data(dataset: Dataset, train: TrainConfig) -> Beginning:
     """
     examples = data.first_examples(dataset, TRAIN)
     if train.level_weight_db:
-        weights = train.weight_of(dataset.max_db - examples["max_db"].astype(np.float64))
+        below_db = dataset.max_db - data.loudest_db(examples, dataset.config.level_channels)
+        weights = train.weight_of(below_db.astype(np.float64))
         drawn = np.random.default_rng(train.seed).choice(len(weights), len(weights), p=weights / weights.sum())
         examples = {name: values[drawn] for name, values in examples.items()}
     value_range = ValueRange(dataset.min_db, dataset.max_db)
