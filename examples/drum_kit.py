@@ -2,9 +2,9 @@
 
     python examples/drum_kit.py kit/
 
-286 files at 44,100 Hz, 254 of them in stereo, most longer than 0.74 s and half than 1.9 s. Hits begin at once or after some
-silence, and fade to nothing: some for four seconds, some with a second of digital silence behind. Two files are silent.
-The same seed makes the same bytes.
+286 files at 44,100 Hz, 254 of them in stereo, two thirds longer than 0.74 s and half than 1.7 s. Hits begin at once or
+after some silence, and fade to nothing: some for four seconds, some with a second of digital silence behind. Two files
+are silent. The same seed makes the same bytes.
 """
 
 from __future__ import annotations

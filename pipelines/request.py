@@ -89,7 +89,8 @@ class Request:
 
     preset, settings: of the records, settings by their names over those of the preset; each is checked, and together
     they are when it is known what they go over. run: how the run works. beam_flags: Beam's own options.
-    expected_listing: digest that the listing of the inputs must have. verbose: whether Beam's log is shown.
+    expected_listing: digest that the listing of the inputs must have. verbose: whether Beam's log is shown. advises:
+    whether a line says which preset would keep more of the recordings.
     """
 
     inputs: tuple[str, ...]
@@ -100,6 +101,7 @@ class Request:
     beam_flags: tuple[str, ...] = ()
     expected_listing: str | None = None
     verbose: bool = False
+    advises: bool = False
 
     @classmethod
     def of(cls, inputs: Sequence[str], output: str, values: Mapping[str, Any], where: str = "", **more: Any) -> Request:
@@ -136,6 +138,11 @@ class Request:
         if existing is not None and (differences := existing.differences(config)):
             raise SettingError(f"--output {self.output}: was made with other settings: {'; '.join(differences)}")
         return config
+
+    @property
+    def chooses_sound(self) -> bool:
+        """Whether something in it says what is to be kept of a recording: a preset, a rate, channels."""
+        return self.preset not in (None, DEFAULT) or not {"sample_rate", "channels"}.isdisjoint(self.settings)
 
     @property
     def given(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pipelines.console.terminal import import_beam, set_up_logging
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.dataset.names import DUPLICATE, SILENT
 from pipelines.errors import SettingError, WorkError, require_package
+from pipelines.plan.advice import what_is_lost
 from pipelines.plan.changes import Changes, compare
 from pipelines.plan.contents import add_checksums
 from pipelines.plan.estimating import Estimator, room_text
@@ -233,6 +234,9 @@ def _plan(request: Request, base: Dataset | None, alone: bool) -> tuple[PlannedR
     if base is None or not changes.nothing:
         estimator = Estimator(changes.build, config, request.run.limits.max_source_seconds)
         _require_room(request.output, estimator)
+        if base is None and request.advises and not request.chooses_sound:
+            advice = what_is_lost(estimator.headers, estimator.num_sources, config.audio)
+            _say([] if advice is None else [advice])
         cut = tasks(changes, config, estimator, request.run.shard_mb)
         taken = [uri.rsplit("/", 1)[1] for uri in cleared]
         limit = request.run.max_failures

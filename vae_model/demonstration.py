@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from pipelines import store
+from pipelines.audio.headers import read_headers
+from pipelines.audio.sources import list_sources
 from pipelines.config import TRAIN
 from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import SettingError, WorkError, require
+from pipelines.plan.advice import MUSIC, MUSIC_HZ, is_like_music
 from pipelines.signals import handling
 from pipelines.space import why_unwritten
 from pipelines.store.paths import Place
@@ -27,7 +31,8 @@ PRESET = "tiny"
 MARKER = ".audio-vae-demo"
 """A file that says of a folder that a demo made it, and that the next one may replace it."""
 PAGE = "index.html"
-_STEPS = 640  # what `tiny` needs to be worth hearing, about a minute on two cores
+_STEPS = {PRESET: 640, MUSIC: 200}  # what is worth hearing: about a minute on two cores, a few minutes of music
+_LOOKED_AT = 32
 _MAX_EPOCHS = 300
 
 
@@ -73,9 +78,10 @@ def make_demo(
     """Make sounds, a dataset of them, a model and a page to hear it on, in a few minutes: `audio-vae demo`.
 
     output: a local folder for everything: new, empty or of an earlier demo, which is replaced. audio: a folder of
-    recordings to listen to instead of making sounds. count: sounds to make. epochs: passes over them, what a minute
-    allows unless given. workers: cores that preprocess. seed: makes the demo repeatable. Each step is a command of
-    `audio-vae` in a process of its own, and says on standard error what it does; StepFailed when one fails.
+    recordings to listen to instead of making sounds, by the preset `music` where half of them at least are in stereo at
+    32 kHz or more. count: sounds to make. epochs: passes over them, what a few minutes allow unless given. workers:
+    cores that preprocess. seed: makes the demo repeatable. Each step is a command of `audio-vae` in a process of its
+    own, and says on standard error what it does; StepFailed when one fails.
 
     >>> (folder / "letter.txt").touch()
     >>> make_demo(folder, count=10)  # doctest: +ELLIPSIS
@@ -94,15 +100,16 @@ def make_demo(
         synthesis.write_sounds(output / "sounds", count, seed)
     else:
         _say(f"[1/4] Listening to {audio}")
-    dataset = preprocess(audio, output, workers)
-    epochs = epochs or epochs_for(dataset.count(TRAIN))
+    preset = PRESET if audio is None else preset_for(audio)
+    dataset = preprocess(audio, output, workers, preset)
+    epochs = epochs or epochs_for(dataset.count(TRAIN), preset)
     model = output / "model"
     _say("[3/4] Training")
     _command(
         "train",
         dataset.uri,
         f"--output={model}",
-        f"--preset={PRESET}",
+        f"--preset={preset}",
         f"--epochs={epochs}",
         f"--seed={seed}",
     )
@@ -141,13 +148,24 @@ def check_folders(audio: str | None, output: Path) -> None:
         raise SettingError(f"--audio {audio} must lie outside --output {output}, which is replaced")
 
 
-def preprocess(audio: str | None, output: Path, workers: int | None) -> Dataset:
+def preset_for(audio: str) -> str:
+    """The preset for a folder of recordings, by the headers of some of them."""
+    table = list_sources([audio]).table
+    rows = table.take(list(range(0, len(table), max(1, len(table) // _LOOKED_AT)))).to_pylist()
+    headers = read_headers([store.join(row["root"], row["source"]) for row in rows if row["error"] is None])
+    if not is_like_music([header for header in headers if header is not None]):
+        return PRESET
+    _say(f"Most of it is in stereo at {MUSIC_HZ // 1000} kHz or more: preset {MUSIC}")
+    return MUSIC
+
+
+def preprocess(audio: str | None, output: Path, workers: int | None, preset: str = PRESET) -> Dataset:
     """The dataset of the recordings, or of the demo's sounds, with as much held out as there are sounds for.
 
     Splits are drawn file by file, so that of a handful nothing may be left to train on; then all are.
     """
     folder = str(output / "dataset")
-    options = [audio or str(output / "sounds"), f"--output={folder}", f"--preset={PRESET}"]
+    options = [audio or str(output / "sounds"), f"--output={folder}", f"--preset={preset}"]
     if audio is None:
         options.append(f"--label-pattern={synthesis.LABEL_PATTERN}")
     if workers is not None:
@@ -163,10 +181,10 @@ def preprocess(audio: str | None, output: Path, workers: int | None) -> Dataset:
     return open_dataset(folder)
 
 
-def epochs_for(num_examples: int) -> int:
+def epochs_for(num_examples: int, preset: str = PRESET) -> int:
     """Epochs that take about as long for any number of training examples, within reason."""
-    steps_an_epoch = -(-num_examples // PRESETS[PRESET].train.batch_size)
-    return max(1, min(_STEPS // steps_an_epoch, _MAX_EPOCHS))
+    steps_an_epoch = -(-num_examples // PRESETS[preset].train.batch_size)
+    return max(1, min(_STEPS[preset] // steps_an_epoch, _MAX_EPOCHS))
 
 
 def renew(output: Path) -> None:

@@ -51,8 +51,8 @@ def first_bytes(seconds: float | None) -> int:
     return store.WHOLE_BYTES if seconds is None else store.START_BYTES
 
 
-def duration_seconds(uri: str) -> float:
-    """The length of an audio file by its header, without decoding it. SourceError when it has none."""
+def header_of(uri: str) -> tuple[float, int, int]:
+    """Seconds, sample rate and channels of a file by its header, without decoding it. SourceError without one."""
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(source_file(uri, store.HEADER_BYTES))
@@ -61,7 +61,7 @@ def duration_seconds(uri: str) -> float:
             raise
         except Exception as error:
             raise SourceError(uri, "open", describe(error)) from error
-        return stream.promised_frames / stream.sample_rate
+        return stream.promised_frames / stream.sample_rate, stream.sample_rate, stream.n_channels
 
 
 def _head(uri: str, file: SourceFile, alive: Alive = unwatched) -> Opened:

@@ -70,7 +70,7 @@ def request_of(options: argparse.Namespace, beam_flags: Sequence[str]) -> Reques
     """What the options of `parse_options` ask for. SettingError when one can't be right."""
     preset = {} if options.preset is None else {PRESET_KEY: options.preset}
     more: dict[str, Any] = {"beam_flags": tuple(beam_flags), "verbose": options.verbose}
-    more["expected_listing"] = options.expected_listing
+    more |= {"expected_listing": options.expected_listing, "advises": not options.json}
     return Request.of(options.inputs, options.output, preset | given(options, SETTINGS), **more)
 
 

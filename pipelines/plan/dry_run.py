@@ -13,7 +13,7 @@ import soxr
 
 from pipelines import store
 from pipelines.audio.features import Extractor, extractor_of
-from pipelines.audio.headers import header_seconds
+from pipelines.audio.headers import read_headers
 from pipelines.audio.loading import QUALITY
 from pipelines.audio.sources import Listing
 from pipelines.audio.spectrogram import MinMaxNormaliser
@@ -86,9 +86,9 @@ def describe_plan(
 def _header_seconds(build: pa.Table) -> tuple[list[float], int]:
     """The length of each file that has a readable header, and how many have none."""
     uris = [store.join(row["root"], row["source"]) for row in build.select(["root", "source"]).to_pylist()]
-    lengths = header_seconds(uris, os.cpu_count() or 1)
-    known = [value for value in lengths if value is not None]
-    return known, len(lengths) - len(known)
+    headers = read_headers(uris, os.cpu_count() or 1)
+    known = [header.seconds for header in headers if header is not None]
+    return known, len(headers) - len(known)
 
 
 def _num_segments(seconds: float, config: DatasetConfig) -> int:

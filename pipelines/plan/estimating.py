@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +17,9 @@ from pipelines.console.durations import in_words
 from pipelines.console.names import printable
 from pipelines.dataset.records import RecordSpec
 
+if TYPE_CHECKING:
+    from pipelines.audio.headers import Header
+
 _PROBES = 32  # headers read per suffix to estimate seconds from bytes
 _FALLBACK_BYTES_PER_SECOND = 32000.0  # 16 bit, 16 kHz, mono
 _RECORD_OVERHEAD_BYTES = 250
@@ -27,7 +30,7 @@ class Estimator:
 
     max_source_seconds: longer sources fail, and come to nothing. least_seconds: of all sources together, at least:
     those whose headers were read by these, others as if all were as dense as the densest of their suffix. longest: the
-    longest of which a header was read, its name and seconds.
+    longest of which a header was read, its name and seconds. headers: all that were read.
     """
 
     def __init__(self, build: pa.Table, config: DatasetConfig, max_source_seconds: float = math.inf) -> None:
@@ -37,20 +40,23 @@ class Estimator:
         self.num_sources = len(build)
         self.least_seconds = 0.0
         self.longest = ("", 0.0)
+        self.headers: list[Header] = []
         self.bytes_per_second: dict[str, float] = {}
         if config.audio.segments == "all" and len(build):
             self._probe(build)
 
     def _probe(self, build: pa.Table) -> None:
         """Read the headers of some files of each suffix. Their median counts, so that one that lies does not."""
-        from pipelines.audio.headers import header_seconds
+        from pipelines.audio.headers import read_headers
 
         suffixes = pa.array([suffix_of(s) for s in iterate(build["source"])], pa.string())
         for suffix in sorted(pc.unique(suffixes).to_pylist()):
             rows = build.filter(pc.equal(suffixes, suffix))
             step = max(1, len(rows) // _PROBES)
             probed = rows.take(list(range(0, len(rows), step))[:_PROBES]).to_pylist()
-            lengths = header_seconds([store.join(row["root"], row["source"]) for row in probed])
+            headers = read_headers([store.join(row["root"], row["source"]) for row in probed])
+            self.headers += [header for header in headers if header is not None]
+            lengths = [header and header.seconds for header in headers]
             rates = [row["size"] / length for row, length in zip(probed, lengths, strict=True) if length]
             self._add_least(rows, probed, lengths)
             self.bytes_per_second[suffix] = (statistics.median(rates) if rates else 0.0) or _FALLBACK_BYTES_PER_SECOND

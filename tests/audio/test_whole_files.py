@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.audio.decoding import duration_seconds
+from pipelines.audio.decoding import header_of
 from pipelines.audio.limits import SourceLimits
 from pipelines.audio.loading import Loader, iter_segments
 from pipelines.config import AudioConfig
@@ -167,7 +167,7 @@ def test_a_wav_whose_sizes_wrapped_at_4_gib_is_taken_whole(tmp_path: Path) -> No
     length = (1 << 32) + 200_000
     path.write_bytes(with_sizes(header, (length + 36) % (1 << 32), length % (1 << 32)))
     os.truncate(path, 44 + length)
-    assert duration_seconds(str(path)) == length / 2 / RATE
+    assert header_of(str(path))[0] == length / 2 / RATE
 
 
 def test_six_channels_come_in_the_order_of_a_wav(tmp_path: Path) -> None:
