@@ -18,7 +18,7 @@ EXTRAS = {
     "gcs": ["gcsfs>=2025.2"],
     "http": ["aiohttp>=3.9"],
     # The web page of `audio-vae app`.
-    "app": ["gradio>=6"],
+    "app": ["gradio>=6.10"],
     # `--runner DataflowRunner`, with audio and datasets on gs://.
     "dataflow": [*PIPELINE, "apache-beam[gcp]>=2.70,<3", "gcsfs>=2025.2"],
     # `audio-vae --print-completion`.
@@ -38,7 +38,7 @@ EXTRAS = {
         "boto3>=1.36",
         "gcp-storage-emulator>=2026.7",
         "gcsfs>=2025.2",
-        "gradio>=6",
+        "gradio>=6.10",
         "hypothesis>=6.100",
         "ipykernel>=6.29",
         "jax>=0.4.36",
@@ -74,7 +74,16 @@ setup(
     package_data={
         "": ["*.pyi"],  # `lazy_loader` reads them
         "pipelines": ["py.typed"],
-        "vae_model": ["py.typed", "report/blocks/*.html", "report/*.html", "report/*.css", "report/*.js"],
+        "vae_model": [
+            "py.typed",
+            "report/blocks/*.html",
+            "report/*.html",
+            "report/*.css",
+            "report/*.js",
+            "playing/*.html",
+            "playing/*.css",
+            "playing/*.js",
+        ],
     },
     python_requires=">=3.10,<3.14",
     # What needs no Beam: a model's sounds and latents, training, pages, small runs of `preprocess`.

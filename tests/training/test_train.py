@@ -25,6 +25,7 @@ from vae_model.model_folder.config import PRESETS, TrainConfig
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.sound.generator import SoundGenerator
 from vae_model.training.run_state import RunState
+from vae_model.training_sounds import read_training_sounds
 from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.saving import load_model
 from vae_model.vae.variational import VAE
@@ -82,7 +83,9 @@ def test_train_writes_a_model_that_stops_and_goes_on(
         "checkpoints",
         "tensorboard",
         "history.csv",
+        "sounds.parquet",
     }
+    assert len(read_training_sounds(str(folder), bundle)) == 40
 
     state = json.loads((folder / "checkpoints" / "state.json").read_text())
     steps = int(load_model(folder / "checkpoints" / state["last"]).optimizer.iterations)

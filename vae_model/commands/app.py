@@ -9,7 +9,7 @@ import threading
 from pipelines.flags import parse
 from pipelines.signals import handling
 from vae_model.commands.arguments import add_code
-from vae_model.pages.app import open_app
+from vae_model.playing.app import open_app
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,6 +21,9 @@ def parser() -> argparse.ArgumentParser:
         "pip install 'audio-vae[app]'.",
     )
     result.add_argument("model", metavar="MODEL", help="folder that `audio-vae train` wrote")
+    result.add_argument(
+        "--dataset", metavar="DATASET", help="put sounds of this dataset on the map (those that training left in MODEL)"
+    )
     result.add_argument(
         "--host",
         default="127.0.0.1",
@@ -39,7 +42,7 @@ def main(argv: list[str]) -> int:
     print(f"Loading {arguments.model}, which takes up to half a minute; the page will be at {at}", file=sys.stderr)
     stop = threading.Event()
     with (
-        open_app(arguments.model, host=arguments.host, port=arguments.port) as app,
+        open_app(arguments.model, dataset=arguments.dataset, host=arguments.host, port=arguments.port) as app,
         handling(lambda number, frame: stop.set()),
     ):
         print(f"{app.url}  (Ctrl-C ends it)", file=sys.stderr, flush=True)

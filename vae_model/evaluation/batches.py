@@ -60,10 +60,10 @@ def batches(records: Iterable[Record], value_range: ValueRange) -> Iterator[Batc
         yield stack(several, value_range)
 
 
-def sample(dataset: Dataset, split: str, limit: int) -> Iterator[Record]:
-    """Up to `limit` records of a split, evenly picked from up to MAX_TRAINING_SHARDS evenly picked shards."""
+def sample(dataset: Dataset, split: str, limit: int, max_shards: int = MAX_TRAINING_SHARDS) -> Iterator[Record]:
+    """Up to `limit` records of a split, evenly picked from up to `max_shards` evenly picked shards."""
     shards = [shard for shard in dataset.split(split).shards if shard.num_examples]
-    shards = [shards[index] for index in sorted(spread(len(shards), MAX_TRAINING_SHARDS))]
+    shards = [shards[index] for index in sorted(spread(len(shards), max_shards))]
     wanted = spread(sum(shard.num_examples for shard in shards), limit)
     number = 0
     for shard in shards:

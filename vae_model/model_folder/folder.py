@@ -13,6 +13,7 @@ from pipelines.store.paths import local_path
 
 MODEL_FILE = "model.keras"
 PRIOR_FILE = "prior.keras"
+SOUNDS_FILE = "sounds.parquet"
 BUNDLE_FILE = "bundle.json"
 CONFIG_FILE = "config.yaml"
 STATE_FILE = "checkpoints/state.json"

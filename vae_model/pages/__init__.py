@@ -1,4 +1,4 @@
-"""The pages that people look at: on a model, a dataset, the demo, and the app."""
+"""The pages that people look at: on a model, a dataset, and the demo."""
 
 import lazy_loader
 

@@ -1,3 +1,2 @@
-from .app import open_app as open_app
 from .dataset_page import write_dataset_page as write_dataset_page
 from .report import write_report as write_report

@@ -37,6 +37,7 @@ from vae_model.training.run_state import FOLDER, RunState, Training, fetch_run, 
 from vae_model.training.shard_cache import CACHE, FETCHED
 from vae_model.training.stopping import StopSignals
 from vae_model.training.tensorboard import TensorBoard
+from vae_model.training_sounds import write_training_sounds
 from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.saving import load_model, save_model
 from vae_model.vae.variational import build, wrap
@@ -305,10 +306,10 @@ class _Run:
             "train_seconds": round(self.state.seconds, 3),
         }
         if best.config.is_vae:
-            examples = callbacks.examples(self.dataset, self._range)
-            trained_kl = self.state.best_metrics.get("kl_loss")
-            metrics["posterior"] = health.examine(best.model, examples, trained_kl).to_dict()
+            examples, kl = callbacks.examples(self.dataset, self._range), self.state.best_metrics.get("kl_loss")
+            metrics["posterior"] = health.examine(best.model, examples, kl).to_dict()
         bundle = dataclasses.replace(self.state.bundle, metrics=metrics, versions=package_versions())
+        write_training_sounds(self.folder, best, bundle, self.dataset)
         prior = prior_step.without_flow(self.dataset, train, self._say)
         dataclasses.replace(bundle, prior=prior).save(self.folder)
         self.board.finish(best)

@@ -1,84 +1,45 @@
-"""What one can do with a model by ear: reconstruct, move through its latents, mix, generate. Knows no web page."""
+"""What one can do with a model by ear: play its sounds and what lies between them, reconstruct, mix, generate.
+
+Knows no web page.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
-from PIL import Image
 
-from pipelines.audio.formats import AUDIO_SUFFIXES, suffix_of
-from pipelines.audio.loading import Loader, iter_segments
-from pipelines.errors import SettingError, require
+from pipelines.audio.loading import iter_segments
+from pipelines.errors import require
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.new_sounds.generating import num_segments, prior_of
-from vae_model.report.figure import side_by_side
+from vae_model.playing.board import Touch, blend, sounds_drawn
+from vae_model.playing.directions import Directions
+from vae_model.playing.heard import MAX_SECONDS, Heard, require_audio, stem_of
 from vae_model.sound import latents
 from vae_model.sound.generator import SoundGenerator
 from vae_model.sound.limiter import limited
+from vae_model.training_sounds import TrainingSound
 
-MAX_SECONDS = 60.0
-"""Of longer uploads only so much is reconstructed."""
-MAX_DIRECTIONS = 8
-"""Principal directions of the latents that have a slider."""
 MAX_CHOICES = 200
 """A label of more values has no menu."""
 MAX_NEW_SECONDS = 20.0
-KEPT_SECONDS = 900
-"""Uploads and sounds are removed when they are so old, and at the end."""
-SPAN_DB = 80.0
-_PLAYED = {".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".webm"}
-"""What browsers play."""
-_PLAYED_HZ = 44100
-_NAME_CHARACTERS = 60
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A sound to be heard, seen and saved.
-
-    name: of its file, without a suffix. waveform: (n_samples, n_channels), full scale ±1. log_spectrograms: in dB,
-    those of its picture by caption.
-    """
-
-    name: str
-    waveform: NDArray[np.float32]
-    log_spectrograms: dict[str, NDArray[np.float32]]
-
-    def facts(self, sample_rate: int) -> str:
-        """Its length and level: a player's own drawing would show a faint sound as a loud one."""
-        peak = float(np.abs(self.waveform).max(initial=0.0))
-        level = f"peak {20 * np.log10(peak):.1f} dB of full scale".replace("-", "−") if peak else "silence"
-        return f"{len(self.waveform) / sample_rate:.2f} s, {level}"
 
 
 class Studio:
     """A model's sounds on request.
 
-    directions: how many principal directions of the stored latent distribution there are to move along. folder: where
-    files of sounds are written.
+    folder: where files of sounds are written. sounds: those of the map; new ones where there are none.
     """
 
-    def __init__(self, generator: SoundGenerator, folder: str = "") -> None:
+    def __init__(self, generator: SoundGenerator, folder: str = "", sounds: Sequence[TrainingSound] = ()) -> None:
         self.generator = generator
         self.folder = folder
+        self.has_training_sounds = bool(sounds)
+        self.sounds = list(sounds) or sounds_drawn(generator)
         distribution = generator.autoencoder.model.latent_distribution
-        self._mean = np.array(distribution.mean)
-        factor = np.array(distribution.factor)
-        vectors, deviations, _ = np.linalg.svd(factor)  # the covariance's eigenvectors and the roots of its eigenvalues
-        self._axes = (vectors * deviations)[:, :MAX_DIRECTIONS].T
-        # A singular vector's sign is chance: the largest entry is made positive.
-        largest = self._axes[np.arange(len(self._axes)), np.abs(self._axes).argmax(axis=1)]
-        self._axes *= np.where(largest < 0, -1, 1)[:, None]
-        self.directions = len(self._axes)
+        self.directions = Directions(np.array(distribution.mean), np.array(distribution.factor), self.sounds)
 
     @property
     def sample_rate(self) -> int:
@@ -92,7 +53,7 @@ class Studio:
 
         SettingError when its name is no audio file's, SourceError when it can't be used.
         """
-        _require_audio(path)
+        require_audio(path)
         segment = next(iter_segments(path, self.generator.bundle.audio))
         given, value_range = self.generator.normalise(segment.samples)
         made = self.generator.autoencoder.reconstruct(given[None])[0][0]
@@ -105,22 +66,31 @@ class Studio:
         waveform, seconds = np.concatenate(blocks)[:limit], self.generator.bundle.audio.segment_seconds
         part = f", its first {seconds:g} s" if len(waveform) > round(seconds * self.sample_rate) else ""
         pictures = {f"What came in{part}": given, f"What the model makes of it{part}": made}
-        return self._heard(f"reconstruction of {_stem(path)}", waveform, pictures, value_range)
+        return self._heard(f"reconstruction of {stem_of(path)}", waveform, pictures, value_range)
 
-    def move(self, amounts: list[float]) -> Heard:
-        """The sound at so many standard deviations from the mean latent along each principal direction."""
-        latent = self._mean + np.asarray(amounts, np.float32) @ self._axes[: len(amounts)]
-        way = " ".join(f"{amount:g}" for amount in amounts) if any(amounts) else "mean"
-        return self._decoded(f"moved to {way}", latent.astype(np.float32), self.generator.bundle.value_range)
+    def play(self, touch: Touch, amounts: Sequence[float] = ()) -> Heard:
+        """The sound where the map was touched, of the mean latent before that, moved along the directions.
+
+        amounts: standard deviations along each principal direction.
+        """
+        way = " ".join(f"{amount:g}" for amount in amounts) if any(amounts) else ""
+        if touch.shares:
+            latent, value_range, name = blend(self.sounds, touch, self.generator.bundle.model)
+            name = f"{name} moved to {way}" if way else name
+        else:
+            latent, value_range = self.directions.mean, self.generator.bundle.value_range
+            name = f"moved to {way or 'mean'}"
+        latent = latent + self.directions.step(amounts) if way else latent
+        return self._decoded(name, latent.astype(np.float32), value_range)
 
     def mix(self, first: str, second: str, part: float) -> Heard:
         """The sound between the first segments of two files: `part` 0 is the one, 1 the other. Errors as above."""
         for path in (first, second):
-            _require_audio(path)
+            require_audio(path)
         (a, a_range), (b, b_range) = (latents.of_file(self.generator, path) for path in (first, second))
         way = latents.way_of(self.generator.bundle.model)
         latent = latents.between(a, b, np.array([part]), way)[0]
-        name = f"{_stem(first)} to {_stem(second)}, {part:.2f}"
+        name = f"{stem_of(first)} to {stem_of(second)}, {part:.2f}"
         return self._decoded(name, latent, latents.range_between(a_range, b_range, part))
 
     @property
@@ -169,18 +139,12 @@ class Studio:
 
     def vary(self, path: str, amount: float, seed: int) -> Heard:
         """A sound like the first segment of a file, the farther from it the larger the amount. Errors as above."""
-        _require_audio(path)
+        require_audio(path)
         _require_seed(seed)
         latent, value_range = latents.of_file(self.generator, path)
         levels = (float(value_range.min_db), float(value_range.max_db))
         drawn = prior_of(self.generator, None, None).vary(latent, levels, amount, 1, seed)
-        return self._decoded(f"like {_stem(path)}, {amount:g}, {seed}", drawn.latents[0], value_range)
-
-    def picture(self, heard: Heard) -> Image.Image:
-        """The spectrograms side by side, on one colour scale that reaches 80 dB down from their loudest cell."""
-        loudest = max(float(each.max()) for each in heard.log_spectrograms.values())
-        hop_length = self.generator.bundle.spectrogram.hop_length
-        return side_by_side(heard.log_spectrograms, (loudest - SPAN_DB, loudest), self.sample_rate, hop_length)
+        return self._decoded(f"like {stem_of(path)}, {amount:g}, {seed}", drawn.latents[0], value_range)
 
     def _decoded(self, name: str, latent: NDArray[np.float32], value_range: ValueRange) -> Heard:
         spectrogram = self.generator.autoencoder.decode(latent[None])[0]
@@ -200,38 +164,5 @@ class Studio:
         return Heard(name, limited(waveform, self.sample_rate), in_db)
 
 
-def playable(path: str, folder: str) -> str:
-    """The path of a file that browsers play: the file itself, or what is in it as WAV, in a folder below `folder`.
-
-    SettingError, SourceError as of `Studio.reconstruct`.
-    """
-    _require_audio(path)
-    if suffix_of(path) in _PLAYED:
-        return path
-    waveform = Loader(_PLAYED_HZ, duration=MAX_SECONDS, mono=False).load(path)
-    return write_sound(folder, _stem(path), waveform, _PLAYED_HZ)
-
-
-def write_sound(folder: str, name: str, waveform: NDArray[np.float32], sample_rate: int) -> str:
-    """Write a WAV file of this name into a new folder below `folder`, and remove those that are old; its path."""
-    for old in Path(folder).glob("sound-*"):
-        if time.time() - old.stat().st_mtime > KEPT_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
-    path = os.path.join(tempfile.mkdtemp(prefix="sound-", dir=folder), f"{name}.wav")
-    soundfile.write(path, waveform, sample_rate, "PCM_16")
-    return path
-
-
-def _stem(path: str) -> str:
-    return os.path.splitext(os.path.basename(path))[0][:_NAME_CHARACTERS]
-
-
 def _require_seed(seed: int) -> None:
     require(0 <= seed < 2**31, "seed", seed, "at least 0 and below 2**31")
-
-
-def _require_audio(path: str) -> None:
-    if suffix_of(path) not in AUDIO_SUFFIXES:
-        raise SettingError(
-            f"a file {suffix_of(path) or 'without a suffix'} is none of {' '.join(sorted(AUDIO_SUFFIXES))}"
-        )

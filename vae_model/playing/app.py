@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import SettingError, require
 from pipelines.own_folder import own_folder
 from pipelines.store.paths import Place
@@ -43,12 +44,14 @@ class App:
         self.close()
 
 
-def open_app(model: Place, *, host: str = "127.0.0.1", port: int = 7860) -> App:
+def open_app(model: Place, *, dataset: Place | None = None, host: str = "127.0.0.1", port: int = 7860) -> App:
     """Serve a local web page on which to play with a model: `audio-vae app`. It goes on while the program does.
 
-    model: the MODEL folder at a path or URI. host: the address to listen on; anyone who reaches another one than
-    127.0.0.1 can use the page. Pages of other sites can't: see Guard. Uploads and sounds lie in a temporary folder
-    for a quarter of an hour. SettingError when Gradio is not installed, or the port is taken.
+    model: the MODEL folder at a path or URI. dataset: whose training sounds are on the map, instead of those that
+    training left in the MODEL folder; without either new sounds are. host: the address to listen on; anyone who
+    reaches another one than 127.0.0.1 can use the page. Pages of other sites can't: see Guard. Uploads and sounds lie
+    in a temporary folder for a quarter of an hour. SettingError when Gradio is not installed, the port is taken, or
+    the dataset is made as the model's was not.
 
     >>> with open_app(model, port=port) as app:
     ...     page = urllib.request.urlopen(app.url).read()
@@ -59,32 +62,44 @@ def open_app(model: Place, *, host: str = "127.0.0.1", port: int = 7860) -> App:
     if importlib.util.find_spec("gradio") is None:
         raise SettingError("audio-vae app needs Gradio: pip install 'audio-vae[app]'")
     model = os.fspath(model)
-    Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
+    bundle = Bundle.load(model)  # mistakes show before TensorFlow's seconds of loading
+    opened = None if dataset is None else open_dataset(dataset)
+    if opened is not None:
+        bundle.check_fits(opened, model)
     _require_free(host, port)
     prepare()
     folder = own_folder(_PREFIX)
     try:
-        page = _launch(model, host, port, str(folder))
+        page = _launch(model, host, port, str(folder), opened)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return App(f"http://{host}:{port}", page, folder)
 
 
-def _launch(model: str, host: str, port: int, folder: str) -> Any:
+def _launch(model: str, host: str, port: int, folder: str, dataset: Dataset | None) -> Any:
     """Start the page's server in a thread; uploads and sounds lie in `folder`, the only one that it serves files of."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = folder
     os.environ["HF_HUB_OFFLINE"] = "1"
     from starlette.middleware import Middleware
 
-    from vae_model.pages.app_actions import KEPT_SECONDS, Studio
-    from vae_model.pages.app_guard import Guard
-    from vae_model.pages.app_page import build, theme
+    from vae_model.playing.board import Touch
+    from vae_model.playing.guard import Guard
+    from vae_model.playing.heard import KEPT_SECONDS
+    from vae_model.playing.page import build, look
+    from vae_model.playing.studio import Studio
     from vae_model.sound.generator import SoundGenerator
+    from vae_model.training_sounds import read_training_sounds, sounds_of_dataset
 
-    studio = Studio(SoundGenerator.load(model), folder)
-    studio.move([0.0])  # compiles what the first sound would wait for
+    generator = SoundGenerator.load(model)
+    bundle = generator.bundle
+    if dataset is None:
+        sounds = read_training_sounds(model, bundle)
+    else:
+        sounds = sounds_of_dataset(generator.autoencoder, bundle, dataset)
+    studio = Studio(generator, folder, sounds)
+    studio.play(Touch())  # compiles what the first sound would wait for
     page = build(studio, f"Sounds of {name_of(model)}", (_LOOK_SECONDS, KEPT_SECONDS))
     page.queue(default_concurrency_limit=1, api_open=False)
     page.launch(
@@ -99,7 +114,7 @@ def _launch(model: str, host: str, port: int, folder: str) -> Any:
         pwa=False,
         enable_monitoring=False,
         footer_links=[],
-        theme=theme(),
+        **look(),
         app_kwargs={"middleware": [Middleware(Guard, host=host)]},
     )
     return page

@@ -1,0 +1,1 @@
+from .app import open_app as open_app
