@@ -27,7 +27,7 @@ from vae_model.report import (
 )
 
 RATE, HOP, BINS = 8000, 128, 128
-_VOID = {"meta", "img", "br"}
+_VOID = {"meta", "img", "br", "input"}
 
 
 class Elements(HTMLParser):

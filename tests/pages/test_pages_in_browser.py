@@ -31,7 +31,19 @@ def test_players_have_the_right_duration_and_pictures_load(url: str) -> None:
         durations = visit.page.evaluate("[...document.querySelectorAll('audio')].map(a => a.duration)")
         np.testing.assert_allclose(durations, [0.5, 0.5, 1.5, 0.5], atol=1 / RATE)
         widths = visit.page.evaluate("[...document.querySelectorAll('img')].map(i => i.naturalWidth)")
-        assert widths == [32, 32, 94, 32]
+        assert widths == [32, 32, 32, 32, 94, 94, 32, 32]
+        assert (visit.errors, visit.elsewhere) == ([], [])
+
+
+def test_the_frequency_axis_is_one_of_octaves_until_it_is_switched(url: str) -> None:
+    with visiting(390) as visit:
+        visit.page.goto(url)
+        for kind, other in (("over-octaves", "over-hertz"), ("over-hertz", "over-octaves")):
+            for name in ("img", ".y-axis"):
+                assert visit.page.locator(f"{name}.{kind}").first.is_visible()
+                assert not visit.page.locator(f"{name}.{other}").first.is_visible()
+            visit.page.get_by_label("Frequencies evenly apart in Hz").check()
+        assert visit.page.evaluate("document.documentElement.scrollWidth") == 390
         assert (visit.errors, visit.elsewhere) == ([], [])
 
 

@@ -32,6 +32,7 @@ from vae_model.report import (
     render_page,
     write_page,
 )
+from vae_model.report.log_frequency import LOWEST_HZ, ROWS
 from vae_model.report.sound_map import legend
 
 HOSTILE = "<script>alert(\"x\")</script> & 'quoted'"
@@ -62,7 +63,7 @@ def test_a_waveform_over_full_scale_is_clipped_not_wrapped() -> None:
 
 def test_every_picture_is_a_pixel_a_value_with_low_frequencies_at_the_bottom() -> None:
     document = Elements(render_page(a_page()))
-    pictures = document.all("img")
+    pictures = [picture for picture in document.all("img") if picture["class"] == "over-hertz"]
     assert len(pictures) == 6
     for picture in pictures:
         image = Image.open(content_of(picture["src"], "image/png"))
@@ -70,6 +71,30 @@ def test_every_picture_is_a_pixel_a_value_with_low_frequencies_at_the_bottom() -
         lightness = np.asarray(image.convert("L")).mean(axis=1)
         assert BINS - 1 - int(np.argmax(lightness)) == 32  # the row of 1 kHz, counted from below
         assert picture["alt"] == "Spectrogram, 0 to 4,000 Hz over 0.5 s, loudest near 1,000 Hz."
+
+
+def test_every_picture_over_octaves_has_the_tone_in_its_row() -> None:
+    pictures = [picture for picture in Elements(render_page(a_page())).all("img") if picture["class"] == "over-octaves"]
+    assert len(pictures) == 6
+    for picture in pictures:
+        image = Image.open(content_of(picture["src"], "image/png"))
+        assert image.size == (1 + RATE // 2 // HOP, ROWS)
+        lightness = np.asarray(image.convert("L")).mean(axis=1)
+        lowest = max(LOWEST_HZ, RATE / 2 / BINS)
+        row = ROWS * np.log(1000 / lowest) / np.log(RATE / 2 / lowest)
+        assert ROWS - 1 - int(np.argmax(lightness)) == pytest.approx(row, abs=3)
+
+
+def test_a_meter_says_how_loud_a_sound_is() -> None:
+    sine = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE).astype(np.float32)[:, None]
+    picture = a_sound().log_spectrogram
+    level = Sound("", sine / 2, RATE, picture, HOP).level
+    assert (level.peak_db, level.rms_db) == (pytest.approx(-6.02, abs=0.01), pytest.approx(-9.03, abs=0.01))
+    assert (level.text, round(level.rms, 2)) == ("−9 dB, peak −6", 0.85)
+    assert Sound("", 0 * sine, RATE, picture, HOP).level.text == "below −60 dB"
+    meters = [each for each in Elements(render_page(a_page())).all("div") if each.get("class") == "level"]
+    assert len(meters) == 6
+    assert all(meter["aria-label"].startswith("Level −") for meter in meters)
 
 
 def test_all_pictures_share_one_colour_scale() -> None:
@@ -193,7 +218,8 @@ def test_a_map_has_every_sound_at_its_place_in_its_colour() -> None:
     assert data["placed"][0][0] == [left, bottom]
     for point in data["points"]:
         assert soundfile.info(content_of(point["audio"], "audio/wav")).duration == pytest.approx(0.5)
-        assert Image.open(content_of(point["picture"], "image/png")).size == (32, BINS)
+        sizes = [Image.open(content_of(picture, "image/png")).size for picture in point["pictures"]]
+        assert sizes == [(32, ROWS), (32, BINS)]
 
 
 def test_of_many_classes_the_rarest_share_a_colour() -> None:

@@ -22,6 +22,7 @@ from pipelines.dataset.records import Record
 from pipelines.errors import require
 from pipelines.store.paths import Place
 from vae_model.model_folder.outputs import output_file, shown
+from vae_model.pages.errors_in_db import in_words, levels_of, phase_db, rms_db
 from vae_model.pages.facts import LIST_BYTES, MAX_SECONDS, data_facts, name_of, sound_bytes
 from vae_model.pages.recordings import Recordings
 from vae_model.report import Comparison, Comparisons, Facts, Page, Rows, Section, Sound, write_page
@@ -90,9 +91,10 @@ def dataset_page(dataset: Dataset, count: int, seed: int, recordings: Sequence[s
     table = dataset.manifest(_COLUMNS)
     written = table.filter(pc.equal(table["status"], "written"))
     failed = table.filter(pc.equal(table["status"], "failed"))
-    kinds = choose(written, Recordings(dataset, recordings), full_scale_db(dataset), count, seed)
+    known = Recordings(dataset, recordings)
+    kinds = choose(written, known, full_scale_db(dataset), count, seed)
     rows = sorted({pick.row for _, _, picks in kinds for pick in picks})
-    sounds = {row: _sound(dataset, record) for row, record in _loudest_records(dataset, written, rows)}
+    sounds = {row: _sound(dataset, record, known) for row, record in _loudest_records(dataset, written, rows)}
     sections = [
         Section(title, intro, [Comparisons([_comparison(written, pick, sounds[pick.row]) for pick in picks])])
         for title, intro, picks in kinds
@@ -182,14 +184,17 @@ def _loudest_records(dataset: Dataset, table: pa.Table, rows: list[int]) -> Iter
         yield from loudest.items()
 
 
-def _sound(dataset: Dataset, record: Record) -> Sound:
-    """A record made sound."""
+def _sound(dataset: Dataset, record: Record, recordings: Recordings) -> Sound:
+    """A record made sound, with what was lost on the way."""
     audio, spectrogram = dataset.config.audio, dataset.config.spectrogram
     in_db = record.log_spectrogram
     inverter = Inverter(audio, spectrogram)
-    waveform, drawn = limited(inverter.to_waveform(in_db), audio.sample_rate), inverter.to_linear(in_db)
+    inverted, drawn = inverter.to_waveform(in_db), inverter.to_linear(in_db)
+    waveform = limited(inverted, audio.sample_rate)
     where = "" if record.segment == 0 else f"From {record.start_seconds:.1f} s, b"
-    caption = f"{where or 'B'}y inversion"
+    original = recordings.segment(record)
+    lost = None if original is None else rms_db(drawn, levels_of(inverter, original))
+    caption = f"{where or 'B'}y inversion: {in_words(representation=lost, phase=phase_db(inverter, drawn, inverted))}"
     return Sound.excerpt(caption, waveform, audio.sample_rate, drawn, spectrogram.hop_length, MAX_SECONDS)
 
 

@@ -8,6 +8,7 @@ from pipelines import store
 from pipelines.config import LOG_SPECTROGRAM, AudioConfig, SpectrogramConfig
 from pipelines.dataset.folder import Dataset
 from vae_model.report import Fact
+from vae_model.report.log_frequency import ROWS
 from vae_model.report.media import MAX_PIXELS
 
 
@@ -41,7 +42,8 @@ LIST_BYTES, MAP_BYTES = 16_000_000, 12_000_000
 
 
 def sound_bytes(audio: AudioConfig, spectrogram: SpectrogramConfig, max_seconds: float) -> float:
-    """The most that a player and its picture take, as base64: 16 bits a sample, 8 a pixel."""
+    """The most that a player and its two pictures take, as base64: 16 bits a sample, 8 a pixel."""
     samples = min(audio.segment_seconds, max_seconds) * audio.sample_rate
-    pixels = min(spectrogram.n_bins, MAX_PIXELS) * min(1 + samples / spectrogram.hop_length, MAX_PIXELS)
+    rows = min(spectrogram.n_bins, MAX_PIXELS) + ROWS
+    pixels = rows * min(1 + samples / spectrogram.hop_length, MAX_PIXELS)
     return (2 * samples * audio.channels + pixels) * 4 / 3

@@ -13,6 +13,7 @@ from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import Record
 from vae_model.evaluation.batches import chunks, spread
 from vae_model.model_folder.value_range import ValueRange
+from vae_model.pages.errors_in_db import in_words, levels_of, phase_db, rms_db
 from vae_model.pages.recordings import Recordings
 from vae_model.report import Comparison, Sound
 from vae_model.sound import latents
@@ -80,8 +81,24 @@ class Listener:
             original = self.original(record)
             sounds = [] if original is None else [original]
             sounds += [self.inversion(record), self.reconstruction(record)]
-            comparisons.append(Comparison(self.title(record), sounds, f"error {one.error:.4f}"))
+            comparisons.append(Comparison(self.title(record), sounds, f"error {one.error:.4f}: {self.parts(record)}"))
         return comparisons
+
+    def parts(self, record: Record) -> str:
+        """How much of the error is the model's, how much the record's, and how much that of the phases, in words.
+
+        The record's is told where the recording can be read.
+        """
+        inverter, value_range = self.generator.inverter, self.generator.bundle.value_range
+        given = value_range.model_input(record)
+        made = value_range.of_record(record).to_db(self.generator.autoencoder.reconstruct(given[None])[0][0])
+        levels = inverter.to_linear(record.log_spectrogram)
+        original = self._recordings.segment(record)
+        return in_words(
+            model=rms_db(levels, inverter.to_linear(made)),
+            representation=None if original is None else rms_db(levels, levels_of(inverter, original)),
+            phase=phase_db(inverter, levels, inverter.to_waveform(record.log_spectrogram)),
+        )
 
     def original(self, record: Record) -> Sound | None:
         """The record's own sound; None when its recording can't be read any more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,39 @@ from typing import ClassVar
 import numpy as np
 
 from vae_model.report import axes, media
+from vae_model.report.log_frequency import log_frequency_ticks
+
+LEAST_DB = -60.0
+"""Where level meters begin."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """Peak and RMS of a waveform in dB of full scale, at least LEAST_DB."""
+
+    peak_db: float
+    rms_db: float
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        if self.peak_db <= LEAST_DB:
+            return f"below {LEAST_DB:.0f} dB".replace("-", "−")
+        return f"{self.rms_db:.0f} dB, peak {self.peak_db:.0f}".replace("-", "−")
+
+    @property
+    def peak(self) -> float:
+        """Where the peak is on a meter, from 0 to 1."""
+        return 1 - self.peak_db / LEAST_DB
+
+    @property
+    def rms(self) -> float:
+        """Where the RMS is on a meter, from 0 to 1."""
+        return 1 - self.rms_db / LEAST_DB
+
+
+def _decibels(amplitude: float) -> float:
+    return max(LEAST_DB, 20 * math.log10(max(amplitude, 1e-9)))
 
 
 @dataclass(frozen=True)
@@ -75,6 +109,17 @@ class Sound:
     def frequency_ticks(self) -> list[axes.Tick]:
         """Of the picture's vertical axis."""
         return axes.frequency_ticks(self.log_spectrogram.shape[0], self.sample_rate)
+
+    @property
+    def log_frequency_ticks(self) -> list[axes.Tick]:
+        """Of the vertical axis of its picture over octaves."""
+        return log_frequency_ticks(self.log_spectrogram.shape[0], self.sample_rate)
+
+    @property
+    def level(self) -> Level:
+        """How loud the waveform is."""
+        peak, power = float(np.abs(self.waveform).max()), float(np.mean(np.square(self.waveform, dtype=np.float64)))
+        return Level(_decibels(peak), _decibels(power**0.5))
 
     @property
     def time_ticks(self) -> list[axes.Tick]:

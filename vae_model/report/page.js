@@ -21,7 +21,8 @@ for (const figure of document.querySelectorAll(".sound")) {
 for (const map of document.querySelectorAll(".map")) {
   const data = JSON.parse(map.querySelector("script").textContent);
   const [svg, layout, colour] = ["svg", ".layout", ".colour"].map((name) => map.querySelector(name));
-  const [audio, image] = ["audio", "img"].map((name) => map.querySelector(name));
+  const [audio, level] = ["audio", ".level"].map((name) => map.querySelector(name));
+  const images = map.querySelectorAll("img");
   const circles = [...svg.querySelectorAll("circle")];
   const only = (elements, chosen) => elements.forEach((element, index) => (element.hidden = index !== chosen));
   let current = 0;
@@ -32,7 +33,11 @@ for (const map of document.querySelectorAll(".map")) {
     const point = data.points[index];
     map.querySelector("h3").textContent = point.title;
     map.querySelector("figcaption").textContent = point.caption;
-    Object.assign(image, { src: point.picture, alt: point.alt });
+    images.forEach((image, number) => Object.assign(image, { src: point.pictures[number], alt: point.alt }));
+    level.setAttribute("aria-label", `Level ${point.level.text}`);
+    level.querySelector(".reading").textContent = point.level.text;
+    level.querySelector("i").style.width = `${100 * point.level.rms}%`;
+    level.querySelector("b").style.left = `${100 * point.level.peak}%`;
     Object.assign(audio, { src: point.audio });
     audio.setAttribute("aria-label", point.title);
   };

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pipelines.store import replacing
 from vae_model.report import media
 from vae_model.report.blocks import Bars, Charts, Comparisons, Facts, Figures, Rows, Sound
+from vae_model.report.log_frequency import to_log_rows
 from vae_model.report.sound_map import SoundMap
 
 SPAN_DB = 80.0
@@ -62,9 +63,18 @@ class Page:
         loudest = max((float(sound.log_spectrogram.max()) for sound in sounds), default=0.0)
         object.__setattr__(self, "range_db", (loudest - SPAN_DB, loudest))
 
+    @property
+    def has_sounds(self) -> bool:
+        """Whether there are pictures whose axes can be chosen."""
+        return any(section.sounds for section in self.sections)
+
     def picture_uri(self, sound: Sound) -> str:
         """The sound's spectrogram on the page's colour scale, as the data URI of a PNG."""
         return media.spectrogram_png(sound.log_spectrogram, self.range_db)
+
+    def log_picture_uri(self, sound: Sound) -> str:
+        """The same over octaves."""
+        return media.spectrogram_png(to_log_rows(sound.log_spectrogram, sound.sample_rate), self.range_db)
 
 
 def render_page(page: Page) -> str:
