@@ -171,7 +171,7 @@ PRESETS: dict[str, DatasetConfig] = {
     ),
     "music": DatasetConfig(
         audio=AudioConfig(44100, channels=2, segment_seconds=1.505, min_level_db=-50.0, one_shot_db=20.0),
-        spectrogram=SpectrogramConfig(1024, 260, feature=LOG_MEL, n_bands=128, stereo=COHERENCE),
+        spectrogram=SpectrogramConfig(768, 260, feature=LOG_MEL, n_bands=96, stereo=COHERENCE),
     ),
     "tiny": DatasetConfig(
         audio=AudioConfig(sample_rate=16000, segment_seconds=1.02),

@@ -7,7 +7,7 @@ levels, 0 where they have nothing in common, -1 where one is the other turned ro
 coherence, and with their levels it is the cosine of the angle between their phases; what a sum of them would have.
 
 Why not the level of the sum, or of middle and side, which say the same. Because a model errs. A decibel less in the
-level of a sum whose channels are equal is an angle of 38 degrees between them; the coherence is linear in what is
+level of a sum whose channels are equal is an angle of 54 degrees between them; the coherence is linear in what is
 heard, so errors of it cancel out over cells. docs/results.md has the figures.
 """
 
@@ -24,6 +24,17 @@ COHERENCE_DB = 20.0
 """The value that stands for a coherence of 1: an error by a tenth then weighs as much as one of 2 dB in a level."""
 QUIET_DB = 60.0
 """So far under a segment's loudest cell as much is added to both channels: what nobody hears is pulled towards 1."""
+
+WEIGHTS = (1 / 12, 3 / 12, 4 / 12, 3 / 12, 1 / 12)
+"""Of a frame and its neighbours: the coherence of one cell is as rough as noise, and a model learns nothing of that."""
+
+
+def _smoothed(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each frame's mean with those around it, (n_rows, n_frames)."""
+    reach = len(WEIGHTS) // 2
+    padded = np.pad(power, ((0, 0), (reach, reach)), mode="edge")
+    total = sum(weight * padded[:, k : k + power.shape[1]] for k, weight in enumerate(WEIGHTS))
+    return np.asarray(total)
 
 
 class StereoExtractor:
@@ -52,8 +63,9 @@ class StereoExtractor:
             return extracted
         left, right, middle = np.moveaxis(np.power(10.0, extracted.astype(np.float64) / 10), -1, 0)
         quiet = max(left.max(), right.max()) * 10 ** (-QUIET_DB / 10)
-        both = (4 * middle - left - right) / 2 + quiet
-        extracted[..., 2] = COHERENCE_DB * np.clip(both / np.sqrt((left + quiet) * (right + quiet)), -1, 1)
+        both = _smoothed((4 * middle - left - right) / 2 + quiet)
+        levels = _smoothed(left + quiet) * _smoothed(right + quiet)
+        extracted[..., 2] = COHERENCE_DB * np.clip(both / np.sqrt(levels), -1, 1)
         return extracted
 
     def invert(self, array: NDArray[np.float32], /) -> NDArray[np.float32]:

@@ -301,7 +301,7 @@ PRESETS: dict[str, Preset] = {
     ),
 }
 """`course` is the reference's model and training; `tiny` trains in a minute on a laptop. `default` and `speech` have
-what measured best on held-out speech, in docs/results.md; `music` the same for 128 bands x 256 frames."""
+what measured best on held-out speech, in docs/results.md; `music` the same for 96 bands x 256 frames."""
 
 
 def latent_names(config: ModelConfig) -> tuple[str, ...]:

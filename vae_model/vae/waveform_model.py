@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipelines.audio.features import mel_filters
 from pipelines.audio.spectrogram import MIN_POWER
-from pipelines.audio.stereo import COHERENCE_DB, QUIET_DB
+from pipelines.audio.stereo import COHERENCE_DB, QUIET_DB, WEIGHTS
 from pipelines.config import COHERENCE, FEATURES, LOG_MEL, AudioConfig, SpectrogramConfig
 from pipelines.errors import require
 from vae_model.model_folder.bundle import Bundle
@@ -163,11 +163,18 @@ def log_spectrogram(waveform: Any, config: SpectrogramConfig, filters: NDArray[n
     decibels = _levels(tf.concat([waveform, tf.reduce_mean(waveform, axis=2, keepdims=True)], axis=2), config, filters)
     left, right, middle = tf.unstack(tf.pow(np.float64(10), tf.cast(decibels, tf.float64) / 10), axis=3)
     quiet = tf.reduce_max(tf.maximum(left, right), [1, 2], keepdims=True) * 10 ** (-QUIET_DB / 10)
-    both = (4 * middle - left - right) / 2 + quiet
-    coherence = tf.clip_by_value(both / tf.sqrt((left + quiet) * (right + quiet)), -1, 1)
+    both = _smoothed((4 * middle - left - right) / 2 + quiet)
+    levels = _smoothed(left + quiet) * _smoothed(right + quiet)
+    coherence = tf.clip_by_value(both / tf.sqrt(levels), -1, 1)
     is_sound = tf.reduce_any(waveform != 0, [1, 2], keepdims=True)
     third = tf.where(is_sound, tf.cast(COHERENCE_DB * coherence, tf.float32), decibels[..., 2])
     return tf.concat([decibels[..., :2], third[..., None]], axis=3)
+
+
+def _smoothed(power: Any) -> Any:
+    frames = tf.range(tf.shape(power)[2])
+    shifted = [tf.clip_by_value(frames + k - len(WEIGHTS) // 2, 0, frames[-1]) for k in range(len(WEIGHTS))]
+    return tf.add_n([weight * tf.gather(power, at, axis=2) for weight, at in zip(WEIGHTS, shifted, strict=True)])
 
 
 def _levels(waveform: Any, config: SpectrogramConfig, filters: NDArray[np.float64] | None) -> Any:
