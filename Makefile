@@ -73,7 +73,7 @@ requirements:
 	echo "apache-airflow>=3.3,<4" | $(COMPILE) - --upgrade --generate-hashes -o deploy/airflow/requirements.txt
 
 bench: $(INSTALLED_DEV)
-	for script in preprocess_speed preprocess_memory rerun_speed year_of_nights profile_preprocess preprocess_cost train_input_speed train_memory inversion; do \
+	for script in preprocess_speed preprocess_memory rerun_speed year_of_nights profile_preprocess preprocess_cost train_input_speed train_memory inversion stereo; do \
 		$(BIN)/python benchmarks/$$script.py || exit 1; done
 
 # Every package of requirements-hashed.txt among known holes; fails on one that a newer version mends.

@@ -23,6 +23,7 @@ from pipelines.audio_config import AudioConfig as AudioConfig
 from pipelines.errors import require
 from pipelines.matching import search
 from pipelines.settings import MOST, check_settings, fixed, setting, with_values
+from pipelines.spectrogram_config import CHANNELS as CHANNELS
 from pipelines.spectrogram_config import COHERENCE as COHERENCE
 from pipelines.spectrogram_config import FEATURES as FEATURES
 from pipelines.spectrogram_config import LOG_MEL as LOG_MEL
