@@ -202,8 +202,8 @@ def report_stereo(report: common.Report) -> None:
 def report_attacks(report: common.Report, count: int) -> None:
     """The table of frames."""
     report.say(
-        f"{count} drum hits, true log-mel spectrograms: medians of the attack (10 to 90 % of the peak), of the level of",
-        "the peak, and of the power in the 20 ms before the onset by that of the 20 ms behind it.",
+        f"{count} drum hits, true log-mel spectrograms: medians of the attack (10 to 90 % of the peak), of the level",
+        "of the peak, and of the power in the 20 ms before the onset by that of the 20 ms behind it.",
         "",
     )
     rows = []
