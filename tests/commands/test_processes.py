@@ -45,7 +45,7 @@ def test_the_script_and_the_module_are_one_command() -> None:
 
 @pytest.mark.slow
 def test_the_commands_one_after_the_other_as_a_user_runs_them(tone_folder: Path, tmp_path: Path) -> None:
-    """Each in a process of its own, all of them end with status 0, and none says anything of an error, nor does TensorFlow."""
+    """Each in its own process: all end with status 0, and none says anything of an error, nor does TensorFlow."""
 
     def run(*words: object) -> str:
         done = audio_vae(*words, cwd=tmp_path)

@@ -74,7 +74,7 @@ def interpolate(
     """Write sounds on the way from the beginning of one audio file to that of another: `audio-vae interpolate`.
 
     The files are interpolated-00001.wav and so on, `steps` of them with both ends. method: flow, through the learned
-    prior, so that what lies between are sounds too; slerp, along an arc around 0; or lerp, a straight line. Unless given
+    prior, so that what lies between are sounds too; slerp, along an arc around 0; or lerp, a straight line. Not given:
     flow for a model with a learned prior, else slerp for a VAE and lerp for an autoencoder. SourceError when a file
     can't be used. The others are those of `generate`.
 
