@@ -1,0 +1,99 @@
+"""A folder of drum hits by the README's commands: what of it becomes records, and how new sounds compare with real hits.
+
+The kit is examples/drum_kit.py's. It, its dataset and its model are kept in .cache/benchmarks/drum_hits: the script may
+be interrupted and run again.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from common import CACHE, ROOT, Report, audio_vae, measure, note, options, table
+from numpy.typing import NDArray
+
+FOLDER = CACHE / "drum_hits"
+SECONDS = 1.505
+"""Of a sound that is measured: a segment of the preset `music`."""
+LABELS = r"^(?P<kind>\w+)/"
+
+
+def measured(path: Path) -> tuple[float, float]:
+    """RMS in dB of full scale and spectral centroid in Hz of a file's first segment."""
+    samples, rate = soundfile.read(path, always_2d=True)
+    samples = samples[: int(SECONDS * rate)]
+    power = np.abs(np.fft.rfft(samples.mean(axis=1))) ** 2
+    frequencies = np.fft.rfftfreq(len(samples), 1 / rate)
+    level = 10 * np.log10(max(float(np.mean(samples**2)), 1e-12))
+    return level, float((power * frequencies).sum() / max(power.sum(), 1e-12))
+
+
+def figures(files: list[Path]) -> NDArray[np.float64]:
+    """`measured` of each."""
+    return np.array([measured(path) for path in files])
+
+
+def run(*words: str) -> str:
+    """A command of `audio-vae`'s; what it prints."""
+    note(f"audio-vae {' '.join(words)}")
+    return measure([*audio_vae(), *words]).output
+
+
+def model_of_kit(epochs: str) -> tuple[Path, Path, Path]:
+    """The kit, its dataset and its model, made unless they are there."""
+    kit, data, model = (FOLDER / name for name in ("kit", "kit-data", "kit-model"))
+    if not kit.exists():
+        measure([sys.executable, str(ROOT / "examples" / "drum_kit.py"), str(kit)])
+    if not (data / "dataset.json").exists():
+        run("preprocess", str(kit), f"--output={data}", "--preset=music", f"--label-pattern={LABELS}")
+    if not (model / "prior.keras").exists():
+        run("train", str(data), f"--output={model}", "--preset=music", f"--epochs={epochs}")
+    return kit, data, model
+
+
+def spread(values: NDArray[np.float64], digits: int) -> str:
+    """Least, median and greatest."""
+    return " / ".join(f"{value:,.{digits}f}" for value in np.percentile(values, [0, 50, 100])).replace("-", "−")
+
+
+def main() -> int:
+    """Measure and write."""
+    parser = options(__doc__, 286)
+    parser.add_argument("--epochs", default="10", help="of the model (10)")
+    parser.add_argument("--count", type=int, default=64, help="new sounds (64)")
+    chosen = parser.parse_args()
+    kit, data, model = model_of_kit(chosen.epochs)
+    facts = json.loads(run("info", str(data), "--json").splitlines()[-1])
+    hits = figures(sorted(kit.glob("*/*.wav")))
+    sets = {"real hits": hits}
+    for count in (8, chosen.count):
+        new = FOLDER / f"new-{count}"
+        run("generate", str(model), f"--count={count}", f"--output={new}", "--seed=0")
+        sets[f"{count} new sounds"] = figures(sorted(new.glob("*.wav")))
+    report = Report("drum_hits", "Drum hits", chosen.write)
+    files = len(hits) + facts["silent"]
+    report.say(
+        f"`examples/drum_kit.py`: {files} files become {facts['num_examples']} records of `--preset music`, of at most",
+        f"{SECONDS:g} s each; {facts['left_out']} segments are left out, {facts['silent']} files are silent. Least, median",
+        f"and greatest of the first {SECONDS:g} s of each sound:",
+        "",
+        *table(
+            ["", "RMS, dB of full scale", "centroid, Hz"],
+            [[name, spread(each[:, 0], 1), spread(each[:, 1], 0)] for name, each in sets.items()],
+        ),
+    )
+    few, many = list(sets.values())[1:]
+    report.claim("records a file", facts["num_examples"] / files, "at most", 1.5)
+    difference = abs(float(np.median(many[:, 0]) - np.median(hits[:, 0])))
+    report.claim("median level of new sounds from that of real ones", difference, "at most", 3, " dB")
+    inside = [np.mean((each >= hits.min(axis=0)) & (each <= hits.max(axis=0))) for each in (few, many)]
+    report.claim("new sounds' levels and centroids within the range of real ones, of 8", inside[0], "at least", 0.9)
+    report.claim(f"the same of {chosen.count}", inside[1], "at least", 0.9)
+    return report.finish("tensorflow", "keras")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
