@@ -1,4 +1,4 @@
-"""A folder of drum hits by the README's commands: what of it becomes records, and how new sounds compare with real hits.
+"""A folder of drum hits by the README's commands: what becomes records, and how new sounds compare with real hits.
 
 The kit is examples/drum_kit.py's. It, its dataset and its model are kept in .cache/benchmarks/drum_hits: the script may
 be interrupted and run again.
@@ -77,8 +77,8 @@ def main() -> int:
     files = len(hits) + facts["silent"]
     report.say(
         f"`examples/drum_kit.py`: {files} files become {facts['num_examples']} records of `--preset music`, of at most",
-        f"{SECONDS:g} s each; {facts['left_out']} segments are left out, {facts['silent']} files are silent. Least, median",
-        f"and greatest of the first {SECONDS:g} s of each sound:",
+        f"{SECONDS:g} s each; {facts['left_out']} segments are left out, {facts['silent']} files are silent.",
+        f"Least, median and greatest of the first {SECONDS:g} s of each sound:",
         "",
         *table(
             ["", "RMS, dB of full scale", "centroid, Hz"],
