@@ -151,6 +151,8 @@ def check_folders(audio: str | None, output: Path) -> None:
 def preset_for(audio: str) -> str:
     """The preset for a folder of recordings, by the headers of some of them."""
     table = list_sources([audio]).table
+    if len(table) == 0:
+        return PRESET  # whose first step says what is wrong
     rows = table.take(list(range(0, len(table), max(1, len(table) // _LOOKED_AT)))).to_pylist()
     headers = read_headers([store.join(row["root"], row["source"]) for row in rows if row["error"] is None])
     if not is_like_music([header for header in headers if header is not None]):
