@@ -25,7 +25,7 @@ import numpy as np  # noqa: E402
 
 from pipelines.dataset.folder import open_dataset  # noqa: E402
 from tests.helpers.plain_vae import PlainVAE  # noqa: E402
-from vae_model.model_folder.config import PRESETS  # noqa: E402
+from vae_model.model_folder.presets import PRESETS  # noqa: E402
 from vae_model.training.trainer import train_model  # noqa: E402
 
 BATCH = 64

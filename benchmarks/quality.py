@@ -1,23 +1,28 @@
 """What each training choice is worth, on FSDD with takes 0-4 held out, beside predictors that learn nothing deep.
 
-Short rows differ from the row that they name in one setting and train for the same few epochs; long rows are the
-presets' own training. Each row is trained by `train_model` into .cache/benchmarks/quality and goes on where it was
-stopped, so the script may be interrupted and run again. Everything is normalised as the course does, record by record.
+Three parts, each a section of the results. `rows`: short ones differ from the row that they name in one setting and
+train for the same few epochs, long ones are the presets' own training. `curve`: the error against minutes. `presets`:
+beside principal components. All is kept in .cache/benchmarks/quality, and rows go on where they were stopped, so the
+script may be interrupted and run again; a curve that is interrupted begins anew. All but the presets' data are
+normalised as the course does, record by record.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import json
+import math
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import CACHE, Report, note, options, preprocess, table
+from quality_rows import COMMON, Row, rows
 
 from vae_model.runtime import prepare
 
@@ -29,72 +34,19 @@ PRESET_DATA = {"tiny": "the demo's sounds", "speech": "FSDD", "default": "FSDD"}
 """What each preset but the course's is tried on, beside as many principal components as it has latents."""
 COMPONENTS = (8, 32, 128)
 BOUNDS = {  # latent_space_dim: largest MSE, least active units, least accuracy of the probes
-    128: (0.00112, 64, {"digit": 0.957, "speaker": 0.993}),
+    128: (0.00105, 64, {"digit": 0.957, "speaker": 0.993}),
     32: (0.0017, 16, {"digit": 0.903, "speaker": 0.983}),
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """A model to train. changes: settings by name that differ from the `default` preset."""
-
-    name: str
-    changes: dict[str, Any]
-    long: bool = False
-
-
-COMMON = {"value_range": "record", "decode": "mean"}
-"""What every row is measured under."""
-
-PLAIN = {
-    "norm": "batch",
-    "linear_path": False,
-    "time_shift_frames": 0,
-    "norm_momentum": 0.95,
-}
-"""The reference's kind of network, ascending and of `default`'s strides: what most short rows change one thing of."""
-
-
-def rows(short_epochs: int) -> list[Row]:
-    """All models of the table."""
-
-    def plain(name: str, **changes: Any) -> Row:
-        return Row(name, PLAIN | {"epochs": short_epochs} | changes)
-
-    def chosen(name: str, **changes: Any) -> Row:
-        return Row(name, {"epochs": short_epochs} | changes)
-
-    return [
-        plain("plain: ascending filters, BatchNorm, output bias"),
-        plain("plain, filters descending (192,128,96,64,32)", conv_filters=(192, 128, 96, 64, 32)),
-        plain("plain without output bias", output_bias=False),
-        plain("plain, constant learning rate", schedule="constant"),
-        plain("plain, KL warm-up of 2 epochs", kl_warmup_epochs=2),
-        plain("plain, free bits 0.5", free_bits=0.5),
-        plain("plain, log-variance in -8,2", log_variance_range=(-8.0, 2.0)),
-        plain("plain, GroupNorm", norm="group"),
-        plain("plain, no normalisation", norm="none"),
-        plain("plain, a residual block a layer", residual_blocks=1),
-        plain("plain, resize-convolution", upsampling="resize"),
-        plain("plain, learned decoder variance", decoder_variance="learned"),
-        plain("plain, padding masked", mask_padding=True),
-        plain("plain, batches shifted by up to 2 frames", time_shift_frames=2),
-        chosen("default, few epochs"),
-        Row("**default, latent 128**", {}, long=True),
-        Row("**default, latent 32, half the epochs**", {"latent_space_dim": 32, "epochs": 20}, long=True),
-    ]
+CURVE_MINUTES, CURVE_BOUND = 6.0, 0.00105
 
 
 def fitted(row: Row, dataset: Path) -> tuple[dict[str, Any], Path]:
     """(what the row's model comes to on the held-out takes, its folder), trained and measured unless it was before."""
-    from vae_model.model_folder.config import PRESETS
     from vae_model.training.trainer import train_model
 
-    preset = PRESETS["default"]
-    model, train = (_changed(config, COMMON | row.changes) for config in (preset.model, preset.train))
-    settings = [dataclasses.asdict(model), dataclasses.asdict(train)]
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-    folder = FOLDER / digest
+    model, train, folder = _settings(row)
     done = folder / "quality.json"
     if not done.exists():
         note(f"{row.name} -> {folder.name}")
@@ -105,6 +57,17 @@ def fitted(row: Row, dataset: Path) -> tuple[dict[str, Any], Path]:
         found |= {"seconds": training.seconds, "epochs": training.epochs}
         done.write_text(json.dumps(found, indent=1))
     return json.loads(done.read_text()), folder
+
+
+def _settings(row: Row) -> tuple[Any, Any, Path]:
+    """(the model's settings, the training's, the folder of both)."""
+    from vae_model.model_folder.presets import PRESETS
+
+    preset = PRESETS["default"]
+    model, train = (_changed(config, COMMON | row.changes) for config in (preset.model, preset.train))
+    settings = [dataclasses.asdict(model), dataclasses.asdict(train)]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    return model, train, FOLDER / digest
 
 
 def _changed(config: Any, changes: dict[str, Any]) -> Any:
@@ -208,14 +171,29 @@ def line(name: str, found: dict[str, Any]) -> list[str]:
     return [name, *numbers, shown("active_units", "d"), *accuracies, shown("epochs", "d"), shown("seconds", ",.0f")]
 
 
-def curve(folder: Path) -> str:
-    """A training curve in a line: the reconstruction loss of some epochs, of a sampled z on the training takes."""
-    from vae_model.model_folder.history import read_history
+def curves(dataset_folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Points of held-out error by what was fitted, each made unless it was before."""
+    import error_curve
 
-    history = read_history(folder)
-    picked = sorted({0, 1, 3, 7, 15, 23, 31, len(history) - 1})
-    shown = [history[index] for index in picked if index < len(history)]
-    return ", ".join(f"{row['epoch']}: {row['reconstruction_loss']:.5f}" for row in shown)
+    from pipelines.dataset.folder import open_dataset
+
+    dataset = open_dataset(str(dataset_folder))
+    model, train, folder = _settings(Row("", {}))
+    makers: dict[str, Callable[[], list[Any]]] = {
+        "PCA-128": lambda: error_curve.of_components(dataset, 128),
+        "**default**": lambda: error_curve.of_preset(dataset, folder, model, train),
+        "the course's network, a plain port": lambda: error_curve.of_plain_port(dataset, CURVE_MINUTES),
+    }
+    kept = FOLDER / "curves.json"
+    points = json.loads(kept.read_text()) if kept.exists() else {}
+    for name, make in makers.items():
+        if name not in points:
+            note(f"curve of {name}")
+            if "default" in name:
+                shutil.rmtree(folder, ignore_errors=True)  # the time of one that was interrupted is not known
+            points[name] = [dataclasses.asdict(point) for point in make()]
+            kept.write_text(json.dumps(points, indent=1))
+    return points
 
 
 def beside_components(recordings: Path, epochs: int) -> dict[str, tuple[float, float]]:
@@ -226,7 +204,7 @@ def beside_components(recordings: Path, epochs: int) -> dict[str, tuple[float, f
     from pipelines.dataset.folder import open_dataset
     from vae_model import evaluate_model, train_model
     from vae_model.demonstration import epochs_for
-    from vae_model.model_folder.config import PRESETS
+    from vae_model.model_folder.presets import PRESETS
     from vae_model.sound.synthesis import write_sounds
 
     found = {}
@@ -255,6 +233,7 @@ def compared(presets: dict[str, tuple[float, float]]) -> list[list[str]]:
 
 def main() -> int:
     parser = options(__doc__, 3_000)
+    parser.add_argument("--part", choices=PARTS, help="one of the parts; unless given all of them")
     parser.add_argument("--short-epochs", type=int, default=3, help="epochs of the rows that compare one setting")
     parser.add_argument("--preset-epochs", type=int, default=3, help="epochs of speech and default beside components")
     parser.add_argument("--only-long", action="store_true", help="leave the short rows out that are not trained yet")
@@ -263,40 +242,74 @@ def main() -> int:
     dataset = FOLDER / "fsdd"
     if not (dataset / "dataset.json").exists():
         preprocess(chosen.recordings, dataset, *SPLIT, *LABELS)
+    parts = [part for name, part in PARTS.items() if chosen.part in (None, name)]
+    return max([part(chosen, dataset) for part in parts])
+
+
+def write_curve(chosen: argparse.Namespace, dataset: Path) -> int:
+    """The section of error against minutes."""
+    report = Report("quality-curve", "Training: held-out error against minutes", chosen.write)
+    points = curves(dataset)
+    lines = [
+        [name, f"{at['minutes']:.1f}", f"{at['core_minutes']:.1f}", str(at["epoch"]), f"{at['mse']:.5f}"]
+        for name, found in points.items()
+        for at in found
+    ]
+    report.say(
+        "FSDD, takes 0-4 (300 recordings) held out, 2,700 to train on, normalised as `course`: MSE of decoded means.",
+        "Minutes of wall clock and of CPU time, from the call of `train_model` on, without the measuring: reading,",
+        "principal components and tracing count, imports (some ten seconds) do not. Before its learned prior.",
+        "",
+        *table(["", "minutes", "core-minutes", "epoch", "MSE"], lines),
+    )
+    reached = [at["core_minutes"] / 2 for at in points["**default**"] if round(at["mse"], 5) <= CURVE_BOUND]
+    first = reached[0] if reached else math.inf
+    report.claim(f"half the core-minutes to MSE {CURVE_BOUND}", first, "at most", CURVE_MINUTES)
+    return report.finish("tensorflow", "keras")
+
+
+def write_rows(chosen: argparse.Namespace, dataset: Path) -> int:
+    """The section of training choices."""
     report = Report("quality", "Training choices: held-out error", chosen.write)
     note("baselines")
-    lines, curves = baselines(dataset), []
+    lines = baselines(dataset)
     for row in rows(chosen.short_epochs):
         if chosen.only_long and not row.long:
             continue
-        found, folder = fitted(row, dataset)
+        found, _ = fitted(row, dataset)
         lines.append(line(row.name, found))
         if row.long:
-            curves.append(f"{row.name.strip('*')}: {curve(folder)}")
             claims(report, found, 32 if "32" in row.name else 128)
+    header = ["", "MSE", "of a sampled z", "RMSE dB", "KL", "active units", "digit", "speaker", "epochs", "seconds"]
+    report.say(
+        "FSDD, takes 0-4 (300 recordings) held out, 2,700 to train on, normalised as `course`: each record to its own",
+        "range. MSE of the decoded mean over all cells, in those units. digit, speaker: accuracy of linear probes on",
+        "mu; of 300 recordings one is 0.003, the standard error of an accuracy of 0.95 is 0.013. Short rows train for",
+        f"{chosen.short_epochs} epochs with one setting changed. Seconds are wall clock.",
+        "",
+        *table(header, lines),
+    )
+    return report.finish("tensorflow", "keras", "scikit-learn")
+
+
+def write_presets(chosen: argparse.Namespace, dataset: Path) -> int:
+    """The section of presets beside principal components, each on its own dataset."""
+    report = Report("quality-presets", "Presets beside principal components", chosen.write)
     presets = beside_components(chosen.recordings, chosen.preset_epochs)
     for preset, (own, components) in presets.items():
         report.claim(
             f"held-out MSE of `{preset}` over that of components, {PRESET_DATA[preset]}", own / components, "at most", 1
         )
-    header = ["", "MSE", "of a sampled z", "RMSE dB", "KL", "active units", "digit", "speaker", "epochs", "seconds"]
     report.say(
-        "FSDD, takes 0-4 (300 recordings) held out, 2,700 to train on, normalised as `course`: each record to its own",
-        "range. MSE of the decoded mean over all cells, in those units. digit, speaker: accuracy of linear probes on",
-        f"mu. Short rows train for {chosen.short_epochs} epochs with one setting changed. Seconds are wall clock.",
-        "",
-        *table(header, lines),
-        "",
-        "Reconstruction loss (training takes, sampled z) by epoch:",
-        "",
-        *(f"- {each}" for each in curves),
-        "",
-        "Presets beside as many principal components as they have latents, each on a dataset of its own preset: `tiny`",
-        f"as the demo trains it, the others for {chosen.preset_epochs} epochs.",
+        "Held-out MSE beside that of as many principal components as the preset has latents, each on a dataset of its",
+        f"own preset: `tiny` as the demo trains it, the others for {chosen.preset_epochs} epochs.",
         "",
         *table(["preset", "data", "MSE", "of components"], compared(presets)),
     )
     return report.finish("tensorflow", "keras", "scikit-learn")
+
+
+PARTS = {"curve": write_curve, "rows": write_rows, "presets": write_presets}
 
 
 def claims(report: Report, found: dict[str, Any], dim: int) -> None:

@@ -24,7 +24,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from pipelines.dataset.folder import open_dataset  # noqa: E402
-from vae_model.model_folder.config import PRESETS, Preset  # noqa: E402
+from vae_model.model_folder.presets import PRESETS, Preset  # noqa: E402
 from vae_model.model_folder.value_range import ValueRange  # noqa: E402
 from vae_model.training import data  # noqa: E402
 from vae_model.training.trainer import train_model  # noqa: E402

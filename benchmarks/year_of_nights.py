@@ -113,7 +113,7 @@ def time_epochs(work: Path, repeats: int, epochs: int) -> dict[str, float]:
     prepare()
     import keras
 
-    from vae_model.model_folder.config import PRESETS
+    from vae_model.model_folder.presets import PRESETS
     from vae_model.training.trainer import train_model
 
     class EpochTimes(keras.callbacks.Callback):

@@ -23,7 +23,7 @@ from pipelines.signals import handling
 from pipelines.space import why_unwritten
 from pipelines.store.paths import Place
 from vae_model.evaluation.batches import find_held_out
-from vae_model.model_folder.config import PRESETS
+from vae_model.model_folder.presets import PRESETS
 from vae_model.runtime import prepare
 from vae_model.sound import synthesis
 

@@ -20,7 +20,8 @@ from tests.helpers.console import audio_vae
 from tests.helpers.small_models import CONFIG, DIM, RATE, write_model
 from tests.helpers.sounds import tone
 from vae_model.commands import decode, encode
-from vae_model.model_folder.config import PRESETS, ModelConfig
+from vae_model.model_folder.config import ModelConfig
+from vae_model.model_folder.presets import PRESETS
 from vae_model.sound.encoder import batch_size_of
 from vae_model.sound.generator import SoundGenerator
 from vae_model.vae.model_file import weights_digest

@@ -17,7 +17,8 @@ from vae_model.evaluation import health
 from vae_model.evaluation.health import COLLAPSED, EXPLODING, HEALTHY, examine, judge
 from vae_model.evaluation.metrics import Posterior
 from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import PRESETS, ModelConfig
+from vae_model.model_folder.config import ModelConfig
+from vae_model.model_folder.presets import PRESETS
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.training import callbacks
 from vae_model.training.callbacks import PosteriorWatch

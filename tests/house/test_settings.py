@@ -17,7 +17,8 @@ from pipelines.settings import settable, with_values
 from pipelines.settings_file import read_settings, settings_text
 from tests.helpers.console import audio_vae
 from vae_model.commands import train
-from vae_model.model_folder.config import PRESETS, ModelConfig, Preset, TrainConfig
+from vae_model.model_folder.config import ModelConfig, TrainConfig
+from vae_model.model_folder.presets import PRESETS, Preset
 from vae_model.training.trainer import settled_settings
 
 

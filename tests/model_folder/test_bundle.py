@@ -13,7 +13,7 @@ from pipelines.dataset.folder import Dataset, open_dataset
 from pipelines.errors import SettingError
 from tests.helpers.dataset_writer import noises, write_dataset
 from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import PRESETS
+from vae_model.model_folder.presets import PRESETS
 from vae_model.model_folder.value_range import ValueRange
 
 CONFIG = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))

@@ -17,7 +17,7 @@ from pipelines.dataset.folder import open_dataset
 from tests.helpers.console import run_in_process
 from vae_model import cli
 from vae_model import demonstration as demo
-from vae_model.model_folder.config import PRESETS as MODEL_PRESETS
+from vae_model.model_folder.presets import PRESETS as MODEL_PRESETS
 from vae_model.sound.synthesis import SoundName, synthesise
 
 

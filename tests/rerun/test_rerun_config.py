@@ -12,7 +12,7 @@ from pipelines.plan.policy import MaxFailures
 from pipelines.request import RunOptions
 from tests.helpers.console import run_in_process
 from vae_model.commands import rerun
-from vae_model.model_folder.config import PRESETS
+from vae_model.model_folder.presets import PRESETS
 from vae_model.rerun.config import read_config
 
 PLACES = "workspace: work\ninputs: [sounds]\n"

@@ -21,7 +21,8 @@ from tests.helpers.dataset_writer import ONE_LAYER, noises, write_dataset
 from tests.helpers.places import ROOT
 from vae_model.commands import train
 from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import PRESETS, TrainConfig
+from vae_model.model_folder.config import TrainConfig
+from vae_model.model_folder.presets import PRESETS
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.sound.generator import SoundGenerator
 from vae_model.training.run_state import RunState

@@ -35,7 +35,7 @@ DIM = 3
 KINDS = {
     "vae": {},
     "sampled": {"decode": "sampled", "log_variance_range": (-6.0, 2.0)},
-    "linear": {"linear_path": True, "norm": "none"},
+    "linear": {"linear_path": True, "norm": "none", "decoder_start": "first"},
     "group": {"norm": "group", "upsampling": "resize", "residual_blocks": 1, "decoder_variance": "learned"},
     "autoencoder": {"kind": "autoencoder"},
 }

@@ -38,6 +38,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"norm": "none", "residual_blocks": 2},
     {"upsampling": "resize", "conv_strides": ((2, 1), 2)},
     {"linear_path": True},
+    {"linear_path": True, "decoder_start": "first", "norm": "none"},
     {"log_variance_range": (-4.0, 2.0)},
     {"free_bits": 0.5},
 ]

@@ -13,7 +13,8 @@ import pytest
 
 from pipelines.errors import AudioVaeError, SettingError, WorkError
 from tests.helpers.slow import slow
-from vae_model.model_folder.config import PRESETS, ModelConfig, TrainConfig, model_config, to_dict, train_config
+from vae_model.model_folder.config import ModelConfig, TrainConfig, model_config, to_dict, train_config
+from vae_model.model_folder.presets import PRESETS
 from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.layers import Sampling
 from vae_model.vae.variational import VAE, build
@@ -220,6 +221,7 @@ def test_new_latents_are_drawn_as_the_data_s_are_distributed(tmp_path: Path) -> 
         ("norm_momentum", 1.0),
         ("norm", "layer"),
         ("upsampling", "bilinear"),
+        ("decoder_start", "middle"),
         ("residual_blocks", -1),
         ("free_bits", -0.1),
         ("log_variance_range", (1.0, -1.0)),

@@ -11,7 +11,8 @@ import tensorflow as tf
 from keras import ops
 
 from tests.helpers.plain_vae import PlainVAE
-from vae_model.model_folder.config import PRESETS, to_dict
+from vae_model.model_folder.config import to_dict
+from vae_model.model_folder.presets import PRESETS
 from vae_model.vae.layers import BatchNormalization
 from vae_model.vae.losses import combined_loss, kl_loss, reconstruction_loss
 from vae_model.vae.variational import VAE, build

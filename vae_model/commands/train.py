@@ -10,7 +10,8 @@ from typing import Any
 
 from pipelines.console.counts import counted
 from pipelines.flags import add_settings, given, parse, preset_named
-from vae_model.model_folder.config import FITTING, LOSS, NEW_SOUNDS, OUTPUT, PRESETS, SPEED, TRAINED
+from vae_model.model_folder.config import FITTING, LOSS, NEW_SOUNDS, OUTPUT, SPEED, TRAINED
+from vae_model.model_folder.presets import PRESETS
 from vae_model.model_folder.settings_of_file import DEFAULT
 from vae_model.training.run_state import Training
 from vae_model.training.trainer import train_model

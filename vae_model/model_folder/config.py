@@ -1,11 +1,11 @@
-"""Settings of a model and of its training: frozen, validated, with presets. Imports neither TensorFlow nor Keras."""
+"""Settings of a model and of its training: frozen, validated. Imports neither TensorFlow nor Keras."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipelines.errors import SettingError, require, shortened
@@ -21,6 +21,7 @@ SCHEDULES = ("constant", "cosine")
 KEEPS = ("best", "last")
 NORMS = ("batch", "group", "none")
 UPSAMPLINGS = ("transpose", "resize")
+DECODER_STARTS = LAST, FIRST = "last", "first"
 DECODER_VARIANCES = ("fixed", "learned")
 MIXED_PRECISIONS = ("off", "on", "auto")
 JITS = ("auto", "on", "off")
@@ -90,6 +91,9 @@ class ModelConfig:
         TRAINED,
         "the decoder grows by transposed convolutions, or by resize and convolution",
         choices=UPSAMPLINGS,
+    )
+    decoder_start: str = setting(
+        LAST, TRAINED, "the decoder starts at the size of the last convolution, or of the first", choices=DECODER_STARTS
     )
     linear_path: bool = setting(
         False, TRAINED, "a fixed linear encoder and decoder, the data's PCA, beside the convolutions"
@@ -261,47 +265,6 @@ class TrainConfig:
     def kl_weight_at(self, epoch: int) -> float:
         """What the KL of an epoch, counted from 0, is multiplied by: Bowman et al., arXiv:1511.06349, section 3.1."""
         return min(1.0, (epoch + 1) / (self.kl_warmup_epochs + 1))
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named pair of model and training settings."""
-
-    model: ModelConfig = field(default_factory=ModelConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-
-
-_BEST = Preset(
-    ModelConfig(conv_kernels=(5, 3, 3, 3, 3), conv_strides=((4, 2), 2, 2, 2, 1), norm="none", linear_path=True),
-    TrainConfig(epochs=40, batch_size=32, schedule="cosine", patience=10, time_shift_frames=2, mixed_precision="auto"),
-)
-PRESETS: dict[str, Preset] = {
-    "default": _BEST,
-    "speech": _BEST,
-    "music": Preset(
-        dataclasses.replace(_BEST.model, conv_strides=(4, 2, 2, 2, 1)),
-        dataclasses.replace(_BEST.train, level_weight_db=12.0),
-    ),
-    "course": Preset(
-        ModelConfig(conv_filters=(512, 256, 128, 64, 32), decode="sampled"),
-        TrainConfig(epochs=150, value_range="record", output_bias=False),
-    ),
-    "tiny": Preset(
-        ModelConfig(
-            conv_filters=(16, 32, 64),
-            conv_kernels=(8, 5, 5),
-            conv_strides=(4, 2, (4, 2)),
-            latent_space_dim=64,
-            reconstruction_weight=100_000.0,
-            norm_momentum=0.9,
-            norm="none",
-            linear_path=True,
-        ),
-        TrainConfig(epochs=25, batch_size=8, learning_rate=2e-3, schedule="cosine", patience=10, prior_width=192),
-    ),
-}
-"""`course` is the reference's model and training; `tiny` trains in a minute on a laptop. `default` and `speech` have
-what measured best on held-out speech, in docs/results.md; `music` the same for 96 bands x 256 frames."""
 
 
 def latent_names(config: ModelConfig) -> tuple[str, ...]:

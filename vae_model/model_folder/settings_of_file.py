@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.errors import SettingError, shortened
 from pipelines.settings import with_values
-from vae_model.model_folder.config import PRESETS, Preset
+from vae_model.model_folder.presets import PRESETS, Preset
 
 DEFAULT = "default"
 PRESET_KEY = "preset"

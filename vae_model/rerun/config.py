@@ -18,8 +18,9 @@ from pipelines.request import Request
 from pipelines.settings import Spelling, check_settings, positive, settable, setting, suggestion, with_values
 from pipelines.settings_file import read_settings
 from pipelines.store.paths import local_path
-from vae_model.model_folder.config import FREE, Preset, to_dict
+from vae_model.model_folder.config import FREE, to_dict
 from vae_model.model_folder.own_code import allow_import
+from vae_model.model_folder.presets import Preset
 from vae_model.model_folder.settings_of_file import file_settings
 
 METRICS = ("rmse_db", "rmse_above_floor_db", "log_spectral_distance_db", "loss")

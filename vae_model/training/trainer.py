@@ -15,8 +15,9 @@ from pipelines.settings import with_values
 from pipelines.settings_file import read_settings
 from pipelines.store.paths import Place
 from vae_model.model_folder.bundle import Bundle
-from vae_model.model_folder.config import PRESETS, ModelConfig, Preset, TrainConfig
+from vae_model.model_folder.config import ModelConfig, TrainConfig
 from vae_model.model_folder.own_code import allow_import
+from vae_model.model_folder.presets import PRESETS, Preset
 from vae_model.model_folder.settings_of_file import PRESET_KEY, file_settings
 from vae_model.runtime import prepare
 from vae_model.training.run_state import RunState, Training

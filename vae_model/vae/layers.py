@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from vae_model.model_folder.config import ModelConfig
-from vae_model.vae.sizes import conv_output_shape
+from vae_model.model_folder.config import FIRST, ModelConfig
+from vae_model.vae.sizes import START_KERNEL, decoder_start_shape
 
 PACKAGE = "audio_vae"
 """Keras's registration package: the saved file names these classes by it, so safe mode finds them."""
@@ -33,23 +33,17 @@ def conv_stack(config: ModelConfig, x: Any) -> Any:
 def build_decoder(config: ModelConfig) -> keras.Model:
     """The encoder mirrored: Dense -> Reshape -> transposed convolutions down to layer 1, the last one to the channels.
 
+    With decoder_start "first" all but the last are one convolution, of an image of the size of layer 1's output.
     A sigmoid ends it; with a linear path its output is added instead, and the sum kept in [0, 1]. A size that the
     strides do not divide comes out of the transposed convolutions a little too large (the encoder rounded up), and is
     cropped at its high end. Input (batch, latent_space_dim), output (batch, *input_shape) in [0, 1].
     """
-    shape = conv_output_shape(config)
+    shape = decoder_start_shape(config)
     latent = keras.Input((config.latent_space_dim,), name="decoder_input")
     image = _linear_image(config, latent) if config.linear_path else None
     x = layers.Dense(int(np.prod(shape)), name="decoder_dense")(latent)
     x = layers.Reshape(shape, name="decoder_reshape")(x)
-    for index in reversed(range(1, len(config.conv_kernels))):
-        number = len(config.conv_kernels) - index
-        x = _upsampled(config, x, index, config.conv_filters[index], f"decoder_conv_transpose_layer_{number}")
-        x = layers.ReLU(name=f"decoder_relu_{number}")(x)
-        x = _normalised(config, x, f"decoder_bn_{number}")
-        if image is not None and index == 1:
-            x = _refined(config, x, image)
-        x = _residual_blocks(config, x, f"decoder_residual_{number}")
+    x = _at_once(config, x, image) if config.decoder_start == FIRST else _mirrored(config, x, image)
     x = _upsampled(config, x, 0, config.input_shape[2], f"decoder_conv_transpose_layer_{len(config.conv_kernels)}")
     excess = [size - wanted for size, wanted in zip(x.shape[1:3], config.input_shape, strict=False)]
     if any(excess):
@@ -58,6 +52,27 @@ def build_decoder(config: ModelConfig) -> keras.Model:
         x = layers.Add(dtype="float32", name="decoder_sum")([image, x])
         return keras.Model(latent, Bounded(dtype="float32", name="bounded")(x), name="decoder")
     return keras.Model(latent, layers.Activation("sigmoid", dtype="float32", name="sigmoid_layer")(x), name="decoder")
+
+
+def _mirrored(config: ModelConfig, x: Any, image: Any) -> Any:
+    """x enlarged layer by layer to the size of the encoder's first convolution."""
+    for index in reversed(range(1, len(config.conv_kernels))):
+        number = len(config.conv_kernels) - index
+        x = _upsampled(config, x, index, config.conv_filters[index], f"decoder_conv_transpose_layer_{number}")
+        x = layers.ReLU(name=f"decoder_relu_{number}")(x)
+        x = _normalised(config, x, f"decoder_bn_{number}")
+        if image is not None and index == 1:
+            x = _refined(config, x, image)
+        x = _residual_blocks(config, x, f"decoder_residual_{number}")
+    return x
+
+
+def _at_once(config: ModelConfig, x: Any, image: Any) -> Any:
+    """x, which has the size of the encoder's first convolution, with its filters."""
+    x = layers.Conv2D(config.conv_filters[0], START_KERNEL, padding="same", name="decoder_conv_layer_1")(x)
+    x = _normalised(config, x, "decoder_bn_1")
+    x = layers.ReLU(name="decoder_relu_1")(x) if image is None else _refined(config, x, image)
+    return _residual_blocks(config, x, "decoder_residual_1")
 
 
 def fixed_linear(units: int, name: str) -> layers.Dense:
