@@ -171,7 +171,7 @@ def line(name: str, found: dict[str, Any]) -> list[str]:
     return [name, *numbers, shown("active_units", "d"), *accuracies, shown("epochs", "d"), shown("seconds", ",.0f")]
 
 
-def curves(dataset_folder: Path) -> dict[str, list[dict[str, Any]]]:
+def curves(dataset_folder: Path, port_minutes: float) -> dict[str, list[dict[str, Any]]]:
     """Points of held-out error by what was fitted, each made unless it was before."""
     import error_curve
 
@@ -182,7 +182,7 @@ def curves(dataset_folder: Path) -> dict[str, list[dict[str, Any]]]:
     makers: dict[str, Callable[[], list[Any]]] = {
         "PCA-128": lambda: error_curve.of_components(dataset, 128),
         "**default**": lambda: error_curve.of_preset(dataset, folder, model, train),
-        "the course's network, a plain port": lambda: error_curve.of_plain_port(dataset, CURVE_MINUTES),
+        "the course's network, a plain port": lambda: error_curve.of_plain_port(dataset, port_minutes),
     }
     kept = FOLDER / "curves.json"
     points = json.loads(kept.read_text()) if kept.exists() else {}
@@ -220,7 +220,7 @@ def beside_components(recordings: Path, epochs: int) -> dict[str, tuple[float, f
                 preprocess(recordings, dataset, "--preset", preset, *SPLIT[2:])
         opened = open_dataset(str(dataset))
         passes = epochs_for(opened.count(TRAIN)) if preset == "tiny" else epochs
-        train_model(opened, model, preset=preset, epochs=passes, resume=model.exists())
+        train_model(opened, model, preset=preset, epochs=passes, prior="none", resume=model.exists())
         figures, size = evaluate_model(model, opened, split=TEST), PRESETS[preset].model.latent_space_dim
         found[preset] = (figures.errors["mse"], figures.baselines[f"pca_{size}"]["mse"])
     return found
@@ -235,6 +235,7 @@ def main() -> int:
     parser = options(__doc__, 3_000)
     parser.add_argument("--part", choices=PARTS, help="one of the parts; unless given all of them")
     parser.add_argument("--short-epochs", type=int, default=3, help="epochs of the rows that compare one setting")
+    parser.add_argument("--port-minutes", type=float, default=CURVE_MINUTES, help="of the plain port in the curve")
     parser.add_argument("--preset-epochs", type=int, default=3, help="epochs of speech and default beside components")
     parser.add_argument("--only-long", action="store_true", help="leave the short rows out that are not trained yet")
     chosen = parser.parse_args()
@@ -249,7 +250,7 @@ def main() -> int:
 def write_curve(chosen: argparse.Namespace, dataset: Path) -> int:
     """The section of error against minutes."""
     report = Report("quality-curve", "Training: held-out error against minutes", chosen.write)
-    points = curves(dataset)
+    points = curves(dataset, chosen.port_minutes)
     lines = [
         [name, f"{at['minutes']:.1f}", f"{at['core_minutes']:.1f}", str(at["epoch"]), f"{at['mse']:.5f}"]
         for name, found in points.items()
