@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,14 +36,20 @@ class Visit:
 
 
 @contextmanager
-def visiting(width: int = 1280, dark: bool = False) -> Iterator[Visit]:
-    """A visit; skips the test when there is no Chromium or no Playwright. Requests to other machines are cut off."""
+def visiting(width: int = 1280, dark: bool = False, microphone: Path | None = None) -> Iterator[Visit]:
+    """A visit; skips the test when there is no Chromium or no Playwright. Requests to other machines are cut off.
+
+    microphone: a WAV file that is heard, again and again, by pages that record.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra dev")
     if CHROMIUM is None:
         pytest.skip("no chromium on PATH: apt-get install chromium")
     with playwright.sync_playwright() as driver:
         # As root, as in a container, Chromium does not start with its sandbox. Sound goes nowhere.
         flags = ["--no-sandbox", "--disable-audio-output", "--autoplay-policy=no-user-gesture-required"]
+        if microphone is not None:
+            fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+            flags += [*fake, f"--use-file-for-fake-audio-capture={microphone}"]
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
         scheme = "dark" if dark else "light"
         viewport = {"width": width, "height": 900}

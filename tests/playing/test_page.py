@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import subprocess
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from tests.helpers.browser import Visit, visiting
+from vae_model.playing.heard import loudness_of, loudness_of_file
 from vae_model.playing.studio import Studio
 
 RATE = 4000
@@ -158,3 +162,92 @@ def test_a_file_that_is_no_sound_is_said_to_be_none(server: tuple[str, subproces
         message = visit.page.get_by_text(re.compile("This could not be used"))
         message.first.wait_for(timeout=30_000)
         assert "/tmp" not in message.first.inner_text()
+
+
+@pytest.mark.slow
+def test_original_and_reconstruction_are_heard_in_turn_at_equal_loudness(
+    server: tuple[str, subprocess.Popen[str]], studio: Studio, tmp_path: Path
+) -> None:
+    path = tmp_path / "take.wav"
+    soundfile.write(path, 0.05 * np.sin(2 * np.pi * 500 * np.arange(16000) / 8000), 8000)
+    given = loudness_of_file(str(path))
+    made = loudness_of(studio.reconstruct(str(path)).waveform, RATE)
+    least = min(given, made)
+    with visiting() as visit:
+        opened(visit, server[0])
+        visit.page.get_by_role("tab", name="Reconstruct").click()
+        visit.page.set_input_files("#given input[type=file]", str(path))
+        visit.page.get_by_role("button", name="B: reconstruction").click(timeout=30_000)
+        b, a = (f"document.querySelector('#compare audio[data-of={part}]')" for part in ("reconstruction", "given"))
+        visit.wait_until(f"!{b}.paused && {b}.currentTime > 0.1")
+        visit.page.get_by_role("button", name="A: original").click()
+        visit.wait_until(f"!{a}.paused && {b}.paused && {a}.currentTime > 0.1")
+        volumes = [visit.page.evaluate(f"{part}.volume") for part in (a, b)]
+        assert volumes == pytest.approx([10 ** ((least - each) / 20) for each in (given, made)], rel=0.02)
+        told = visit.page.locator("#compare .gain").inner_text()
+        assert re.fullmatch(
+            rf"Equally loud: the (original|reconstruction) plays {abs(given - made):.1f} dB quieter.", told
+        )
+        visit.page.get_by_role("button", name="A: original").click()
+        visit.wait_until(f"{a}.paused")
+        assert (visit.errors, visit.elsewhere) == ([], [])
+
+
+@pytest.mark.slow
+def test_what_a_microphone_hears_is_reconstructed(server: tuple[str, subprocess.Popen[str]], tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "heard.wav", 0.5 * np.sin(2 * np.pi * 500 * np.arange(48000) / 48000), 48000)
+    with visiting(microphone=tmp_path / "heard.wav") as visit:
+        opened(visit, server[0])
+        visit.page.get_by_role("tab", name="Reconstruct").click()
+        visit.page.locator("#given").get_by_label("Record audio").first.click()
+        visit.page.locator("#given .record-button").click()
+        visit.page.wait_for_timeout(1500)
+        visit.page.locator("#given .stop-button").click()
+        link = visit.page.locator("#reconstruction a[download]")
+        link.wait_for(timeout=30_000)
+        with visit.page.expect_download() as download:
+            link.click()
+        download.value.save_as(tmp_path / "back.wav")
+        assert soundfile.info(tmp_path / "back.wav").duration > 0.5
+        alt = visit.page.locator("#reconstruction-picture img").first.get_attribute("alt")
+        assert re.search(r"loudest near (4[4-9]\d|5[0-5]\d) Hz", alt)
+        assert (visit.errors, visit.elsewhere) == ([], [])
+
+
+@pytest.mark.slow
+def test_all_sounds_of_the_page_come_in_one_file(
+    server: tuple[str, subprocess.Popen[str]], studio: Studio, tmp_path: Path
+) -> None:
+    with visiting() as visit:
+        points = opened(visit, server[0])
+        visit.page.locator("#zip").click()
+        visit.page.get_by_text("No sound has been made on this page yet.").first.wait_for(timeout=30_000)
+        names = [studio.sounds[number].source for number in (3, 9)]
+        for number, name in zip((3, 9), names, strict=True):
+            visit.page.mouse.click(*points[number])
+            wait_for_sound(visit, "moved", name)
+        with visit.page.expect_download(timeout=30_000) as download:
+            visit.page.locator("#zip").click()
+        download.value.save_as(tmp_path / "sounds.zip")
+        with zipfile.ZipFile(tmp_path / "sounds.zip") as archive:
+            assert archive.namelist() == names
+            info = soundfile.info(io.BytesIO(archive.read(names[0])))
+        assert (info.samplerate, info.frames) == (RATE, 0.25 * RATE)
+        assert (visit.errors, visit.elsewhere) == ([], [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_phone_shows_it_without_scrolling_sideways_and_in_its_colours(
+    server: tuple[str, subprocess.Popen[str]], dark: bool
+) -> None:
+    with visiting(400, dark) as visit:
+        points = opened(visit, server[0])
+        visit.page.locator("#board .dots circle").nth(5).click()
+        visit.page.locator("#moved-picture img").wait_for(timeout=30_000)
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 400
+        assert all(0 < x < 400 for x, _ in points)
+        background = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        words = visit.page.evaluate("getComputedStyle(document.querySelector('.y-axis')).color")
+        light = [sum(map(float, re.findall(r"[\d.]+", colour)[:3])) for colour in (background, words)]
+        assert (light[0] < light[1]) == dark

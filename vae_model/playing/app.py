@@ -50,8 +50,8 @@ def open_app(model: Place, *, dataset: Place | None = None, host: str = "127.0.0
     model: the MODEL folder at a path or URI. dataset: whose training sounds are on the map, instead of those that
     training left in the MODEL folder; without either new sounds are. host: the address to listen on; anyone who
     reaches another one than 127.0.0.1 can use the page. Pages of other sites can't: see Guard. Uploads and sounds lie
-    in a temporary folder for a quarter of an hour. SettingError when Gradio is not installed, the port is taken, or
-    the dataset is made as the model's was not.
+    in a temporary folder for a quarter of an hour, those that were made on a page while it is open: see Sessions.
+    SettingError when Gradio is not installed, the port is taken, or the dataset is made as the model's was not.
 
     >>> with open_app(model, port=port) as app:
     ...     page = urllib.request.urlopen(app.url).read()

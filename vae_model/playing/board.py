@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import SettingError
-from vae_model.model_folder.config import ModelConfig
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.playing.directions import Directions, told_of
 from vae_model.playing.heard import stem_of
@@ -65,25 +64,35 @@ def sounds_drawn(generator: SoundGenerator) -> list[TrainingSound]:
     return [TrainingSound(f"new {number}", 0.0, *kind, {}) for number, kind in enumerate(kinds, start=1)]
 
 
-def blend(
-    sounds: Sequence[TrainingSound], touch: Touch, config: ModelConfig
-) -> tuple[NDArray[np.float32], ValueRange, str]:
-    """(latent, what 0 and 1 stand for in it, name) of the sound between sounds, on the way that `interpolate` takes.
+def points_of(sounds: Sequence[TrainingSound], generator: SoundGenerator) -> NDArray[np.float32]:
+    """Where sounds are mixed, (count, dim): led to noise by the learned prior where there is one, else the latents."""
+    points = np.stack([sound.latent for sound in sounds])
+    return points if generator.prior is None else generator.prior.back(points)
 
-    Of three sounds it lies between the third and what is between the other two.
+
+def blend(
+    sounds: Sequence[TrainingSound], touch: Touch, points: NDArray[np.float32], generator: SoundGenerator
+) -> tuple[NDArray[np.float32], ValueRange]:
+    """The latent between sounds, on the way that `interpolate` takes, and what 0 and 1 stand for in it.
+
+    points: as of `points_of`. Of three sounds it lies between the third and what is between the other two.
     """
-    way = latents.way_of(config)
+    way = latents.way_of(generator.bundle.model) if generator.prior is None else latents.SLERP
     (first, so_far), *others = touch.shares
-    latent, value_range = sounds[first].latent, sounds[first].value_range
+    value_range = sounds[first].value_range
+    if not others:
+        return sounds[first].latent, value_range
+    point = points[first]
     for number, share in others:
         so_far += share
         part = share / so_far
-        latent = latents.between(latent, sounds[number].latent, np.array([part]), way)[0]
+        point = latents.between(point, points[number], np.array([part]), way)[0]
         value_range = latents.range_between(value_range, sounds[number].value_range, part)
-    return latent, value_range, _name(sounds, touch)
+    return generator.prior.forth(point[None])[0] if generator.prior is not None else point, value_range
 
 
-def _name(sounds: Sequence[TrainingSound], touch: Touch) -> str:
+def name_of(sounds: Sequence[TrainingSound], touch: Touch) -> str:
+    """The sounds that were touched, with their shares."""
     names = [_short(sounds[number]) for number, _ in touch.shares]
     if len(names) == 1:
         return names[0]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipelines.audio.formats import AUDIO_SUFFIXES, suffix_of
 from pipelines.audio.loading import Loader
 from pipelines.errors import SettingError
+from vae_model.sound.loudness import LoudnessMeter
 
 MAX_SECONDS = 60.0
 """Of longer uploads only so much is used."""
@@ -32,18 +33,33 @@ class Heard:
     """A sound to be heard, seen and saved.
 
     name: of its file, without a suffix. waveform: (n_samples, n_channels), full scale ±1. log_spectrograms: in dB,
-    those of its picture by caption.
+    those of its picture by caption. original_lufs: loudness of the sound that it is made of, None where there is none.
+    passing: whether it is only passed by, on the way to another.
     """
 
     name: str
     waveform: NDArray[np.float32]
     log_spectrograms: dict[str, NDArray[np.float32]]
+    original_lufs: float | None = None
+    passing: bool = False
 
     def facts(self, sample_rate: int) -> str:
         """Its length and level: a player's own drawing would show a faint sound as a loud one."""
         peak = float(np.abs(self.waveform).max(initial=0.0))
         level = f"peak {20 * np.log10(peak):.1f} dB of full scale".replace("-", "−") if peak else "silence"
         return f"{len(self.waveform) / sample_rate:.2f} s, {level}"
+
+
+def loudness_of(waveform: NDArray[np.float32], sample_rate: int) -> float:
+    """Integrated loudness in LUFS."""
+    meter = LoudnessMeter(sample_rate)
+    meter.add(waveform)
+    return meter.lufs
+
+
+def loudness_of_file(path: str) -> float:
+    """The same of the first MAX_SECONDS of a file."""
+    return loudness_of(Loader(_PLAYED_HZ, duration=MAX_SECONDS, mono=False).load(path), _PLAYED_HZ)
 
 
 def playable(path: str, folder: str) -> str:

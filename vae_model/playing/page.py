@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import gradio as gr
 
-from vae_model.playing.heard import MAX_SECONDS, Heard
+from vae_model.playing.heard import MAX_SECONDS, Heard, loudness_of
 from vae_model.playing.play_tab import play
 from vae_model.playing.studio import Studio
-from vae_model.playing.widgets import asset, output, shown, skipping, sound_input
+from vae_model.playing.widgets import asset, output, session_download, shown, skipping, sound_input
 from vae_model.prior.prior import GUIDANCE
 
 _SYSTEM = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
@@ -43,17 +45,35 @@ def build(studio: Studio, title: str, delete_cache: tuple[int, int]) -> gr.Block
         if studio.has_prior:
             with gr.Tab("Vary"):
                 _vary(studio)
+        session_download(studio)
+
+        def forget(request: gr.Request) -> None:
+            studio.sessions.forget(request.session_hash or "")
+
+        page.unload(forget)
     return page
 
 
 def _reconstruct(studio: Studio) -> None:
     gr.Markdown(f"Drop a sound or record one. The model passes on up to {MAX_SECONDS:.0f} s of it.")
     with gr.Row():
-        given = sound_input(studio, "Your sound", "given")
+        with gr.Column():
+            given = sound_input(studio, "Your sound", "given")
+            compare = gr.HTML(
+                value="",
+                html_template=asset("compare.html"),
+                css_template=asset("compare.css"),
+                js_on_load=asset("compare.js"),
+                elem_id="compare",
+            )
         outputs = output("Reconstruction", "reconstruction")
-    given.change(
-        skipping(studio, studio.reconstruct), given, outputs, show_progress="minimal", trigger_mode="always_last"
-    )
+
+    def loudness(heard: Heard) -> str:
+        levels = {"given": heard.original_lufs, "reconstruction": loudness_of(heard.waveform, studio.sample_rate)}
+        return json.dumps(levels) if all(level and math.isfinite(level) for level in levels.values()) else ""
+
+    reconstruct = skipping(studio, studio.reconstruct, loudness)
+    given.change(reconstruct, given, [*outputs, compare], show_progress="minimal", trigger_mode="always_last")
 
 
 def _mix(studio: Studio) -> None:

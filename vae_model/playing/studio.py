@@ -5,6 +5,8 @@ Knows no web page.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,9 +16,10 @@ from pipelines.audio.loading import iter_segments
 from pipelines.errors import require
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.new_sounds.generating import num_segments, prior_of
-from vae_model.playing.board import Touch, blend, sounds_drawn
+from vae_model.playing.board import Touch, blend, name_of, points_of, sounds_drawn
 from vae_model.playing.directions import Directions
-from vae_model.playing.heard import MAX_SECONDS, Heard, require_audio, stem_of
+from vae_model.playing.heard import MAX_SECONDS, Heard, loudness_of_file, require_audio, stem_of
+from vae_model.playing.sessions import Sessions
 from vae_model.sound import latents
 from vae_model.sound.generator import SoundGenerator
 from vae_model.sound.limiter import limited
@@ -30,7 +33,8 @@ MAX_NEW_SECONDS = 20.0
 class Studio:
     """A model's sounds on request.
 
-    folder: where files of sounds are written. sounds: those of the map; new ones where there are none.
+    folder: where files of sounds are written. sounds: those of the map; new ones where there are none. sessions: what
+    was made on each page that is open.
     """
 
     def __init__(self, generator: SoundGenerator, folder: str = "", sounds: Sequence[TrainingSound] = ()) -> None:
@@ -39,6 +43,7 @@ class Studio:
         self.has_training_sounds = bool(sounds)
         self.sounds = list(sounds) or sounds_drawn(generator)
         distribution = generator.autoencoder.model.latent_distribution
+        self.sessions = Sessions(folder)
         self.directions = Directions(np.array(distribution.mean), np.array(distribution.factor), self.sounds)
 
     @property
@@ -66,7 +71,8 @@ class Studio:
         waveform, seconds = np.concatenate(blocks)[:limit], self.generator.bundle.audio.segment_seconds
         part = f", its first {seconds:g} s" if len(waveform) > round(seconds * self.sample_rate) else ""
         pictures = {f"What came in{part}": given, f"What the model makes of it{part}": made}
-        return self._heard(f"reconstruction of {stem_of(path)}", waveform, pictures, value_range)
+        heard = self._heard(f"reconstruction of {stem_of(path)}", waveform, pictures, value_range)
+        return dataclasses.replace(heard, original_lufs=loudness_of_file(path))
 
     def play(self, touch: Touch, amounts: Sequence[float] = ()) -> Heard:
         """The sound where the map was touched, of the mean latent before that, moved along the directions.
@@ -75,21 +81,26 @@ class Studio:
         """
         way = " ".join(f"{amount:g}" for amount in amounts) if any(amounts) else ""
         if touch.shares:
-            latent, value_range, name = blend(self.sounds, touch, self.generator.bundle.model)
-            name = f"{name} moved to {way}" if way else name
+            latent, value_range = blend(self.sounds, touch, self._points, self.generator)
+            name = f"{name_of(self.sounds, touch)} moved to {way}" if way else name_of(self.sounds, touch)
         else:
             latent, value_range = self.directions.mean, self.generator.bundle.value_range
             name = f"moved to {way or 'mean'}"
         latent = latent + self.directions.step(amounts) if way else latent
-        return self._decoded(name, latent.astype(np.float32), value_range)
+        heard = self._decoded(name, latent.astype(np.float32), value_range)
+        return dataclasses.replace(heard, passing=not touch.settled)
+
+    @functools.cached_property
+    def _points(self) -> NDArray[np.float32]:
+        return points_of(self.sounds, self.generator)
 
     def mix(self, first: str, second: str, part: float) -> Heard:
         """The sound between the first segments of two files: `part` 0 is the one, 1 the other. Errors as above."""
         for path in (first, second):
             require_audio(path)
         (a, a_range), (b, b_range) = (latents.of_file(self.generator, path) for path in (first, second))
-        way = latents.way_of(self.generator.bundle.model)
-        latent = latents.between(a, b, np.array([part]), way)[0]
+        way = latents.way_of(self.generator.bundle.model, self.has_prior)
+        latent = latents.on_the_way(self.generator, a, b, np.array([part]), way)[0]
         name = f"{stem_of(first)} to {stem_of(second)}, {part:.2f}"
         return self._decoded(name, latent, latents.range_between(a_range, b_range, part))
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 
 from pipelines.errors import AudioVaeError
 from vae_model.playing.figure import figure
 from vae_model.playing.heard import Heard, playable, write_sound
+from vae_model.playing.sessions import MAX_MB, MAX_SOUNDS
 from vae_model.playing.studio import Studio
 
-T = TypeVar("T")
-Outputs = tuple[str | None, str, str]
 _NATIVE = gr.WaveformOptions(show_recording_waveform=False)
 """The browser's own player. Gradio's draws every sound up to full height, however faint it is."""
 
@@ -35,7 +35,13 @@ def sound_input(studio: Studio, label: str, name: str) -> gr.Audio:
         waveform_options=_NATIVE,
         elem_id=name,
     )
-    given.upload(_telling(lambda path: playable(path, studio.folder)), given, given, show_progress="hidden")
+
+    def played(path: str) -> Any:
+        with telling():
+            made = playable(path, studio.folder)
+        return gr.skip() if made == path else made  # a value that is set again would count as a change
+
+    given.upload(played, given, given, show_progress="hidden")
     return given
 
 
@@ -56,33 +62,65 @@ def output(label: str, name: str, autoplay: bool = False) -> list[gr.components.
     return [made, facts, picture]
 
 
-def shown(studio: Studio, make: Callable[..., Heard]) -> Callable[..., Outputs]:
-    """`make` for Gradio: what it heard as the values of a player, a line of text and a picture."""
+def shown(
+    studio: Studio, make: Callable[..., Heard], also: Callable[[Heard], str] | None = None
+) -> Callable[..., tuple[str | None, ...]]:
+    """`make` for Gradio: what it heard as the values of a player, a line of text and a picture, and what `also` says.
 
+    It is kept for the session's download.
+    """
     hop_length = studio.generator.bundle.spectrogram.hop_length
 
-    def show(*values: Any) -> Outputs:
-        heard = make(*values)
+    def show(request: gr.Request, *values: Any) -> tuple[str | None, ...]:
+        with telling():
+            heard = make(*values)
         path = write_sound(studio.folder, heard.name, heard.waveform, studio.sample_rate)
-        return path, heard.facts(studio.sample_rate), figure(heard, studio.sample_rate, hop_length)
+        if not heard.passing and request.session_hash:
+            studio.sessions.keep(request.session_hash, path)
+        outputs = (path, heard.facts(studio.sample_rate), figure(heard, studio.sample_rate, hop_length))
+        return outputs if also is None else (*outputs, also(heard))
 
-    return _telling(show)
-
-
-def _telling(make: Callable[..., T]) -> Callable[..., T]:
-    """The same, with its errors as a message on the page."""
-
-    def tell(*values: Any) -> T:
-        try:
-            return make(*values)
-        except AudioVaeError as error:
-            reason = getattr(error, "reason", str(error))  # without the path of the upload on this machine
-            raise gr.Error(f"This could not be used: {reason}", print_exception=False) from error
-
-    return tell
+    return show
 
 
-def skipping(studio: Studio, make: Callable[..., Heard]) -> Callable[..., Outputs]:
-    """The same as `_shown`, doing nothing while an input is empty."""
-    show = shown(studio, make)
-    return lambda *values: (None, "", "") if None in values else show(*values)
+@contextmanager
+def telling() -> Iterator[None]:
+    """Errors as a message on the page."""
+    try:
+        yield
+    except AudioVaeError as error:
+        reason = getattr(error, "reason", str(error))  # without the path of the upload on this machine
+        raise gr.Error(f"This could not be used: {reason}", print_exception=False) from error
+
+
+def skipping(
+    studio: Studio, make: Callable[..., Heard], also: Callable[[Heard], str] | None = None
+) -> Callable[..., tuple[str | None, ...]]:
+    """The same as `shown`, doing nothing while an input is empty."""
+    show = shown(studio, make, also)
+    nothing = (None, "", "") if also is None else (None, "", "", "")
+
+    def show_or_skip(request: gr.Request, *values: Any) -> tuple[str | None, ...]:
+        return nothing if None in values else show(request, *values)
+
+    return show_or_skip
+
+
+def session_download(studio: Studio) -> None:
+    """A button that downloads all sounds of the session."""
+    with gr.Row():
+        ask = gr.Button(
+            f"Download the sounds made on this page (ZIP; the last {MAX_SOUNDS}, up to {MAX_MB} MB)",
+            elem_id="zip",
+            size="sm",
+        )
+        file = gr.DownloadButton("sounds.zip", visible="hidden", elem_id="zip-file")
+
+    def packed(request: gr.Request) -> str:
+        path = studio.sessions.zip(request.session_hash or "")
+        if path is None:
+            raise gr.Error("No sound has been made on this page yet.", print_exception=False)
+        return path
+
+    click = "() => setTimeout(() => document.querySelector('#zip-file').click(), 200)"
+    ask.click(packed, None, file, show_progress="hidden").success(None, None, None, js=click)
