@@ -135,7 +135,9 @@ def test_sliders_sound_by_keys_and_the_number_is_that_of_the_sound(server: tuple
         visit.page.locator("#direction-1 input[type=range]").focus()
         visit.page.keyboard.press("ArrowRight")
         visit.page.locator("#moved a[download='moved to 0.1 0 0.wav']").wait_for(timeout=30_000)
+        visit.page.locator("#moved-picture img").wait_for(timeout=30_000)  # below it all is where it stays
         slider = visit.page.locator("#direction-2 input[type=range]")
+        slider.scroll_into_view_if_needed()
         box = slider.bounding_box()
         visit.page.mouse.click(box["x"] + 0.99 * box["width"], box["y"] + box["height"] / 2)
         visit.page.locator("#moved a[download^='moved to 0.1 2.']").or_(
