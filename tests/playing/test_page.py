@@ -221,12 +221,12 @@ def test_all_sounds_of_the_page_come_in_one_file(
     server: tuple[str, subprocess.Popen[str]], studio: Studio, tmp_path: Path
 ) -> None:
     with visiting() as visit:
-        points = opened(visit, server[0])
+        opened(visit, server[0])
         visit.page.locator("#zip").click()
         visit.page.get_by_text("No sound has been made on this page yet.").first.wait_for(timeout=30_000)
         names = [studio.sounds[number].source for number in (3, 9)]
         for number, name in zip((3, 9), names, strict=True):
-            visit.page.mouse.click(*points[number])
+            visit.page.locator("#board .dots circle").nth(number).click()
             wait_for_sound(visit, "moved", name)
         with visit.page.expect_download(timeout=30_000) as download:
             visit.page.locator("#zip").click()
