@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, Report, link_recordings, note, options, preprocess, table, workspace
+from common import ROOT, Report, copy_recordings, note, options, preprocess, table, workspace
 
 from vae_model.runtime import prepare
 
@@ -85,7 +85,7 @@ def main() -> int:
     chosen = parser.parse_args()
     report = Report("course-speed", "Training: the course's model on a CPU", chosen.write)
     with workspace() as work:
-        inputs = link_recordings(chosen.recordings, work / "input", chosen.files)
+        inputs = copy_recordings(chosen.recordings, work / "input", chosen.files)
         preprocess(inputs, work / "dataset", "--preset", "course", "--split", "none")
         dataset = open_dataset(str(work / "dataset"))
         x = np.stack([record.spectrogram for record in dataset.records("train")]).astype(np.float32)

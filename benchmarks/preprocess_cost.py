@@ -21,8 +21,8 @@ from common import (
     ROOT,
     Measured,
     Report,
+    copy_recordings,
     folder_bytes,
-    link_recordings,
     measure,
     note,
     options,
@@ -161,12 +161,12 @@ def main() -> int:
     chosen = parser.parse_args()
     report = Report("preprocess-cost", "Preprocessing: what a million hours use", chosen.write)
     with workspace() as work:
-        few = link_recordings(chosen.recordings, work / "few", 10)
+        few = copy_recordings(chosen.recordings, work / "few", 10)
         nothing = preprocess(few, work / "few-set", BEAM)
         found: dict[str, Used] = {}
         kinds: dict[str, tuple[Callable[[], Path], int]] = {
             "spoken digits, 8 kHz, 0.43 s": (
-                lambda: link_recordings(chosen.recordings, work / "short", chosen.files),
+                lambda: copy_recordings(chosen.recordings, work / "short", chosen.files),
                 chosen.files,
             ),
             f"44.1 kHz stereo WAV, {chosen.long_seconds:g} s": (
@@ -182,7 +182,7 @@ def main() -> int:
         note("requests")
         n = chosen.bucket_files
         counts = {
-            i: requests(link_recordings(chosen.recordings, work / f"bucket-{i}", i), "--shard-mb=64")
+            i: requests(copy_recordings(chosen.recordings, work / f"bucket-{i}", i), "--shard-mb=64")
             for i in (n, 2 * n)
         }
         a_source = slope(counts[n], counts[2 * n], n)

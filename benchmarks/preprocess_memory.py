@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
-from common import Report, link_recordings, note, options, preprocess, table, workspace
+from common import Report, copy_recordings, note, options, preprocess, table, workspace
 from numpy.typing import NDArray
 
 from pipelines.audio.spectrogram import LogSpectrogramExtractor
@@ -72,7 +72,7 @@ def main() -> int:
     with workspace() as work:
         for files in (chosen.few_files, chosen.files):
             note(f"{files:,} sources")
-            inputs = link_recordings(chosen.recordings, work / f"input-{files}", files)
+            inputs = copy_recordings(chosen.recordings, work / f"input-{files}", files)
             found.append(preprocess(inputs, work / f"dataset-{files}", *SMALL))
             rows.append([f"{files:,} short files", f"{found[-1].seconds:.0f}", f"{found[-1].cpu_seconds:.0f}"])
             note(f"  {found[-1].seconds:.0f} s, {found[-1].rss_mb:,.0f} MB")
@@ -89,7 +89,7 @@ def main() -> int:
     for row, measured in zip(rows, found, strict=True):
         row += [f"{measured.rss_mb:,.0f}", f"{measured.pss_mb:,.0f}"]
     report.say(
-        "The short files are FSDD's, hard-linked, with little work for each, so that many of them end within minutes",
+        "The short files are FSDD's, each copy with another sample, with little work for each, so that many end soon",
         f"(`{' '.join(SMALL)}`); the long one has the `default` settings. Memory is the",
         "highest sum over all processes: resident, where pages that processes share count for each, and proportional,",
         "where they count once.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import time
@@ -13,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from common import Measured, Report, link_recordings, measure, note, options, preprocess, table, workspace
+from common import Measured, Report, copy_recordings, measure, note, options, preprocess, table, workspace
 
 from pipelines.audio.sources import LISTING, Listing
 from pipelines.config import PRESETS
@@ -71,10 +70,11 @@ def plan(folder: Path, known: int, new: int) -> None:
             "size": pa.array(np.arange(total) % 100_000 + 10_000),
             "stamp": pc.cast(pa.array(np.arange(total) + 10**18), pa.string()),
             "error": pa.nulls(total, pa.string()),
+            "digest": pa.nulls(total, pa.string()),
         },
         schema=LISTING,
     )
-    listing = Listing(listing_table, 0, (ROOT_URI,))
+    listing = Listing(listing_table, {}, (ROOT_URI,))
     config = PRESETS["course"]
     start = time.perf_counter()
     base = open_dataset(str(folder))
@@ -87,12 +87,12 @@ def plan(folder: Path, known: int, new: int) -> None:
     print(json.dumps({"compare": compared - start, "plan": ended - compared, "shards": run.num_tasks}))
 
 
-def link_new(inputs: Path) -> None:
-    """Add files with new names."""
+def add_new(inputs: Path) -> None:
+    """Add files with new names and new content."""
     known = sorted((inputs / "000").glob("*.wav"))[:NEW_FILES]
     (inputs / "new").mkdir()
     for path in known:
-        os.link(path, inputs / "new" / path.name)
+        (inputs / "new" / path.name).write_bytes(path.read_bytes()[:-2] + b"\x55\x05")
 
 
 def main() -> int:
@@ -107,14 +107,14 @@ def main() -> int:
     report = Report("rerun-speed", "Preprocessing: reruns", chosen.write)
     with workspace() as work:
         note(f"{chosen.files:,} files")
-        inputs, dataset = link_recordings(chosen.recordings, work / "input", chosen.files), work / "dataset"
+        inputs, dataset = copy_recordings(chosen.recordings, work / "input", chosen.files), work / "dataset"
         for path in inputs.rglob("*.wav"):
             path.read_bytes()
         found: dict[str, Measured] = {"full": preprocess(inputs, dataset, "--preset", "course")}
         before = {path: path.stat().st_mtime_ns for path in dataset.rglob("*")}
         found["nothing"] = preprocess(inputs, dataset)
         assert before == {path: path.stat().st_mtime_ns for path in dataset.rglob("*")}, "a byte was written"
-        link_new(inputs)
+        add_new(inputs)
         found["new"] = preprocess(inputs, dataset)
         note(f"planning {chosen.new:,} new among {chosen.known:,}")
         write_known(work / "known", chosen.known)
@@ -132,7 +132,7 @@ def main() -> int:
     match = re.search(r"\{.*\}", found["plan"].output)
     parts = json.loads(match[0]) if match else {}
     report.say(
-        "Whole processes, start-up included, `--preset course` on FSDD's files, hard-linked. Planning has a synthetic",
+        "Whole processes, start-up included, `--preset course` on FSDD's files, no two equal. Planning has a synthetic",
         f"dataset ({size_mb:.0f} MB of manifest and `dataset.json`) and a synthetic listing: it reads the manifest and",
         f"compares ({parts.get('compare', 0):.1f} s), and writes the plan ({parts.get('plan', 0):.1f} s).",
         "",

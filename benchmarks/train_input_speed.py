@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import Report, link_recordings, note, options, preprocess, table, workspace
+from common import Report, copy_recordings, note, options, preprocess, table, workspace
 
 from vae_model.runtime import prepare
 
@@ -84,7 +84,7 @@ def main() -> int:
     base = PRESETS[chosen.preset]
     with workspace() as work:
         note("dataset")
-        inputs = link_recordings(chosen.recordings, work / "input", chosen.files)
+        inputs = copy_recordings(chosen.recordings, work / "input", chosen.files)
         preprocess(inputs, work / "dataset", "--preset", "tiny", "--split", "none", "--segments", "first")
         dataset = open_dataset(str(work / "dataset"))
         count = dataset.num_examples

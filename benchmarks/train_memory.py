@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import Measured, Report, audio_vae, link_recordings, measure, note, options, preprocess, table, workspace
+from common import Measured, Report, audio_vae, copy_recordings, measure, note, options, preprocess, table, workspace
 
 from pipelines.dataset.folder import Dataset, Shard, open_dataset
 from pipelines.dataset.names import ENTRY
@@ -82,7 +82,7 @@ def main() -> int:
     report = Report("train-memory", "Training: memory", chosen.write)
     rows, found, sizes = [], [], []
     with workspace() as work, limited(chosen.limit_mb) as group:
-        inputs = link_recordings(chosen.recordings, work / "input", chosen.files)
+        inputs = copy_recordings(chosen.recordings, work / "input", chosen.files)
         for times in (1, chosen.times):
             folder = work / f"dataset-{times}"
             preprocess(inputs, folder, "--preset", "course", "--split", "none")
