@@ -62,7 +62,7 @@ class RecordSpec:
     @property
     def array_bytes(self) -> int:
         """Bytes of one stored spectrogram."""
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)

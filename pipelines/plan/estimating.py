@@ -35,7 +35,7 @@ class Estimator:
 
     def __init__(self, build: pa.Table, config: DatasetConfig, max_source_seconds: float = math.inf) -> None:
         self.config = config
-        self.spec = RecordSpec.of(config)
+        self.array_bytes = RecordSpec.of(config).array_bytes
         self.max_source_seconds = max_source_seconds
         self.num_sources = len(build)
         self.least_seconds = 0.0
@@ -73,12 +73,12 @@ class Estimator:
     @property
     def least_bytes(self) -> float:
         """What the records of all sources take, at least, as far as headers tell the truth."""
-        return self._least_records(self.least_seconds, self.num_sources) * self.spec.array_bytes
+        return self._least_records(self.least_seconds, self.num_sources) * self.array_bytes
 
     @property
     def longest_bytes(self) -> float:
         """What the records of the longest source take, at least."""
-        return self._least_records(self.longest[1], 1) * self.spec.array_bytes
+        return self._least_records(self.longest[1], 1) * self.array_bytes
 
     def _least_records(self, seconds: float, num_sources: int) -> float:
         audio = self.config.audio
@@ -100,7 +100,7 @@ class Estimator:
         if self.config.audio.segments == "all":
             hop = self.config.audio.segment_hop_samples / self.config.audio.sample_rate
             records = max(1, math.ceil(self.seconds(source, size) / hop))
-        return float(records * (self.spec.array_bytes + _RECORD_OVERHEAD_BYTES))
+        return float(records * (self.array_bytes + _RECORD_OVERHEAD_BYTES))
 
 
 def room_text(estimator: Estimator) -> str:

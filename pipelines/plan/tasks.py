@@ -46,8 +46,9 @@ def tasks(changes: Changes, config: DatasetConfig, estimator: Estimator, shard_m
             if pending and (size + more > target or len(pending) == MOST_SOURCES):
                 yield ShardTask(name(split), split, pending)
                 pending, size = [], 0.0
-            digest = None if (source.digest or "").startswith(ETAG) else source.digest  # its stamp is the ETag
-            pending.append(source._replace(digest=digest, copies=copies.get(source.source, ())))
+            if source.digest is not None and source.digest.startswith(ETAG):
+                source = source._replace(digest=None)  # its stamp is the ETag
+            pending.append(source._replace(copies=copies[source.source]) if source.source in copies else source)
             size += more
         if pending:
             yield ShardTask(name(split), split, pending)
