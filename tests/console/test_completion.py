@@ -46,7 +46,7 @@ def tab(folder: Path, *words: str) -> set[str]:
 def test_bash_completes_commands_options_choices_and_files(folder: Path) -> None:
     assert tab(folder, "re") == {name for name in COMMANDS if name.startswith("re")}
     assert tab(folder, "preprocess", "--hop") == {"--hop-length"}
-    assert tab(folder, "preprocess", "--preset", "") == {"course", "default", "speech", "tiny"}
+    assert tab(folder, "preprocess", "--preset", "") == {"course", "default", "music", "speech", "tiny"}
     assert {"--help", "--json"} <= tab(folder, "verify", "--")
     assert tab(folder, "info", "sou") == {"sounds"}
 
