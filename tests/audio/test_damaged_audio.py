@@ -108,7 +108,7 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_file_only(tmp_path: Path) -> 
     folder, dataset = tmp_path / "in", tmp_path / "dataset"
     for i in range(6):
         write_small(folder / f"tone_{i}.wav", 300 + 100 * i)
-    write_small(folder / "crash_open.wav", 1000)
+    write_small(folder / "crash_open.wav", 1000, subtype="PCM_24")  # numpy decodes 16 bits
     (tmp_path / "stubs").mkdir()
     (tmp_path / "stubs" / "sitecustomize.py").write_text(_STUBS)
     environment = dict(os.environ, PYTHONPATH=f"{tmp_path / 'stubs'}{os.pathsep}{ROOT}")
@@ -116,7 +116,7 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_file_only(tmp_path: Path) -> 
     plan = audio_vae("preprocess", folder, "--output", dataset, "--dry-run", *options, environment=environment)
     assert plan.returncode == 0, plan.stderr
     for number, name in enumerate(("crash_read", "hang_open", "hang_read", "killed", "error", "memory")):
-        write_small(folder / f"{name}.wav", 1100 + 100 * number)
+        write_small(folder / f"{name}.wav", 1100 + 100 * number, subtype="PCM_24")
     done = audio_vae("preprocess", folder, "--output", dataset, *options, environment=environment)
     assert done.returncode == 0, done.stderr
     rows = {row["source"]: row for row in manifest_rows(dataset)}

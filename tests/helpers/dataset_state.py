@@ -21,11 +21,13 @@ SMALL = ["--sample-rate", "8000", "--frame-size", "64", "--hop-length", "32", "-
 """Options of tiny records: 32 bins x 26 frames for a tenth of a second."""
 
 
-def write_small(path: Path, frequency_hz: float, seconds: float = 0.25, level: float = 0.4) -> Path:
+def write_small(
+    path: Path, frequency_hz: float, seconds: float = 0.25, level: float = 0.4, subtype: str | None = None
+) -> Path:
     """A decaying sine at another rate than the records'; its levels depend on frequency and level."""
     path.parent.mkdir(parents=True, exist_ok=True)
     time = np.arange(int(seconds * 11025)) / 11025
-    soundfile.write(path, level * np.exp(-4 * time) * np.sin(2 * np.pi * frequency_hz * time), 11025)
+    soundfile.write(path, level * np.exp(-4 * time) * np.sin(2 * np.pi * frequency_hz * time), 11025, subtype)
     return path
 
 
