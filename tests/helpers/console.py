@@ -61,3 +61,9 @@ def _own_logging() -> Iterator[None]:
         root.handlers[:] = handlers
         for logger, level in zip((root, *named), levels, strict=True):
             logger.setLevel(level)
+
+
+def ran(*arguments: object) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of a command."""
+    done = run_in_process(*arguments)
+    return done.returncode, done.stdout, done.stderr

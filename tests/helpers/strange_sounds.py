@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from pipelines.audio.loading import Loader
+
 RATE = 44100
 
 
@@ -119,3 +121,11 @@ def _crc(data: bytes, polynomial: int, bits: int) -> int:
 def cut(data: bytes, share: float = 0.5) -> bytes:
     """Its first part."""
     return data[: round(share * len(data))]
+
+
+def loaded(path: Path, data: bytes, rate: int | None = None, **options: object) -> tuple[np.ndarray, list[str]]:
+    """Samples at the file's own rate, and what is told of it."""
+    path.write_bytes(data)
+    loader = Loader(rate, **options)  # type: ignore[arg-type]
+    samples = loader.load(str(path))
+    return samples, loader.warnings.get(str(path), [])
