@@ -142,7 +142,7 @@ class Listener:
         distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
         first, last = sorted(map(int, np.unravel_index(int(distances.argmax()), distances.shape)))
         parts = np.linspace(0, 1, steps)
-        way = latents.way_of(autoencoder.config, self.generator.prior is not None)
+        way = latents.way_of(self.generator)
         between = latents.on_the_way(self.generator, points[first], points[last], parts, way)
         spectrograms = autoencoder.decode(between)
         start, end = (bundle.value_range.of_record(records[index]) for index in (first, last))

@@ -77,7 +77,7 @@ def blend(
 
     points: as of `points_of`. Of three sounds it lies between the third and what is between the other two.
     """
-    way = latents.way_of(generator.bundle.model) if generator.prior is None else latents.SLERP
+    way = latents.way_of(generator) if generator.prior is None else latents.SLERP
     (first, so_far), *others = touch.shares
     value_range = sounds[first].value_range
     if not others:

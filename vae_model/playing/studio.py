@@ -99,7 +99,7 @@ class Studio:
         for path in (first, second):
             require_audio(path)
         (a, a_range), (b, b_range) = (latents.of_file(self.generator, path) for path in (first, second))
-        way = latents.way_of(self.generator.bundle.model, self.has_prior)
+        way = latents.way_of(self.generator)
         latent = latents.on_the_way(self.generator, a, b, np.array([part]), way)[0]
         name = f"{stem_of(first)} to {stem_of(second)}, {part:.2f}"
         return self._decoded(name, latent, latents.range_between(a_range, b_range, part))

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pipelines.audio.loading import iter_segments
 from pipelines.dataset.records import Record
 from pipelines.errors import SettingError
-from vae_model.model_folder.config import ModelConfig
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.sound.generator import SoundGenerator
 from vae_model.vae.autoencoder import Autoencoder
@@ -78,12 +77,12 @@ def of_file(generator: SoundGenerator, uri: str) -> tuple[NDArray[np.float32], V
     return generator.autoencoder.means(spectrogram[None])[0], value_range
 
 
-def way_of(config: ModelConfig, learned: bool = False) -> str:
+def way_of(generator: SoundGenerator) -> str:
     """How to go between the latents of a model: flow where it has learned a prior, else slerp where they lie about 0 as
     N(0, I) does, else lerp."""
-    if learned:
+    if generator.prior is not None:
         return FLOW
-    return SLERP if config.is_vae else LERP
+    return SLERP if generator.autoencoder.config.is_vae else LERP
 
 
 def on_the_way(

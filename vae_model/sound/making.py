@@ -93,7 +93,7 @@ def interpolate(
     ways = (latents.FLOW, latents.SLERP, latents.LERP)
     require(method is None or method in ways, "--method", method, " or ".join(ways))
     generator = SoundGenerator.load(model, phase=phase)
-    way = method or latents.way_of(bundle.model, generator.prior is not None)
+    way = method or latents.way_of(generator)
     (first, first_range), (last, last_range) = (latents.of_file(generator, os.fspath(uri)) for uri in (a, b))
     parts = np.linspace(0.0, 1.0, steps)
     ranges = [latents.range_between(first_range, last_range, t) for t in parts.tolist()]
