@@ -21,7 +21,7 @@ from tests.helpers.servers import WholeFiles, over_http
 from tests.helpers.sounds import tone, write_tones
 from vae_model.commands import browse
 from vae_model.pages import dataset_page
-from vae_model.pages.recordings import Recordings
+from vae_model.sound.recordings import Recordings
 
 RATE = 16000
 

@@ -25,8 +25,8 @@ from vae_model.pages import model_page
 from vae_model.pages.facts import MAP_SECONDS, MAX_SECONDS
 from vae_model.pages.latent_map import layouts
 from vae_model.pages.page_sounds import survey
-from vae_model.pages.recordings import Recordings
 from vae_model.sound.generator import SoundGenerator
+from vae_model.sound.recordings import Recordings
 
 
 @pytest.fixture(scope="module")

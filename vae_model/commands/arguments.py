@@ -51,7 +51,7 @@ def add_normalise(parser: argparse.ArgumentParser) -> None:
 
 
 def add_recordings(parser: argparse.ArgumentParser) -> None:
-    """The flag --recordings, for pages that let originals be heard."""
+    """The flag --recordings, for what compares with originals."""
     parser.add_argument(
         "--recordings",
         nargs="+",

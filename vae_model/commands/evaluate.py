@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.config import TRAIN
 from pipelines.flags import parse
-from vae_model.commands.arguments import add_code
+from vae_model.commands.arguments import add_code, add_recordings
 from vae_model.evaluation.figures import Figures, evaluate_model
 
 _COLUMNS = ("mse", "rmse_db", "rmse_above_floor_db", "log_spectral_distance_db")
@@ -21,12 +21,14 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="audio-vae evaluate",
         description="Measure a model on sounds: reconstruction error beside simple predictors', KL, active units, what "
-        "its latents tell of labels, and how close its sounds are to real ones. docs/metrics.md says what each is.",
+        "its latents tell of labels, how close its sounds are to real ones, and what is left of onsets. "
+        "docs/metrics.md says what each is.",
     )
     result.add_argument("model", metavar="MODEL", help="folder that `audio-vae train` wrote")
     result.add_argument("dataset", metavar="DATASET", help="dataset folder made with the model's settings")
     result.add_argument("--split", metavar="S", help="which split (default: test if there is one, else validation)")
     result.add_argument("--seed", type=int, default=0, metavar="N", help="of sampled latents and new sounds (0)")
+    add_recordings(result)
     result.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     add_code(result, feature=False)
     return result
@@ -35,7 +37,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the command. SettingError and WorkError are the caller's to print."""
     arguments = parse(parser(), argv)
-    figures = evaluate_model(arguments.model, arguments.dataset, split=arguments.split, seed=arguments.seed)
+    figures = evaluate_model(
+        arguments.model,
+        arguments.dataset,
+        split=arguments.split,
+        seed=arguments.seed,
+        recordings=arguments.recordings,
+    )
     print(json.dumps(figures.to_dict()) if arguments.json else text(figures))
     return 0
 
@@ -51,6 +59,7 @@ def text(figures: Figures) -> str:
     lines += ["", *_frechet_lines(figures.frechet)]
     if figures.new_sounds is not None:
         lines += ["", *_new_sound_lines(figures.new_sounds)]
+    lines += _onset_lines(figures.onsets)
     return "\n".join(lines)
 
 
@@ -135,6 +144,20 @@ def _new_sound_lines(found: dict[str, Any]) -> list[str]:
             f"warning: new sounds are copies: they are {found['nearest_ratio']:.2f} as far from the nearest training "
             "sound as reconstructions of held-out ones are; with few sounds, fewer --prior-epochs help"
         )
+    return lines
+
+
+def _onset_lines(found: dict[str, Any]) -> list[str]:
+    """Rows of what is heard; where nothing is, why."""
+    if found["why"] is not None:
+        return [f"{'onsets':<30}not measured: {found['why']}"]
+    title = f"onsets, {found['num']} in {found['num_heard']} sounds"
+    lines = ["", f"{title:<30}{'before dB':>10}{'change':>10}{'attack ms':>10}{'peak dB':>10}"]
+    rows = {"original": "original", "spectrogram": "true spectrogram", "reconstruction": "reconstruction"}
+    for name, label in rows.items():
+        row = found[name]
+        changes = [f"{row[key]:+.1f}" if key in row else "-" for key in ("before_change_db", "peak_change_db")]
+        lines.append(f"  {label:<28}{row['before_db']:>10.1f}{changes[0]:>10}{row['attack_ms']:>10.1f}{changes[1]:>10}")
     return lines
 
 

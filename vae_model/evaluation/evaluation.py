@@ -196,13 +196,18 @@ class Evaluation:
         return moments
 
 
+def tell(line: str) -> None:
+    """Say on standard error what is being done."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def evaluate(
     autoencoder: Autoencoder,
     bundle: Bundle,
     dataset: Dataset,
     split: str,
     seed: int = 0,
-    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+    say: Callable[[str], None] = tell,
     prior: Prior | None = None,
 ) -> dict[str, Any]:
     """`Evaluation.result` of a model on a split of a dataset that fits it. SettingError when the split has no records.

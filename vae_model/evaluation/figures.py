@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,6 +23,8 @@ class Figures:
     posterior: of a VAE's latents. baselines: errors of predictors that learn nothing deep, and what they were fitted
     on. probes: what the latents tell of each label. frechet: distances of reconstructions and new sounds from real
     ones. new_sounds: how like real ones new sounds are, how varied, how recognisable, and whether they are copies.
+    onsets: how much sound is before attacks, how fast they are and how loud, beside the recordings; its `why` says why
+    they are None where there is nothing to measure.
     """
 
     model: str
@@ -36,6 +39,7 @@ class Figures:
     probes: dict[str, Any] | None
     frechet: dict[str, Any]
     new_sounds: dict[str, Any] | None
+    onsets: dict[str, Any]
 
     @property
     def errors(self) -> dict[str, Any]:
@@ -49,18 +53,28 @@ class Figures:
         return asdict(self)
 
 
-def evaluate_model(model: Place, dataset: Dataset | Place, *, split: str | None = None, seed: int = 0) -> Figures:
+def evaluate_model(
+    model: Place,
+    dataset: Dataset | Place,
+    *,
+    split: str | None = None,
+    seed: int = 0,
+    recordings: Sequence[Place] = (),
+) -> Figures:
     """Measure a model on held-out sounds, beside simple predictors: `audio-vae evaluate`.
 
     model: the MODEL folder at a path or URI. dataset: an open one, or the path or URI of one, made with the model's
     settings. split: test if it has records, else validation, unless given. seed: of sampled latents and new sounds.
-    SettingError when the dataset does not fit the model, or has no such split.
+    recordings: folders or files, also URIs, that the dataset was made of; those that it names itself are looked at
+    where they are files on this machine. SettingError when the dataset does not fit the model, or has no such split.
 
     >>> figures = evaluate_model(model, dataset)
     >>> figures.split, figures.num_examples, figures.decode
     ('validation', 3, 'mean_z')
     >>> 0 < figures.errors["mse"] < 1
     True
+    >>> figures.onsets["num_heard"], figures.onsets["why"]
+    (3, 'none of 3 sounds has one after 20 ms')
     """
     model = os.fspath(model)
     require(0 <= seed < 2**31, "--seed", seed, "at least 0 and below 2**31")
@@ -70,10 +84,11 @@ def evaluate_model(model: Place, dataset: Dataset | Place, *, split: str | None 
     split = split or default_split(found)
     found.split(split)
     prepare()
-    from vae_model.evaluation.evaluation import evaluate
-    from vae_model.prior.prior import load_prior
-    from vae_model.vae.finished import load_finished
+    from vae_model.evaluation.evaluation import evaluate, tell
+    from vae_model.evaluation.onsets import measure_onsets
+    from vae_model.sound.generator import SoundGenerator
 
-    autoencoder, _ = load_finished(model)
-    figures = evaluate(autoencoder, bundle, found, split, seed, prior=load_prior(model, bundle))
-    return Figures(shown(model), shown(found.uri), split, **figures)
+    generator = SoundGenerator.load(model, seed)
+    figures = evaluate(generator.autoencoder, bundle, found, split, seed, prior=generator.prior)
+    onsets = measure_onsets(generator, found, split, seed, [os.fspath(place) for place in recordings], tell)
+    return Figures(shown(model), shown(found.uri), split, **figures, onsets=onsets)

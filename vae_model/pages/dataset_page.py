@@ -24,10 +24,10 @@ from pipelines.store.paths import Place
 from vae_model.model_folder.outputs import output_file, shown
 from vae_model.pages.errors_in_db import in_words, levels_of, phase_db, rms_db
 from vae_model.pages.facts import LIST_BYTES, MAX_SECONDS, data_facts, name_of, sound_bytes
-from vae_model.pages.recordings import Recordings
 from vae_model.report import Comparison, Comparisons, Facts, Page, Rows, Section, Sound, write_page
 from vae_model.sound.inverter import Inverter
 from vae_model.sound.limiter import limited
+from vae_model.sound.recordings import Recordings
 
 MAX_CLIPPED = 100
 """Clipping is looked for in the recordings of so many sources, the loudest."""

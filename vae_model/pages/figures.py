@@ -57,9 +57,12 @@ def _health(posterior: dict[str, Any]) -> str:
 
 
 def measures(figures: dict[str, Any]) -> Figures:
-    """The table of what `evaluation.evaluate` found, each measure with one line on what it says."""
+    """The table of what `evaluation.evaluate` found, each measure with one line on what it says.
+
+    figures: those, and under `onsets` what `measure_onsets` found, if anybody asked.
+    """
     rows = [*_errors(figures), *_posterior(figures), *_probes(figures), *_frechet(figures), *_new_sounds(figures)]
-    return Figures(rows)
+    return Figures([*rows, *_onsets(figures.get("onsets"))])
 
 
 def ratio(figures: dict[str, Any]) -> float | None:
@@ -155,6 +158,24 @@ def _new_sounds(figures: dict[str, Any]) -> Iterator[Figure]:
     if found["copies"]:
         text += " They are copies: with few sounds, fewer --prior-epochs help."
     yield Figure("Distance from the training sounds", f"{found['nearest_ratio']:.0%}", text)
+
+
+def _onsets(found: dict[str, Any] | None) -> Iterator[Figure]:
+    if found is None or not found["num"]:
+        return
+    original, true, own = (found[name] for name in ("original", "spectrogram", "reconstruction"))
+    text = (
+        f"How much louder the 20 ms before an onset are, beside the 20 ms behind it, than in the recording: median of "
+        f"{found['num']}. True spectrograms made sound come to {true['before_change_db']:+.1f} dB."
+    )
+    yield Figure("Before an onset", f"{own['before_change_db']:+.1f} dB", text.replace("-", "−"))
+    text = (
+        f"From a tenth to nine tenths of the peak; {original['attack_ms']:.1f} ms in the recordings, "
+        f"{true['attack_ms']:.1f} ms of true spectrograms."
+    )
+    yield Figure("Attack", f"{own['attack_ms']:.1f} ms", text)
+    text = f"How much louder an onset's peak is than in the recording; {true['peak_change_db']:+.1f} dB of true ones."
+    yield Figure("Peak of an onset", f"{own['peak_change_db']:+.1f} dB", text.replace("-", "−"))
 
 
 def circumstances(dataset: Dataset, bundle: Bundle, num_parameters: int) -> Facts:

@@ -14,11 +14,11 @@ from pipelines.dataset.records import Record
 from vae_model.evaluation.batches import chunks, spread
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.pages.errors_in_db import in_words, levels_of, phase_db, rms_db
-from vae_model.pages.recordings import Recordings
 from vae_model.report import Comparison, Sound
 from vae_model.sound import latents
 from vae_model.sound.generator import SoundGenerator
 from vae_model.sound.limiter import limited
+from vae_model.sound.recordings import Recordings
 
 
 @dataclass(frozen=True)

@@ -70,12 +70,14 @@ def _write(
     require_sound(bundle.audio, bundle.spectrogram)
     prepare()
     from vae_model.evaluation.evaluation import evaluate
+    from vae_model.evaluation.onsets import measure_onsets
     from vae_model.pages.model_page import Story, model_page
     from vae_model.report import write_page
     from vae_model.sound.generator import SoundGenerator
 
     generator = SoundGenerator.load(model, seed)
     figures = evaluate(generator.autoencoder, bundle, dataset, split, seed, prior=generator.prior)
+    figures["onsets"] = measure_onsets(generator, dataset, split, seed, recordings, _say)
     story = Story(
         title=f"What {'a VAE' if bundle.model.is_vae else 'an autoencoder'} learned from {name_of(dataset.uri)}",
         opening=opening(bundle),
