@@ -44,6 +44,7 @@ class StereoExtractor:
     """
 
     num_channels = 3
+    level_channels = 2
 
     def __init__(self, extractor: Any) -> None:
         self.extractor = extractor

@@ -34,7 +34,10 @@ Written = tuple[ShardSummary, tuple[str, ...]]
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A record as it is written, with what its manifest row needs of it."""
+    """A record as it is written, with what its manifest row needs of it.
+
+    loudest_db: its loudest level, None where max_db is that.
+    """
 
     file: AudioFile
     segment: int
@@ -43,6 +46,7 @@ class Entry:
     max_db: float
     start_seconds: float
     end_seconds: float
+    loudest_db: float | None = None
 
 
 def entry_of(element: FileRecord, config: DatasetConfig) -> Entry:
@@ -52,7 +56,9 @@ def entry_of(element: FileRecord, config: DatasetConfig) -> Entry:
     require(shape == config.record_shape, "record.shape", shape, f"{config.record_shape}, as the settings have it")
     data = serialized(element, config)
     seconds = record.start_seconds, element.end_seconds
-    return Entry(element.file, record.segment, data, record.min_db, record.max_db, *seconds)
+    levels = config.level_channels
+    loudest = record.loudest_db(levels) if levels < config.n_channels else None
+    return Entry(element.file, record.segment, data, record.min_db, record.max_db, *seconds, loudest)
 
 
 def place_of(source: str, split_bytes: dict[str, int], config: DatasetConfig, shard_mb: float) -> Place:
@@ -121,6 +127,7 @@ def _row(source: str, ordered: list[Entry], may_lack: bool) -> Row:
         "num_segments": len(ordered),
         "seconds": round(covered.total, 6),
         **dict(zip(("min_db", "max_db"), merged_range((entry.min_db, entry.max_db) for entry in ordered), strict=True)),
+        "loudest_db": max((entry.loudest_db for entry in ordered if entry.loudest_db is not None), default=None),
         "error_stage": None,
         "error": None,
         "warning": ordered[0].file.warning,

@@ -193,6 +193,8 @@ class PreprocessingPipeline:
     def _saved(self, source: str, root: str, watch: Watch, again: bool = False) -> Row:
         """The row of a source whose records are saved. SourceError when it can't be used."""
         ranges: list[Range] = []
+        loudest: list[float] = []
+        level_channels = getattr(self.extractor, "level_channels", None)
         end, left_out, covered = 0, 0, Coverage()
         watch(0.0)
         self.loader.alive = lambda: watch(end / self.sample_rate)
@@ -202,6 +204,8 @@ class PreprocessingPipeline:
             else:
                 self.saver.save(record)
                 ranges.append((record.min_db, record.max_db))
+                if level_channels is not None:
+                    loudest.append(record.loudest_db(level_channels))
                 covered.add(start, end)
             watch(end / self.sample_rate)
         warning = warning_of(self.loader, join(root, source))
@@ -210,6 +214,7 @@ class PreprocessingPipeline:
         low, high = merged_range(ranges)
         seconds = round(covered.total / self.sample_rate, 6)
         row = {"status": WRITTEN, "num_segments": len(ranges), "seconds": seconds, "min_db": low, "max_db": high}
+        row["loudest_db"] = max(loudest, default=None)
         return row | {"error_stage": None, "error": None, "warning": warning, "left_out": left_out or None}
 
     def _records(self, source: str, root: str, again: bool) -> Iterator[tuple[Record | None, int, int]]:

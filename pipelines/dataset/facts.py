@@ -15,6 +15,7 @@ from pipelines import store
 from pipelines.config import DatasetConfig
 from pipelines.dataset.folder import Dataset, Sources, open_dataset
 from pipelines.dataset.records import RecordSpec
+from pipelines.dataset.tables import loudest_of_rows
 from pipelines.store.paths import Place
 
 _LEVEL_STEP_DB = 10
@@ -99,7 +100,7 @@ def describe_dataset(dataset: Dataset | Place) -> DatasetFacts:
     (0, {})
     """
     found = open_dataset(dataset)
-    rows = found.manifest(["status", "seconds", "max_db", "error_stage", "left_out"])
+    rows = found.manifest(["status", "seconds", "max_db", "loudest_db", "error_stage", "left_out"])
     failed = rows.filter(pc.equal(rows["status"], "failed"))
     splits = {
         name: SplitFacts(
@@ -126,7 +127,7 @@ def describe_dataset(dataset: Dataset | Place) -> DatasetFacts:
         silent=found.num_silent,
         left_out=pc.sum(rows["left_out"]).as_py() or 0,
         failures_by_stage=_counts(failed["error_stage"]),
-        levels=tuple(_levels(rows["max_db"])),
+        levels=tuple(_levels(loudest_of_rows(rows, found.config))),
         runs=tuple(RunFacts(run.name, run.num_examples) for run in found.runs),
     )
 
@@ -135,9 +136,9 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()}
 
 
-def _levels(max_db: pa.ChunkedArray) -> list[Level]:
+def _levels(loudest_db: pa.ChunkedArray) -> list[Level]:
     """How many sources have their loudest cell in each range of 10 dB."""
-    values = max_db.drop_null().to_numpy()
+    values = loudest_db.drop_null().to_numpy()
     if len(values) == 0:
         return []
     first = math.floor(values.min() / _LEVEL_STEP_DB)

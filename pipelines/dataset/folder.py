@@ -51,13 +51,15 @@ MANIFEST = pa.schema(
         ("inputs", pa.string()),
         ("digest", pa.string()),
         ("left_out", pa.int64()),
+        ("loudest_db", pa.float64()),
     ]
 )
 """A row a source. shard is a file name in the run's folder, null for a source that failed and for a duplicate.
 
 inputs: where its records come from, a JSON list, when that is less than all inputs of the run. left_out: its segments
-that are no records. What came later than the others (LATER) reads as if it were null where a manifest lacks it."""
-LATER = ("warning", "inputs", "digest", "left_out")
+that are no records. loudest_db: where records hold other things beside levels, the highest of these; else null, as
+max_db is that. What came later than the others (LATER) reads as if it were null where a manifest lacks it."""
+LATER = ("warning", "inputs", "digest", "left_out", "loudest_db")
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,11 @@ class Record:
         """The spectrogram in dB, float32 (n_bins, n_frames, n_channels)."""
         return self.spectrogram * np.float32(self.max_db - self.min_db) + np.float32(self.min_db)
 
+    def loudest_db(self, level_channels: int) -> float:
+        """The loudest level in dB of the first channels, which hold levels."""
+        highest = float(self.spectrogram[..., :level_channels].max())
+        return highest * (self.max_db - self.min_db) + self.min_db
+
 
 def is_silent(low: float, high: float) -> bool:
     """Whether lowest and highest decibels are those of silence."""

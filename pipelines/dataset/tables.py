@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import store
+from pipelines.config import DatasetConfig
 from pipelines.dataset.records import SILENCE_DB, SILENCE_WITHIN_DB, Range, merged_range
 from pipelines.errors import WorkError, describe
 from pipelines.store.paths import local_path
@@ -127,6 +128,11 @@ def _text_bytes(column: pa.ChunkedArray) -> int:
         lengths = pc.binary_length(chunk.dictionary)
         total += pc.sum(lengths.take(chunk.indices).cast(pa.int64())).as_py() or 0
     return total
+
+
+def loudest_of_rows(rows: pa.Table, config: DatasetConfig) -> pa.ChunkedArray:
+    """The loudest level in dB of each row of a manifest's columns max_db and loudest_db; null where it is not known."""
+    return rows["loudest_db" if config.level_channels < config.n_channels else "max_db"]
 
 
 def range_of_rows(rows: pa.Table) -> Range:

@@ -40,7 +40,7 @@ from pipelines.runs import folder, plan_files
 from pipelines.space import require_room
 from pipelines.store.paths import local_path
 
-SOURCE_COLUMNS = [name for name in MANIFEST.names if name not in ("split", "shard", "left_out")]
+SOURCE_COLUMNS = [name for name in MANIFEST.names if name not in ("split", "shard", "left_out", "loudest_db")]
 """Of the table beside the output: what became of each source, as in a dataset's manifest."""
 Part = tuple[int, int]
 """Number of a shard, and of a batch in it; or OF_SOURCES for what became of the shard's sources."""

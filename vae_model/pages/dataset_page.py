@@ -19,6 +19,7 @@ from pipelines.console.counts import counted
 from pipelines.dataset.folder import Dataset, open_dataset, read_records
 from pipelines.dataset.names import RUNS
 from pipelines.dataset.records import Record
+from pipelines.dataset.tables import loudest_of_rows
 from pipelines.errors import require
 from pipelines.store.paths import Place
 from vae_model.model_folder.outputs import output_file, shown
@@ -33,7 +34,7 @@ MAX_CLIPPED = 100
 """Clipping is looked for in the recordings of so many sources, the loudest."""
 MAX_FAILURES = 200
 """So many failures are listed; of more only the numbers."""
-_COLUMNS = ["source", "status", "shard", "num_segments", "seconds", "max_db", "error_stage", "error"]
+_COLUMNS = ["source", "status", "shard", "num_segments", "seconds", "max_db", "loudest_db", "error_stage", "error"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def dataset_page(dataset: Dataset, count: int, seed: int, recordings: Sequence[s
     written = table.filter(pc.equal(table["status"], "written"))
     failed = table.filter(pc.equal(table["status"], "failed"))
     known = Recordings(dataset, recordings)
-    kinds = choose(written, known, full_scale_db(dataset), count, seed)
+    levels = pc.coalesce(loudest_of_rows(written, dataset.config), written["max_db"]).to_numpy()
+    kinds = choose(written, levels - full_scale_db(dataset), known, count, seed)
     rows = sorted({pick.row for _, _, picks in kinds for pick in picks})
     sounds = {row: _sound(dataset, record, known) for row, record in _loudest_records(dataset, written, rows)}
     sections = [
@@ -128,17 +130,19 @@ def full_scale_db(dataset: Dataset) -> float:
 
 
 def choose(
-    table: pa.Table, recordings: Recordings, sine_db: float, count: int, seed: int
+    table: pa.Table, levels: NDArray[np.float64], recordings: Recordings, count: int, seed: int
 ) -> list[tuple[str, str, list[Pick]]]:
-    """(title, what they are, the chosen rows of the manifest of written sources) of each kind."""
-    levels, seconds = table["max_db"].to_numpy(), table["seconds"].to_numpy()
+    """(title, what they are, the chosen rows of the manifest of written sources) of each kind.
+
+    levels: the loudest of each row in dB, beside a sine of full scale.
+    """
+    seconds = table["seconds"].to_numpy()
     by_level, by_length = np.argsort(levels, kind="stable"), np.argsort(seconds, kind="stable")
     chance = np.sort(np.random.default_rng(seed).choice(len(table), min(count, len(table)), replace=False))
 
     def picks(rows: Iterable[np.intp]) -> list[Pick]:
         return [
-            Pick(int(row), f"{seconds[row]:.2f} s, loudest {levels[row] - sine_db:+.1f} dB".replace("-", "−"))
-            for row in rows
+            Pick(int(row), f"{seconds[row]:.2f} s, loudest {levels[row]:+.1f} dB".replace("-", "−")) for row in rows
         ]
 
     note = "The loudest segment of each, made from its record; levels are relative to a sine of full scale."
@@ -176,12 +180,15 @@ def _loudest_records(dataset: Dataset, table: pa.Table, rows: list[int]) -> Iter
         run, shard, source = (table[name][row].as_py() for name in ("run", "shard", "source"))
         wanted.setdefault(store.join(dataset.uri, RUNS, run, shard), {})[source] = row
     for uri, sources in wanted.items():
-        loudest: dict[int, Record] = {}
+        loudest: dict[int, tuple[float, Record]] = {}
         for record in read_records(uri, dataset.record):
             row = sources.get(record.source, -1)
-            if row >= 0 and (row not in loudest or record.max_db > loudest[row].max_db):
-                loudest[row] = record
-        yield from loudest.items()
+            if row < 0:
+                continue
+            level = record.loudest_db(dataset.config.level_channels)
+            if row not in loudest or level > loudest[row][0]:
+                loudest[row] = level, record
+        yield from ((row, record) for row, (_, record) in loudest.items())
 
 
 def _sound(dataset: Dataset, record: Record, recordings: Recordings) -> Sound:

@@ -11,6 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike
 
+from pipelines.config import DatasetConfig
+from pipelines.dataset.tables import loudest_of_rows
+
 NOTABLE_P = 0.01
 NOTABLE_DIFFERENCE = 0.5
 """A drift is notable when chance alone gives such a distance in one of a hundred cases, and the means lie half a
@@ -70,11 +73,15 @@ def drift(old: ArrayLike, new: ArrayLike) -> Drift | None:
     )
 
 
-def drift_of_sources(sources: pa.Table, is_new: pa.ChunkedArray) -> dict[str, Drift | None]:
-    """Drift of the sources' `level_db`, each one's loudest cell, and of their length in `seconds`."""
-    old, new = sources.filter(pc.invert(is_new)), sources.filter(is_new)
-    columns = {"level_db": "max_db", "seconds": "seconds"}
-    return {name: drift(old[column].to_numpy(), new[column].to_numpy()) for name, column in columns.items()}
+def drift_of_sources(sources: pa.Table, is_new: pa.ChunkedArray, config: DatasetConfig) -> dict[str, Drift | None]:
+    """Drift of the sources' `level_db`, each one's loudest cell, and of their length in `seconds`.
+
+    config: of the dataset whose sources they are.
+    """
+    columns = {"level_db": loudest_of_rows(sources, config), "seconds": sources["seconds"]}
+    old = {name: column.filter(pc.invert(is_new)).drop_null() for name, column in columns.items()}
+    new = {name: column.filter(is_new).drop_null() for name, column in columns.items()}
+    return {name: drift(old[name].to_numpy(), new[name].to_numpy()) for name in columns}
 
 
 def lines(values: dict[str, Any]) -> list[str]:

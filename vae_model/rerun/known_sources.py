@@ -12,7 +12,7 @@ from pipelines.dataset.tables import read_foreign
 
 FOLDER = "sources"
 _IDENTITY = ["source", "size", "stamp"]
-COLUMNS = [*_IDENTITY, "split", "num_segments", "seconds", "max_db", "digest"]
+COLUMNS = [*_IDENTITY, "split", "num_segments", "seconds", "max_db", "loudest_db", "digest"]
 
 
 def uri_of(workspace: str, model: str) -> str:

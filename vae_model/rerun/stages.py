@@ -223,7 +223,7 @@ def _drift_of_sources(job: Job, dataset: Dataset, in_use: ModelEntry | None) -> 
         return {}, None
     sources = known_sources.sources_of(dataset)
     is_new = known_sources.unseen(sources, known_sources.read(known_sources.uri_of(job.config.workspace, in_use.name)))
-    return drift_of_sources(sources, is_new), sources.filter(is_new)["source"]
+    return drift_of_sources(sources, is_new, dataset.config), sources.filter(is_new)["source"]
 
 
 def promote(job: Job) -> Outcome:
