@@ -9,7 +9,7 @@ from .new_sounds.going_on import vary as vary
 from .pages.dataset_page import write_dataset_page as write_dataset_page
 from .pages.report import write_report as write_report
 from .playing.app import open_app as open_app
-from .prior.relearning import learn_prior as learn_prior
+from .relearning import learn_prior as learn_prior
 from .rerun.running import run_again as run_again
 from .rerun.watching import watch as watch
 from .sound.generator import SoundGenerator as SoundGenerator

@@ -62,14 +62,28 @@ class TrainingSound:
     @property
     def title(self) -> str:
         """Its source, and where it begins in it if that is not at the start."""
-        return f"{self.source}, {self.start_seconds:g} s" if self.start_seconds else self.source
+        return f"{self.source}, {self.start_seconds:.4g} s" if self.start_seconds else self.source
 
 
-def write_training_sounds(folder: Path, autoencoder: Autoencoder, bundle: Bundle, dataset: Dataset) -> None:
-    """Write `sounds.parquet` into the MODEL folder, beside its `model.keras`: as `encode` does, with more columns."""
-    digest = weights_digest(folder / MODEL_FILE, str(folder / MODEL_FILE))
+def write_training_sounds(
+    folder: Path,
+    autoencoder: Autoencoder,
+    bundle: Bundle,
+    dataset: Dataset,
+    split: str = TRAIN,
+    model: str | None = None,
+) -> int:
+    """Write `sounds.parquet` into a folder: as `encode` does, with more columns. Returns how many sounds.
+
+    model: the MODEL folder at a path or URI that has the autoencoder's `model.keras`; `folder` unless given.
+    """
+    model = str(folder) if model is None else model
+    with local_model(model, [MODEL_FILE]) as local:
+        digest = weights_digest(local / MODEL_FILE, file_in(model, MODEL_FILE))
+    table = _table(autoencoder, bundle, dataset, split, digest)
     with replacing(folder / SOUNDS_FILE) as partial:
-        pq.write_table(_table(autoencoder, bundle, dataset, TRAIN, digest), partial)
+        pq.write_table(table, partial)
+    return len(table)
 
 
 def read_training_sounds(folder: str, bundle: Bundle) -> list[TrainingSound]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -82,14 +83,14 @@ def left(temporary: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="package")
-def server(model: str, temporary: Path, left: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The URL of a running app, and its process."""
+@contextmanager
+def serving(model: str, temporary: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The URL of a running app, and its process; what it has in the folder of temporary files goes with it."""
     pytest.importorskip("gradio", reason="needs gradio, the extra app")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vae_model.cli", "app", model, "--port", str(port)]
+    command = [sys.executable, "-m", "vae_model.cli", "app", model, "--port", str(port), *options]
     environment = dict(os.environ, PYTHONPATH=str(ROOT), TMPDIR=str(temporary))
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
@@ -99,3 +100,10 @@ def server(model: str, temporary: Path, left: Path) -> Iterator[tuple[str, subpr
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
     assert [path.name for path in temporary.glob("audio-vae-*")] == [], "uploads and sounds go with the app"
+
+
+@pytest.fixture(scope="package")
+def server(model: str, temporary: Path, left: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The app with the model."""
+    with serving(model, temporary) as running:
+        yield running

@@ -58,6 +58,19 @@ def test_those_of_another_model_are_none(model: str, dataset: str, tmp_path: Pat
     assert read_training_sounds(other, Bundle.load(other)) == []
 
 
+def test_a_prior_learned_later_brings_them(
+    command: Callable[..., dict[str, Any]], model: str, dataset: str, tmp_path: Path
+) -> None:
+    copied = tmp_path / "model"
+    shutil.copytree(model, copied)
+    Path(copied, "sounds.parquet").unlink()
+    learned = [command("prior", copied, dataset, "--epochs", 1, "--width", 8) for _ in range(2)]
+    assert [each["num_sounds"] for each in learned] == [40, 0]
+    there, before = (read_training_sounds(str(each), Bundle.load(each)) for each in (copied, model))
+    assert [sound.title for sound in there] == [sound.title for sound in before]
+    np.testing.assert_array_equal(there[7].latent, before[7].latent)
+
+
 def test_a_damaged_file_is_named(model: str, tmp_path: Path) -> None:
     copied = tmp_path / "model"
     shutil.copytree(model, copied)

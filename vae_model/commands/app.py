@@ -8,7 +8,7 @@ import threading
 
 from pipelines.flags import parse
 from pipelines.signals import handling
-from vae_model.commands.arguments import add_code
+from vae_model.commands.arguments import add_code, add_recordings
 from vae_model.playing.app import open_app
 
 
@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--dataset", metavar="DATASET", help="put sounds of this dataset on the map (those that training left in MODEL)"
     )
+    add_recordings(result)
     result.add_argument(
         "--host",
         default="127.0.0.1",
@@ -42,7 +43,13 @@ def main(argv: list[str]) -> int:
     print(f"Loading {arguments.model}, which takes up to half a minute; the page will be at {at}", file=sys.stderr)
     stop = threading.Event()
     with (
-        open_app(arguments.model, dataset=arguments.dataset, host=arguments.host, port=arguments.port) as app,
+        open_app(
+            arguments.model,
+            dataset=arguments.dataset,
+            recordings=arguments.recordings,
+            host=arguments.host,
+            port=arguments.port,
+        ) as app,
         handling(lambda number, frame: stop.set()),
     ):
         print(f"{app.url}  (Ctrl-C ends it)", file=sys.stderr, flush=True)

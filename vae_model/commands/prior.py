@@ -10,7 +10,7 @@ from pipelines.config import TRAIN
 from pipelines.flags import parse
 from vae_model.commands.arguments import add_code
 from vae_model.model_folder.config import TrainConfig
-from vae_model.prior.relearning import PriorLearned, learn_prior
+from vae_model.relearning import PriorLearned, learn_prior
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,12 +52,16 @@ def main(argv: list[str]) -> int:
 
 
 def text(done: PriorLearned) -> str:
-    """What was learned, in two lines."""
+    """What was learned, in a few lines."""
     known = ", ".join(f"{name} ({count} values)" for name, count in done.labels.items())
     if done.num_clusters:
         known = f"{done.num_clusters} kinds of sounds that it found"
-    line = f"{done.folder}: {done.kind} of {done.num_latents:,} latents in {done.seconds:.0f} s"
-    return f"{line}\nit knows {known}{' and how sounds go on' if done.knows_before else ''}" if known else line
+    lines = [f"{done.folder}: {done.kind} of {done.num_latents:,} latents in {done.seconds:.0f} s"]
+    if known:
+        lines.append(f"it knows {known}{' and how sounds go on' if done.knows_before else ''}")
+    if done.num_sounds:
+        lines.append(f"sounds.parquet: {done.num_sounds} training sounds, for the map of audio-vae app")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -194,9 +194,8 @@ def _loudest_records(dataset: Dataset, table: pa.Table, rows: list[int]) -> Iter
 def _sound(dataset: Dataset, record: Record, recordings: Recordings) -> Sound:
     """A record made sound, with what was lost on the way."""
     audio, spectrogram = dataset.config.audio, dataset.config.spectrogram
-    in_db = record.log_spectrogram
     inverter = Inverter(audio, spectrogram)
-    inverted, drawn = inverter.to_waveform(in_db), inverter.to_linear(in_db)
+    drawn, inverted = inverter.levels_and_waveform(record.log_spectrogram)
     waveform = limited(inverted, audio.sample_rate)
     where = "" if record.segment == 0 else f"From {record.start_seconds:.1f} s, b"
     original = recordings.segment(record)

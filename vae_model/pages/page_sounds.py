@@ -92,18 +92,22 @@ class Listener:
         inverter, value_range = self.generator.inverter, self.generator.bundle.value_range
         given = value_range.model_input(record)
         made = value_range.of_record(record).to_db(self.generator.autoencoder.reconstruct(given[None])[0][0])
-        levels = inverter.to_linear(record.log_spectrogram)
+        levels, inverted = inverter.levels_and_waveform(record.log_spectrogram)
         original = self._recordings.segment(record)
         return in_words(
             model=rms_db(levels, inverter.to_linear(made)),
             representation=None if original is None else rms_db(levels, levels_of(inverter, original)),
-            phase=phase_db(inverter, levels, inverter.to_waveform(record.log_spectrogram)),
+            phase=phase_db(inverter, levels, inverted),
         )
 
     def original(self, record: Record) -> Sound | None:
         """The record's own sound; None when its recording can't be read any more."""
         waveform = self._recordings.segment(record)
-        return None if waveform is None else self._sound("Original", waveform, record.log_spectrogram)
+        return (
+            None
+            if waveform is None
+            else self._sound("Original", waveform, levels_of(self.generator.inverter, waveform))
+        )
 
     def inversion(self, record: Record, caption: str = "Original magnitudes, our phase") -> Sound:
         """The record's spectrogram made sound: the best that a model's sounds can get."""
@@ -157,11 +161,10 @@ class Listener:
         return self._inverted(caption, value_range.to_db(spectrogram))
 
     def _inverted(self, caption: str, decibels: NDArray[np.float32]) -> Sound:
-        waveform = self.generator.inverter.to_waveform(decibels)
-        return self._sound(caption, limited(waveform, self.generator.bundle.audio.sample_rate), decibels)
+        levels, waveform = self.generator.inverter.levels_and_waveform(decibels)
+        return self._sound(caption, limited(waveform, self.generator.bundle.audio.sample_rate), levels)
 
-    def _sound(self, caption: str, waveform: NDArray[np.float32], in_db: NDArray[np.float32]) -> Sound:
+    def _sound(self, caption: str, waveform: NDArray[np.float32], levels: NDArray[np.float32]) -> Sound:
         settings = self.generator.bundle
         rate, hop = settings.audio.sample_rate, settings.spectrogram.hop_length
-        drawn = self.generator.inverter.to_linear(in_db)
-        return Sound.excerpt(caption, waveform, rate, drawn, hop, self._max_seconds)
+        return Sound.excerpt(caption, waveform, rate, levels, hop, self._max_seconds)

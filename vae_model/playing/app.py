@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,20 @@ class App:
         self.close()
 
 
-def open_app(model: Place, *, dataset: Place | None = None, host: str = "127.0.0.1", port: int = 7860) -> App:
+def open_app(
+    model: Place,
+    *,
+    dataset: Place | None = None,
+    recordings: Sequence[Place] = (),
+    host: str = "127.0.0.1",
+    port: int = 7860,
+) -> App:
     """Serve a local web page on which to play with a model: `audio-vae app`. It goes on while the program does.
 
     model: the MODEL folder at a path or URI. dataset: whose training sounds are on the map, instead of those that
-    training left in the MODEL folder; without either new sounds are. host: the address to listen on; anyone who
+    training left in the MODEL folder; without either new sounds are. recordings: folders or files, also URIs, that the
+    dataset was made of, to hear beside what the model makes of them; those that it names itself are looked at where
+    they are files on this machine. host: the address to listen on; anyone who
     reaches another one than 127.0.0.1 can use the page. Pages of other sites can't: see Guard. Uploads and sounds lie
     in a temporary folder for a quarter of an hour, those that were made on a page while it is open: see Sessions.
     SettingError when Gradio is not installed, the port is taken, or the dataset is made as the model's was not.
@@ -70,14 +80,14 @@ def open_app(model: Place, *, dataset: Place | None = None, host: str = "127.0.0
     prepare()
     folder = own_folder(_PREFIX)
     try:
-        page = _launch(model, host, port, str(folder), opened)
+        page = _launch(model, host, port, str(folder), opened, [os.fspath(place) for place in recordings])
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return App(f"http://{host}:{port}", page, folder)
 
 
-def _launch(model: str, host: str, port: int, folder: str, dataset: Dataset | None) -> Any:
+def _launch(model: str, host: str, port: int, folder: str, dataset: Dataset | None, recordings: Sequence[str]) -> Any:
     """Start the page's server in a thread; uploads and sounds lie in `folder`, the only one that it serves files of."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = folder
@@ -90,6 +100,7 @@ def _launch(model: str, host: str, port: int, folder: str, dataset: Dataset | No
     from vae_model.playing.page import build, look
     from vae_model.playing.studio import Studio
     from vae_model.sound.generator import SoundGenerator
+    from vae_model.sound.recordings import ModelRecordings
     from vae_model.training_sounds import read_training_sounds, sounds_of_dataset
 
     generator = SoundGenerator.load(model)
@@ -98,7 +109,7 @@ def _launch(model: str, host: str, port: int, folder: str, dataset: Dataset | No
         sounds = read_training_sounds(model, bundle)
     else:
         sounds = sounds_of_dataset(generator.autoencoder, bundle, dataset)
-    studio = Studio(generator, folder, sounds)
+    studio = Studio(generator, folder, sounds, ModelRecordings(bundle, dataset, recordings))
     studio.play(Touch())  # compiles what the first sound would wait for
     page = build(studio, f"Sounds of {name_of(model)}", (_LOOK_SECONDS, KEPT_SECONDS))
     page.queue(default_concurrency_limit=1, api_open=False)

@@ -100,7 +100,7 @@ def name_of(sounds: Sequence[TrainingSound], touch: Touch) -> str:
 
 
 def _short(sound: TrainingSound) -> str:
-    start = f" {sound.start_seconds:g} s" if sound.start_seconds else ""
+    start = f" {sound.start_seconds:.4g} s" if sound.start_seconds else ""
     return stem_of(sound.source) + start
 
 

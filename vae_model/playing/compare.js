@@ -1,4 +1,5 @@
-// Two sounds in turn, from the same place on, the louder one made quieter. props.value: loudness in LUFS of each as JSON.
+// Two sounds in turn, from the same place on, the louder one made quieter. props.value: loudness in LUFS of each as JSON;
+// props.players: of each the element that has its player.
 const buttons = [...element.querySelectorAll("button")];
 const audios = [...element.querySelectorAll("audio")];
 const of = (parts, name) => parts.find((part) => part.dataset.of === name);
@@ -11,7 +12,7 @@ audios.forEach((audio) => ["play", "pause", "ended"].forEach((event) => audio.ad
 const press = (name) => {
   const audio = of(audios, name), other = audios.find((each) => each !== audio);
   if (!audio.paused) return stop();
-  const source = document.querySelector("#" + name + " audio")?.src;
+  const source = document.querySelector("#" + props.players[name] + " audio")?.src;
   if (!source) return;
   if (audio.src !== source) audio.src = source;
   document.querySelectorAll("audio").forEach((each) => each !== audio && each !== other && each.pause());

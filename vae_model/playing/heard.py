@@ -34,20 +34,36 @@ class Heard:
 
     name: of its file, without a suffix. waveform: (n_samples, n_channels), full scale ±1. log_spectrograms: in dB,
     those of its picture by caption. original_lufs: loudness of the sound that it is made of, None where there is none.
-    passing: whether it is only passed by, on the way to another.
+    original: that sound itself, as waveform is, where it is none that came in. passing: whether it is only passed by,
+    on the way to another.
     """
 
     name: str
     waveform: NDArray[np.float32]
     log_spectrograms: dict[str, NDArray[np.float32]]
     original_lufs: float | None = None
+    original: NDArray[np.float32] | None = None
     passing: bool = False
 
     def facts(self, sample_rate: int) -> str:
-        """Its length and level: a player's own drawing would show a faint sound as a loud one."""
+        """Its length, level and width: a player's own drawing would show a faint sound as a loud one."""
         peak = float(np.abs(self.waveform).max(initial=0.0))
-        level = f"peak {20 * np.log10(peak):.1f} dB of full scale".replace("-", "−") if peak else "silence"
-        return f"{len(self.waveform) / sample_rate:.2f} s, {level}"
+        level = f"peak {20 * np.log10(peak):.1f} dB of full scale" if peak else "silence"
+        alike = correlation(self.waveform) if peak else None
+        width = "" if alike is None else f", stereo: the channels correlate by {alike:.2f}"
+        return f"{len(self.waveform) / sample_rate:.2f} s, {level}{width}".replace("-", "−")
+
+
+def correlation(waveform: NDArray[np.float32]) -> float | None:
+    """Of the two channels of a waveform: 1 for the same in both, 0 for two that know nothing of each other.
+
+    None where there are not two, or one of them is silent.
+    """
+    if waveform.shape[1] != 2:
+        return None
+    left, right = waveform.T.astype(np.float64)
+    power = float((left @ left) * (right @ right))
+    return float(left @ right) / power**0.5 if power else None
 
 
 def loudness_of(waveform: NDArray[np.float32], sample_rate: int) -> float:

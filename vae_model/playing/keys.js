@@ -1,5 +1,6 @@
 () => {
-  // Space plays the sound of the tab again; arrow keys go to the map, when no other part of the page wants them.
+  // Space plays the sound of the tab again, A and B the original and what was made of it; arrow keys go to the map, when
+  // no other part of the page wants them.
   const wanting =
     "input:not([type=range]), textarea, select, button, a, summary, audio, [contenteditable], [role=tab], [role=listbox], [role=option]";
   const visible = (part) => part.offsetParent !== null;
@@ -7,7 +8,11 @@
     if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey) return;
     const at = event.target instanceof Element ? event.target : document.body;
     if (at.closest(wanting)) return;
-    if (event.key === " ") {
+    const compared = { a: "given", b: "reconstruction" }[event.key.toLowerCase()];
+    if (compared) {
+      const press = [...document.querySelectorAll(".comparison button[data-of=" + compared + "]")].find(visible);
+      if (press && !event.repeat) press.click();
+    } else if (event.key === " ") {
       const player = [...document.querySelectorAll(".made audio")].find((audio) => visible(audio) && audio.src);
       event.preventDefault();
       if (!player) return;

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 
 import gradio as gr
 
-from vae_model.playing.heard import MAX_SECONDS, Heard, loudness_of
+from vae_model.playing.heard import MAX_SECONDS, Heard
 from vae_model.playing.play_tab import play
 from vae_model.playing.studio import Studio
-from vae_model.playing.widgets import asset, output, session_download, shown, skipping, sound_input
+from vae_model.playing.widgets import (
+    asset,
+    comparison,
+    loudness,
+    output,
+    session_download,
+    shown,
+    skipping,
+    sound_input,
+)
 from vae_model.prior.prior import GUIDANCE
 
 _SYSTEM = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
@@ -21,8 +28,9 @@ _ANY = ""
 
 
 def theme() -> gr.themes.Base:
-    """Gradio's plain theme in the machine's own fonts: none is fetched."""
-    return gr.themes.Default(primary_hue="pink", font=_SYSTEM, font_mono=_MONO)
+    """Gradio's plain theme in the machine's own fonts, none is fetched, and with grey words that can be read."""
+    plain = gr.themes.Default(primary_hue="pink", font=_SYSTEM, font_mono=_MONO)
+    return plain.set(body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400")
 
 
 def look() -> dict[str, Any]:
@@ -59,20 +67,10 @@ def _reconstruct(studio: Studio) -> None:
     with gr.Row():
         with gr.Column():
             given = sound_input(studio, "Your sound", "given")
-            compare = gr.HTML(
-                value="",
-                html_template=asset("compare.html"),
-                css_template=asset("compare.css"),
-                js_on_load=asset("compare.js"),
-                elem_id="compare",
-            )
+            compare = comparison("compare", "given", "reconstruction")
         outputs = output("Reconstruction", "reconstruction")
 
-    def loudness(heard: Heard) -> str:
-        levels = {"given": heard.original_lufs, "reconstruction": loudness_of(heard.waveform, studio.sample_rate)}
-        return json.dumps(levels) if all(level and math.isfinite(level) for level in levels.values()) else ""
-
-    reconstruct = skipping(studio, studio.reconstruct, loudness)
+    reconstruct = skipping(studio, studio.reconstruct, lambda heard: (loudness(studio, heard),))
     given.change(reconstruct, given, [*outputs, compare], show_progress="minimal", trigger_mode="always_last")
 
 

@@ -16,35 +16,48 @@ from pipelines.audio.loading import iter_segments
 from pipelines.errors import require
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.new_sounds.generating import num_segments, prior_of
+from vae_model.pages.errors_in_db import levels_of
 from vae_model.playing.board import Touch, blend, name_of, points_of, sounds_drawn
 from vae_model.playing.directions import Directions
-from vae_model.playing.heard import MAX_SECONDS, Heard, loudness_of_file, require_audio, stem_of
+from vae_model.playing.heard import MAX_SECONDS, Heard, loudness_of, loudness_of_file, require_audio, stem_of
 from vae_model.playing.sessions import Sessions
 from vae_model.sound import latents
 from vae_model.sound.generator import SoundGenerator
 from vae_model.sound.limiter import limited
+from vae_model.sound.recordings import ModelRecordings
 from vae_model.training_sounds import TrainingSound
 
 MAX_CHOICES = 200
 """A label of more values has no menu."""
 MAX_NEW_SECONDS = 20.0
+_SAME = 0.1
+"""Of how far latents are spread: nearer to a sound's latent, a recording is taken to be of it. Records are rounded."""
 
 
 class Studio:
     """A model's sounds on request.
 
-    folder: where files of sounds are written. sounds: those of the map; new ones where there are none. sessions: what
-    was made on each page that is open.
+    folder: where files of sounds are written. sounds: those of the map; new ones where there are none. recordings:
+    where those of the map are looked for, to be heard beside what the model makes of them. sessions: what was made on
+    each page that is open.
     """
 
-    def __init__(self, generator: SoundGenerator, folder: str = "", sounds: Sequence[TrainingSound] = ()) -> None:
+    def __init__(
+        self,
+        generator: SoundGenerator,
+        folder: str = "",
+        sounds: Sequence[TrainingSound] = (),
+        recordings: ModelRecordings | None = None,
+    ) -> None:
         self.generator = generator
         self.folder = folder
         self.has_training_sounds = bool(sounds)
+        self._recordings = recordings if sounds else None
         self.sounds = list(sounds) or sounds_drawn(generator)
         distribution = generator.autoencoder.model.latent_distribution
         self.sessions = Sessions(folder)
         self.directions = Directions(np.array(distribution.mean), np.array(distribution.factor), self.sounds)
+        self._spread = float(np.linalg.norm(np.std([sound.latent for sound in self.sounds], axis=0)))
 
     @property
     def sample_rate(self) -> int:
@@ -70,14 +83,18 @@ class Studio:
                 break
         waveform, seconds = np.concatenate(blocks)[:limit], self.generator.bundle.audio.segment_seconds
         part = f", its first {seconds:g} s" if len(waveform) > round(seconds * self.sample_rate) else ""
-        pictures = {f"What came in{part}": given, f"What the model makes of it{part}": made}
-        heard = self._heard(f"reconstruction of {stem_of(path)}", waveform, pictures, value_range)
+        pictures = {
+            f"What came in{part}": levels_of(self.generator.inverter, segment.samples),
+            f"What the model makes of it{part}": self._levels(made, value_range),
+        }
+        heard = self._heard(f"reconstruction of {stem_of(path)}", waveform, pictures)
         return dataclasses.replace(heard, original_lufs=loudness_of_file(path))
 
     def play(self, touch: Touch, amounts: Sequence[float] = ()) -> Heard:
         """The sound where the map was touched, of the mean latent before that, moved along the directions.
 
-        amounts: standard deviations along each principal direction.
+        amounts: standard deviations along each principal direction. With 0 of each a training sound comes with its
+        recording, where that is still there.
         """
         way = " ".join(f"{amount:g}" for amount in amounts) if any(amounts) else ""
         if touch.shares:
@@ -88,7 +105,29 @@ class Studio:
             name = f"moved to {way or 'mean'}"
         latent = latent + self.directions.step(amounts) if way else latent
         heard = self._decoded(name, latent.astype(np.float32), value_range)
-        return dataclasses.replace(heard, passing=not touch.settled)
+        if not touch.settled:
+            return dataclasses.replace(heard, passing=True)
+        original = None if way or len(touch.shares) != 1 else self.recording_of(touch.shares[0][0])
+        return heard if original is None else self._beside(original, heard)
+
+    def _beside(self, original: NDArray[np.float32], heard: Heard) -> Heard:
+        (made,) = heard.log_spectrograms.values()
+        pictures = {"Its recording": levels_of(self.generator.inverter, original), "What the model makes of it": made}
+        loudness = loudness_of(original, self.sample_rate)
+        return dataclasses.replace(heard, log_spectrograms=pictures, original=original, original_lufs=loudness)
+
+    def recording_of(self, number: int) -> NDArray[np.float32] | None:
+        """The recording of a sound of the map, (segment_samples, n_channels); None where it can't be found."""
+        if self._recordings is None:
+            return None
+        sound = self.sounds[number]
+
+        def is_of(waveform: NDArray[np.float32]) -> bool:
+            given, _ = self.generator.normalise(waveform)
+            found = self.generator.autoencoder.means(given[None])[0]
+            return float(np.linalg.norm(found - sound.latent)) < _SAME * self._spread
+
+        return self._recordings.segment(sound.source, sound.start_seconds, is_of)
 
     @functools.cached_property
     def _points(self) -> NDArray[np.float32]:
@@ -146,7 +185,7 @@ class Studio:
         ranges = [part.ranges(value_range)[0] for part in parts]
         waveform = np.concatenate(list(self.generator.join(points, ranges, round(seconds * audio.sample_rate))))
         decoded = self.generator.autoencoder.decode(points[:1])[0]
-        return self._heard(name, waveform, {"How it begins": decoded}, ranges[0])
+        return self._heard(name, waveform, {"How it begins": self._levels(decoded, ranges[0])})
 
     def vary(self, path: str, amount: float, seed: int) -> Heard:
         """A sound like the first segment of a file, the farther from it the larger the amount. Errors as above."""
@@ -159,20 +198,15 @@ class Studio:
 
     def _decoded(self, name: str, latent: NDArray[np.float32], value_range: ValueRange) -> Heard:
         spectrogram = self.generator.autoencoder.decode(latent[None])[0]
-        waveform = self.generator.to_waveform(spectrogram, value_range)
-        return self._heard(name, waveform, {"The model's sound": spectrogram}, value_range)
+        levels, waveform = self.generator.inverter.levels_and_waveform(value_range.to_db(spectrogram))
+        return self._heard(name, waveform, {"The model's sound": levels})
 
-    def _heard(
-        self,
-        name: str,
-        waveform: NDArray[np.float32],
-        spectrograms: dict[str, NDArray[np.float32]],
-        value_range: ValueRange,
-    ) -> Heard:
-        """A waveform, made quieter where it is beyond full scale, with spectrograms in [0, 1]."""
-        to_linear = self.generator.inverter.to_linear
-        in_db = {name: to_linear(value_range.to_db(each)) for name, each in spectrograms.items()}
-        return Heard(name, limited(waveform, self.sample_rate), in_db)
+    def _heard(self, name: str, waveform: NDArray[np.float32], levels: dict[str, NDArray[np.float32]]) -> Heard:
+        """A waveform, made quieter where it is beyond full scale, with its pictures' levels in dB."""
+        return Heard(name, limited(waveform, self.sample_rate), levels)
+
+    def _levels(self, spectrogram: NDArray[np.float32], value_range: ValueRange) -> NDArray[np.float32]:
+        return self.generator.inverter.to_linear(value_range.to_db(spectrogram))
 
 
 def _require_seed(seed: int) -> None:

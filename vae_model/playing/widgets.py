@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +13,13 @@ import gradio as gr
 
 from pipelines.errors import AudioVaeError
 from vae_model.playing.figure import figure
-from vae_model.playing.heard import Heard, playable, write_sound
+from vae_model.playing.heard import Heard, loudness_of, playable, write_sound
 from vae_model.playing.sessions import MAX_MB, MAX_SOUNDS
 from vae_model.playing.studio import Studio
 
-_NATIVE = gr.WaveformOptions(show_recording_waveform=False)
+Values = tuple[str | None, ...]
+"""Of outputs of the page."""
+NATIVE = gr.WaveformOptions(show_recording_waveform=False)
 """The browser's own player. Gradio's draws every sound up to full height, however faint it is."""
 
 
@@ -32,7 +36,7 @@ def sound_input(studio: Studio, label: str, name: str) -> gr.Audio:
         sources=["upload", "microphone"],
         editable=False,
         buttons=["download"],  # Gradio's own also share, on a site elsewhere
-        waveform_options=_NATIVE,
+        waveform_options=NATIVE,
         elem_id=name,
     )
 
@@ -45,40 +49,66 @@ def sound_input(studio: Studio, label: str, name: str) -> gr.Audio:
     return given
 
 
-def output(label: str, name: str, autoplay: bool = False) -> list[gr.components.Component]:
-    """A player, whose button downloads a WAV file, what there is to say of the sound, and the picture below."""
+def output(label: str, name: str, autoplay: bool = False, original: str = "") -> list[gr.components.Component]:
+    """A player, whose button downloads a WAV file, what there is to say of the sound, and the picture below.
+
+    original: the name of another player, for a comparison with it after these.
+    """
     with gr.Column():
         made = gr.Audio(
             label=label,
             interactive=False,
             autoplay=autoplay,
             buttons=["download"],
-            waveform_options=_NATIVE,
+            waveform_options=NATIVE,
             elem_id=name,
             elem_classes="made",
         )
         facts = gr.Markdown(elem_id=f"{name}-facts")
+        compared = [comparison(f"compare-{name}", original, name)] if original else []
         picture = gr.HTML(elem_id=f"{name}-picture", js_on_load=None)
-    return [made, facts, picture]
+    return [made, facts, picture, *compared]
+
+
+def comparison(name: str, original: str, made: str) -> gr.HTML:
+    """Buttons that play one and the other of two players, by their names, at equal loudness.
+
+    A is the original. Its value is as of `loudness`.
+    """
+    return gr.HTML(
+        value="",
+        html_template=asset("compare.html"),
+        css_template=asset("compare.css"),
+        js_on_load=asset("compare.js"),
+        players={"given": original, "reconstruction": made},
+        elem_id=name,
+        elem_classes="comparison",
+    )
+
+
+def loudness(studio: Studio, heard: Heard) -> str:
+    """Of a sound and its original in LUFS, as JSON for `comparison`; "" where one is silent or not there."""
+    levels = {"given": heard.original_lufs, "reconstruction": loudness_of(heard.waveform, studio.sample_rate)}
+    return json.dumps(levels) if all(level and math.isfinite(level) for level in levels.values()) else ""
 
 
 def shown(
-    studio: Studio, make: Callable[..., Heard], also: Callable[[Heard], str] | None = None
-) -> Callable[..., tuple[str | None, ...]]:
+    studio: Studio, make: Callable[..., Heard], also: Callable[[Heard], Values] | None = None
+) -> Callable[..., Values]:
     """`make` for Gradio: what it heard as the values of a player, a line of text and a picture, and what `also` says.
 
     It is kept for the session's download.
     """
     hop_length = studio.generator.bundle.spectrogram.hop_length
 
-    def show(request: gr.Request, *values: Any) -> tuple[str | None, ...]:
+    def show(request: gr.Request, *values: Any) -> Values:
         with telling():
             heard = make(*values)
         path = write_sound(studio.folder, heard.name, heard.waveform, studio.sample_rate)
         if not heard.passing and request.session_hash:
             studio.sessions.keep(request.session_hash, path)
         outputs = (path, heard.facts(studio.sample_rate), figure(heard, studio.sample_rate, hop_length))
-        return outputs if also is None else (*outputs, also(heard))
+        return outputs if also is None else (*outputs, *also(heard))
 
     return show
 
@@ -94,13 +124,13 @@ def telling() -> Iterator[None]:
 
 
 def skipping(
-    studio: Studio, make: Callable[..., Heard], also: Callable[[Heard], str] | None = None
-) -> Callable[..., tuple[str | None, ...]]:
+    studio: Studio, make: Callable[..., Heard], also: Callable[[Heard], Values] | None = None
+) -> Callable[..., Values]:
     """The same as `shown`, doing nothing while an input is empty."""
     show = shown(studio, make, also)
     nothing = (None, "", "") if also is None else (None, "", "", "")
 
-    def show_or_skip(request: gr.Request, *values: Any) -> tuple[str | None, ...]:
+    def show_or_skip(request: gr.Request, *values: Any) -> Values:
         return nothing if None in values else show(request, *values)
 
     return show_or_skip

@@ -75,6 +75,11 @@ class Inverter:
         """
         return self._inverted(decibels)[..., : self.audio.channels]
 
+    def levels_and_waveform(self, decibels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """`to_linear` and `to_waveform` of one segment, at the cost of one of them."""
+        inverted = self._inverted(decibels)
+        return inverted[..., : self.audio.channels], self._waveform(inverted, None)
+
     def _inverted(self, decibels: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(self.extractor.invert(decibels))
 
@@ -95,7 +100,10 @@ class Inverter:
         phasors: complex of any length but 0 and of its shape, where phases are known; else they are found as `phase`
         says.
         """
-        frames = _frames_first(Piece(self._inverted(decibels), self.audio.segment_samples, phasors))
+        return self._waveform(self._inverted(decibels), phasors)
+
+    def _waveform(self, inverted: NDArray[np.float32], phasors: NDArray[np.complex64] | None) -> NDArray[np.float32]:
+        frames = _frames_first(Piece(inverted, self.audio.segment_samples, phasors))
         return np.concatenate(list(invert([frames], self.spectrogram, self.phase, self.seed)))
 
     def to_long_waveform(

@@ -1,4 +1,7 @@
-"""A prior learned for a model that exists, or learned again: from a dataset into the MODEL folder."""
+"""A prior learned for a model that exists, or learned again: from a dataset into the MODEL folder.
+
+A model without its training sounds gets them by the way, as the dataset is read anyway.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,7 @@ class PriorLearned:
     knows_before: bool
     loss: float | None
     seconds: float
+    num_sounds: int = 0
 
 
 def learn_prior(
@@ -49,8 +53,9 @@ def learn_prior(
 ) -> PriorLearned:
     """Learn what new sounds of a model are drawn from, by label, and put it into the MODEL folder: `audio-vae prior`.
 
-    model: the MODEL folder at a path or URI, whose prior is replaced at the end. dataset: an open one, or the path or
-    URI of one, made with the model's settings; its labels are what `generate` may be asked for. split: of it. epochs:
+    model: the MODEL folder at a path or URI, whose prior is replaced at the end; it gets `sounds.parquet`, for the map
+    of `audio-vae app`, where it has none of its own. dataset: an open one, or the path or URI of one, made with the
+    model's settings; its labels are what `generate` may be asked for. split: of it. epochs:
     passes over the latents. width: of the network. seed: the same one gives the same prior, on the CPU bit by bit.
     quiet: no progress on standard error. SettingError when the dataset does not fit the model.
 
@@ -70,6 +75,7 @@ def learn_prior(
         prepare()
         from vae_model.prior.learn import Progress, learn
         from vae_model.prior.prior_file import save_flow
+        from vae_model.training_sounds import read_training_sounds, write_training_sounds
         from vae_model.vae.finished import load_finished
 
         autoencoder, _ = load_finished(model)
@@ -78,6 +84,9 @@ def learn_prior(
             found, split, autoencoder, bundle, epochs=epochs, width=width, seed=seed, progress=progress
         )
         make_folder(output.path)
+        num_sounds = 0
+        if not read_training_sounds(model, bundle):
+            num_sounds = write_training_sounds(output.path, autoencoder, bundle, found, split=split, model=model)
         if flow is not None:
             save_flow(flow, output.path)
         dataclasses.replace(bundle, prior=learned).save(output.path)
@@ -92,4 +101,5 @@ def learn_prior(
         knows_before=settings is not None and settings.with_before,
         loss=figures.get("loss"),
         seconds=figures.get("seconds", 0.0),
+        num_sounds=num_sounds,
     )
