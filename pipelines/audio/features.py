@@ -66,10 +66,13 @@ class LogMelExtractor(LogSpectrogramExtractor):
 
     def spread(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the bands say, (n_bands, ...), for each bin, (n_bins, ...): the mean of its bands, or of the nearest."""
+        from scipy.sparse import csr_array
+
         weights = self.filters.T.copy()
         without = ~weights.any(axis=1)
         weights[without, 0] = 1  # below the lowest band
-        return np.tensordot(weights / weights.sum(axis=1, keepdims=True), values, 1).astype(np.float32)
+        means = csr_array(weights / weights.sum(axis=1, keepdims=True))
+        return np.asarray(means @ values.reshape(len(values), -1), np.float32).reshape(-1, *values.shape[1:])
 
     def invert(self, log_spectrogram: NDArray[np.float32]) -> NDArray[np.float32]:
         """The log-spectrogram in dB, (n_bins, n_frames, n_channels), of a log-mel spectrogram (n_bands, …) in dB.
@@ -89,7 +92,8 @@ class LogMelExtractor(LogSpectrogramExtractor):
         wanted, in_parts = to_bins @ (1 / bands), 1 / bands**2
         for _ in range(NNLS_STEPS):
             found = to_bins @ ((to_bands @ power) * in_parts)
-            power *= wanted / np.maximum(found, np.finfo(float).tiny)
+            np.divide(wanted, np.maximum(found, np.finfo(float).tiny, out=found), out=found)
+            power *= found
         decibels = 10 * np.log10(np.maximum(power, MIN_POWER))
         return decibels.astype(np.float32).reshape(-1, *rest)
 

@@ -71,6 +71,14 @@ def test_a_frame_s_inverse_does_not_depend_on_its_neighbours() -> None:
     np.testing.assert_allclose(extractor.invert(mel)[:, 5:9], extractor.invert(mel[:, 5:9]), atol=1e-3)
 
 
+def test_channels_become_what_each_would_by_itself() -> None:
+    """What a frame of one becomes does not depend on the others."""
+    bands = np.random.default_rng(2).uniform(-60, 30, (80, 20, 2)).astype(np.float32)
+    extractor = LogMelExtractor(22050, 1024, 256, 80)
+    each = [extractor.invert(np.ascontiguousarray(bands[..., channel : channel + 1])) for channel in range(2)]
+    np.testing.assert_allclose(extractor.invert(bands), np.concatenate(each, axis=-1), atol=1e-4)
+
+
 def test_bands_without_a_bin_are_refused() -> None:
     with pytest.raises(SettingError, match=r"n_bands=240 must be fewer, or frame_size=512 larger"):
         mel_filters(RATE, 512, 240)

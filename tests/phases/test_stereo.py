@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from pipelines.config import AudioConfig, SpectrogramConfig
 from tests.helpers.sounds import tone
 from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES
+from vae_model.phases.griffin_lim import Consistency
+from vae_model.phases.together import fast_griffin_lim_together
 from vae_model.sound.inverter import Inverter, Piece
 
 RATE = 22050
@@ -75,6 +77,27 @@ def test_equal_channels_become_what_one_of_them_would() -> None:
     expected = mono.to_waveform(mono.to_decibels(waveform[:, :1]))
     np.testing.assert_array_equal(found[:, 0], found[:, 1])
     assert level_db(found[:, :1] - expected) < level_db(expected) - 20
+
+
+def test_a_step_ends_at_the_nearest_pair_of_these_levels_and_angles() -> None:
+    """Of the two signs of the angle, each with its best common phase, the one that is less far away."""
+    rng = np.random.default_rng(5)
+    shape = (2, 9, 33)
+    amplitudes = rng.exponential(size=shape).astype(np.float32)
+    cosine = rng.uniform(-1, 1, shape[1:]).astype(np.float32)
+    start = (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
+    consistency = Consistency(shape[1], 64, 16, (0, 1000))
+    given = np.stack([consistency.project(channel.copy()) for channel in start])
+    found = fast_griffin_lim_together(amplitudes, cosine, start, consistency, steps=1)
+    np.testing.assert_allclose(np.abs(found), amplitudes, rtol=1e-4)
+    np.testing.assert_allclose(np.cos(np.angle(found[0] * np.conj(found[1]))), cosine, atol=1e-3)
+    distances = []
+    for sign in (1, -1):
+        turned = np.stack([amplitudes[0], amplitudes[1] * np.exp(-1j * sign * np.arccos(cosine))])
+        common = np.angle((np.conj(turned) * given).sum(axis=0))
+        distances.append(np.square(np.abs(turned * np.exp(1j * common) - given)).sum(axis=0))
+    ours = np.square(np.abs(found - given)).sum(axis=0)
+    np.testing.assert_allclose(ours, np.minimum(*distances), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("phase", [*PHASES, ORIGINAL_PHASE])

@@ -85,20 +85,26 @@ def _accelerate(
     n_known: int,
     current: Any,
 ) -> None:
-    """current: the nearest pair to the consistent transforms, carried on by their last change."""
+    """current: the nearest pair to the consistent transforms, carried on by their last change.
+
+    The sum with s = +1 is the larger one where the imaginary part of the conjugate of l, times r, is not positive.
+    """
     _, n_frames, n_bins = consistent.shape
     for frame in range(n_known, n_frames):
         for row in range(n_bins):
-            a, b = amplitudes[0, frame, row], amplitudes[1, frame, row]
             left, right = consistent[0, frame, row], consistent[1, frame, row]
-            to_left = left + momentum * (left - previous[0, frame, row])
-            to_right = right + momentum * (right - previous[1, frame, row])
+            last_left, last_right = previous[0, frame, row], previous[1, frame, row]
+            left_x = left.real + momentum * (left.real - last_left.real)
+            left_y = left.imag + momentum * (left.imag - last_left.imag)
+            right_x = right.real + momentum * (right.real - last_right.real)
+            right_y = right.imag + momentum * (right.imag - last_right.imag)
             previous[0, frame, row], previous[1, frame, row] = left, right
-            turn = complex(cosine[frame, row], sine[frame, row])
-            ahead = a * to_left + b * to_right * turn
-            behind = a * to_left + b * to_right * turn.conjugate()
-            if abs(ahead) < abs(behind):
-                turn, ahead = turn.conjugate(), behind
-            unit = ahead / (abs(ahead) + 1e-30)
-            current[0, frame, row] = a * unit
-            current[1, frame, row] = b * unit * turn.conjugate()
+            a, b, c = amplitudes[0, frame, row], amplitudes[1, frame, row], cosine[frame, row]
+            s = sine[frame, row] if left_x * right_y <= left_y * right_x else -sine[frame, row]
+            x = a * left_x + b * (right_x * c - right_y * s)
+            y = a * left_y + b * (right_x * s + right_y * c)
+            scale = np.float32(1) / np.sqrt(x * x + y * y + np.float32(1e-30))
+            x *= scale
+            y *= scale
+            current[0, frame, row] = complex(a * x, a * y)
+            current[1, frame, row] = complex(b * (x * c + y * s), b * (y * c - x * s))
