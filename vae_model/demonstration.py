@@ -31,8 +31,11 @@ PRESET = "tiny"
 MARKER = ".audio-vae-demo"
 """A file that says of a folder that a demo made it, and that the next one may replace it."""
 PAGE = "index.html"
-_STEPS = {PRESET: 640, MUSIC: 200}  # what is worth hearing: about a minute on two cores, a few minutes of music
+_STEPS = {PRESET: 640, MUSIC: 120}  # what is worth hearing: about a minute on two cores, a few minutes of music
 _LOOKED_AT = 32
+BY_FOLDER = r"^(?P<folder>[^/]+)/"
+_IN_FOLDERS, _MOST_FOLDERS, _FEWEST_A_FOLDER = 0.9, 40, 3
+"""Recordings are labelled by folder where so many of them lie in some, which are not too many, nor too small."""
 _MAX_EPOCHS = 300
 
 
@@ -79,9 +82,9 @@ def make_demo(
 
     output: a local folder for everything: new, empty or of an earlier demo, which is replaced. audio: a folder of
     recordings to listen to instead of making sounds, by the preset `music` where half of them at least are in stereo at
-    32 kHz or more. count: sounds to make. epochs: passes over them, what a few minutes allow unless given. workers:
-    cores that preprocess. seed: makes the demo repeatable. Each step is a command of `audio-vae` in a process of its
-    own, and says on standard error what it does; StepFailed when one fails.
+    32 kHz or more, labelled by the folders that they lie in. count: sounds to make. epochs: passes over them, what a
+    few minutes allow unless given. workers: cores that preprocess. seed: makes the demo repeatable. Each step is a
+    command of `audio-vae` in a process of its own, and says on standard error what it does; StepFailed when one fails.
 
     >>> (folder / "letter.txt").touch()
     >>> make_demo(folder, count=10)  # doctest: +ELLIPSIS
@@ -161,6 +164,15 @@ def preset_for(audio: str) -> str:
     return MUSIC
 
 
+def label_pattern_for(audio: str) -> str | None:
+    """What labels a folder of recordings by the folders in it, where these sort them; None where they do not."""
+    sources = list_sources([audio]).table["source"].to_pylist()
+    folders = [source.split("/")[0] for source in sources if "/" in source]
+    count = len(set(folders))
+    sorts = len(folders) >= max(_IN_FOLDERS * len(sources), _FEWEST_A_FOLDER * count)
+    return BY_FOLDER if sorts and 2 <= count <= _MOST_FOLDERS else None
+
+
 def preprocess(audio: str | None, output: Path, workers: int | None, preset: str = PRESET) -> Dataset:
     """The dataset of the recordings, or of the demo's sounds, with as much held out as there are sounds for.
 
@@ -168,8 +180,9 @@ def preprocess(audio: str | None, output: Path, workers: int | None, preset: str
     """
     folder = str(output / "dataset")
     options = [audio or str(output / "sounds"), f"--output={folder}", f"--preset={preset}"]
-    if audio is None:
-        options.append(f"--label-pattern={synthesis.LABEL_PATTERN}")
+    labels = synthesis.LABEL_PATTERN if audio is None else label_pattern_for(audio)
+    if labels is not None:
+        options.append(f"--label-pattern={labels}")
     if workers is not None:
         options.append(f"--workers={workers}")
     _say("[2/4] Preprocessing")

@@ -102,7 +102,8 @@ def test_all_pictures_share_one_colour_scale() -> None:
     original, reconstruction = page.sections[0].sounds[:2]
     assert page.range_db == (-80, 0)
     indices = [
-        np.asarray(Image.open(content_of(page.picture_uri(sound), "image/png"))) for sound in (original, reconstruction)
+        np.asarray(Image.open(content_of(page.pictures(sound)[0][2], "image/png")))
+        for sound in (original, reconstruction)
     ]
     assert indices[0].max() == 255
     assert indices[1].max() == round(255 * 60 / 80)
@@ -218,7 +219,7 @@ def test_a_map_has_every_sound_at_its_place_in_its_colour() -> None:
     assert data["placed"][0][0] == [left, bottom]
     for point in data["points"]:
         assert soundfile.info(content_of(point["audio"], "audio/wav")).duration == pytest.approx(0.5)
-        sizes = [Image.open(content_of(picture, "image/png")).size for picture in point["pictures"]]
+        sizes = [Image.open(content_of(picture["src"], "image/png")).size for picture in point["pictures"]]
         assert sizes == [(32, ROWS), (32, BINS)]
 
 

@@ -201,7 +201,8 @@ def _sound(dataset: Dataset, record: Record, recordings: Recordings) -> Sound:
     original = recordings.segment(record)
     lost = None if original is None else rms_db(drawn, levels_of(inverter, original))
     caption = f"{where or 'B'}y inversion: {in_words(representation=lost, phase=phase_db(inverter, drawn, inverted))}"
-    return Sound.excerpt(caption, waveform, audio.sample_rate, drawn, spectrogram.hop_length, MAX_SECONDS)
+    coherence = inverter.to_coherence(record.log_spectrogram)
+    return Sound.excerpt(caption, waveform, audio.sample_rate, drawn, spectrogram.hop_length, MAX_SECONDS, coherence)
 
 
 def _comparison(table: pa.Table, pick: Pick, sound: Sound) -> Comparison:

@@ -41,9 +41,24 @@ LIST_BYTES, MAP_BYTES = 16_000_000, 12_000_000
 """What the sounds of all lists and those of a map may come to at most; there are fewer where they are long."""
 
 
-def sound_bytes(audio: AudioConfig, spectrogram: SpectrogramConfig, max_seconds: float) -> float:
-    """The most that a player and its two pictures take, as base64: 16 bits a sample, 8 a pixel."""
-    samples = min(audio.segment_seconds, max_seconds) * audio.sample_rate
+_COMPACT_BYTES = 100_000
+_MOST_MP3_BYTES = 40_000
+
+
+def is_compact(audio: AudioConfig) -> bool:
+    """Whether the sounds of a map are as `Sound.compact` has them: few would fit otherwise."""
+    return 2 * min(audio.segment_seconds, MAP_SECONDS) * audio.sample_rate * audio.channels > _COMPACT_BYTES
+
+
+def sound_bytes(audio: AudioConfig, spectrogram: SpectrogramConfig, max_seconds: float, compact: bool = False) -> float:
+    """What a player and its pictures take at most, as base64: 16 bits a sample, 8 a pixel.
+
+    Stereo has three pictures, of 4 bits a pixel on average. compact: as of `Sound`.
+    """
+    seconds = min(audio.segment_seconds, max_seconds)
+    samples = seconds * audio.sample_rate
     rows = min(spectrogram.n_bins, MAX_PIXELS) + ROWS
     pixels = rows * min(1 + samples / spectrogram.hop_length, MAX_PIXELS)
-    return (2 * samples * audio.channels + pixels) * 4 / 3
+    if compact:
+        return (_MOST_MP3_BYTES * seconds + pixels / 4) * 4 / 3
+    return (2 * samples * audio.channels + pixels * (1.5 if audio.channels == 2 else 1)) * 4 / 3

@@ -12,7 +12,7 @@ from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import Record
 from vae_model.evaluation.batches import sample
 from vae_model.model_folder.bundle import Bundle
-from vae_model.pages.facts import LIST_BYTES, MAP_BYTES, MAP_SECONDS, MAX_SECONDS, sound_bytes
+from vae_model.pages.facts import LIST_BYTES, MAP_BYTES, MAP_SECONDS, MAX_SECONDS, is_compact, sound_bytes
 from vae_model.pages.figures import circumstances, measures, ratio, training_sections
 from vae_model.pages.latent_map import MIN_POINTS, latent_map
 from vae_model.pages.page_sounds import Listener, Reconstructed, survey
@@ -51,7 +51,8 @@ class Story:
 def numbers_for(bundle: Bundle) -> Numbers:
     """As many sounds as LIST_BYTES and MAP_BYTES allow, up to the usual numbers."""
     usual = Numbers()
-    in_list, on_map = (sound_bytes(bundle.audio, bundle.spectrogram, each) for each in (MAX_SECONDS, MAP_SECONDS))
+    in_list = sound_bytes(bundle.audio, bundle.spectrogram, MAX_SECONDS)
+    on_map = sound_bytes(bundle.audio, bundle.spectrogram, MAP_SECONDS, is_compact(bundle.audio))
     new = len(rows_of_new_sounds(bundle)) * A_ROW or usual.new
     in_lists = 3 * (usual.comparisons + usual.worst) + new + usual.steps
     share = min(1.0, LIST_BYTES / (in_lists * in_list))
@@ -173,6 +174,7 @@ def _map(
     if len(records) < MIN_POINTS:
         return []
     say(f"placing {len(records)} sounds on the map")
-    listener = Listener(generator, dataset, story.sound_title, MAP_SECONDS, recordings)
+    compact = is_compact(generator.bundle.audio)
+    listener = Listener(generator, dataset, story.sound_title, MAP_SECONDS, recordings, compact)
     text = f"{len(records)} sounds as the model sees them, a point each. Click one to hear it."
     return [Section("Latent map", text, [latent_map(listener, records, seed)])]

@@ -57,7 +57,7 @@ class Listener:
     """Makes a page's sounds.
 
     title: names a record for people. max_seconds: of longer sounds the page gets the beginning.
-    recordings: as of Recordings.
+    recordings: as of Recordings. compact: as of Sound.
     """
 
     def __init__(
@@ -67,11 +67,13 @@ class Listener:
         title: Callable[[Record], str],
         max_seconds: float,
         recordings: Sequence[str] = (),
+        compact: bool = False,
     ) -> None:
         self.generator = generator
         self.title = title
         self._recordings = Recordings(dataset, recordings)
         self._max_seconds = max_seconds
+        self._compact = compact
 
     def compare(self, chosen: Iterable[Reconstructed]) -> list[Comparison]:
         """Each one's recording, if it can still be read, its inversion, and what the model makes of it."""
@@ -106,7 +108,7 @@ class Listener:
         return (
             None
             if waveform is None
-            else self._sound("Original", waveform, levels_of(self.generator.inverter, waveform))
+            else self._sound("Original", waveform, levels_of(self.generator.inverter, waveform), record.log_spectrogram)
         )
 
     def inversion(self, record: Record, caption: str = "Original magnitudes, our phase") -> Sound:
@@ -162,9 +164,12 @@ class Listener:
 
     def _inverted(self, caption: str, decibels: NDArray[np.float32]) -> Sound:
         levels, waveform = self.generator.inverter.levels_and_waveform(decibels)
-        return self._sound(caption, limited(waveform, self.generator.bundle.audio.sample_rate), levels)
+        return self._sound(caption, limited(waveform, self.generator.bundle.audio.sample_rate), levels, decibels)
 
-    def _sound(self, caption: str, waveform: NDArray[np.float32], levels: NDArray[np.float32]) -> Sound:
-        settings = self.generator.bundle
+    def _sound(
+        self, caption: str, waveform: NDArray[np.float32], levels: NDArray[np.float32], decibels: NDArray[np.float32]
+    ) -> Sound:
+        """levels: of its pictures. decibels: of a record, which has coherence beside levels where it is of stereo."""
+        settings, coherence = self.generator.bundle, self.generator.inverter.to_coherence(decibels)
         rate, hop = settings.audio.sample_rate, settings.spectrogram.hop_length
-        return Sound.excerpt(caption, waveform, rate, levels, hop, self._max_seconds)
+        return Sound.excerpt(caption, waveform, rate, levels, hop, self._max_seconds, coherence, self._compact)

@@ -18,9 +18,9 @@ from vae_model.report.blocks import (
     Figure,
     Figures,
     Rows,
-    Sound,
 )
 from vae_model.report.page import Page, Section, render_page, write_page
+from vae_model.report.sound import Sound
 from vae_model.report.sound_map import Layout, Point, SoundMap
 
 __all__ = [

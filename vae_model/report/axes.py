@@ -85,8 +85,8 @@ def number(value: float, step: float = math.inf) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
 
 
-def frequency_ticks(n_bins: int, sample_rate: int) -> list[Tick]:
-    """Ticks in Hz or kHz for a picture whose n_bins rows reach up to the Nyquist frequency."""
+def frequency_ticks(n_bins: int, sample_rate: int, at_most: int = 4) -> list[Tick]:
+    """Ticks in Hz or kHz, with `at_most` steps, for a picture whose n_bins rows reach up to the Nyquist frequency."""
     nyquist = sample_rate / 2
     kilo = nyquist >= 2000
     return [
@@ -95,7 +95,7 @@ def frequency_ticks(n_bins: int, sample_rate: int) -> list[Tick]:
             min((hz / nyquist * n_bins + 0.5) / n_bins, 1.0),
             f"{number(hz / 1000)} kHz" if kilo and hz else f"{number(hz)} Hz",
         )
-        for hz in nice_steps(0, nyquist, at_most=4)
+        for hz in nice_steps(0, nyquist, at_most)
     ]
 
 

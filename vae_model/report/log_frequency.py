@@ -11,13 +11,16 @@ LOWEST_HZ = 40.0
 """Where the axis begins, unless the bins are wider than that."""
 ROWS = 256
 _STEPS = (1, 2, 5)
-_CLOSEST = 0.06  # of the height: nearer to each other, or to the upper end, ticks would touch
+CLOSEST = 0.06
 
 
-def to_log_rows(log_spectrogram: NDArray[np.float32], sample_rate: int, num_rows: int = ROWS) -> NDArray[np.float32]:
+def to_log_rows(
+    log_spectrogram: NDArray[np.float32], sample_rate: int, num_rows: int = ROWS, means: bool = False
+) -> NDArray[np.float32]:
     """A log-spectrogram (n_bins, n_frames, n_channels) in dB over rows evenly apart in octaves, low ones first.
 
-    A row has the loudest of the bins in it; one without any, what lies between two bins' decibels.
+    A row has the loudest of the bins in it, with `means` their mean; one without any, what lies between two bins'
+    decibels.
     """
     n_bins = len(log_spectrogram)
     edges = _edges(n_bins, sample_rate, num_rows) / (sample_rate / 2) * n_bins
@@ -28,17 +31,21 @@ def to_log_rows(log_spectrogram: NDArray[np.float32], sample_rate: int, num_rows
     rows = log_spectrogram[below] * (1 - part) + log_spectrogram[above] * part
     first = np.ceil(edges).astype(int)
     for row in np.flatnonzero(np.diff(first)):
-        rows[row] = log_spectrogram[first[row] : max(first[row + 1], first[row] + 1)].max(axis=0)
+        inside = log_spectrogram[first[row] : max(first[row + 1], first[row] + 1)]
+        rows[row] = inside.mean(axis=0) if means else inside.max(axis=0)
     return np.asarray(rows, np.float32)
 
 
-def log_frequency_ticks(n_bins: int, sample_rate: int) -> list[Tick]:
-    """Ticks at 1, 2 and 5 times powers of ten in Hz or kHz, for a picture of `to_log_rows`."""
+def log_frequency_ticks(n_bins: int, sample_rate: int, closest: float = CLOSEST) -> list[Tick]:
+    """Ticks at 1, 2 and 5 times powers of ten in Hz or kHz, for a picture of `to_log_rows`.
+
+    closest: parts of the height; nearer to each other, or to the upper end, ticks would touch.
+    """
     lowest, nyquist = _lowest(n_bins, sample_rate), sample_rate / 2
     ticks: list[Tick] = []
     for hz in (factor * 10**power for power in range(1, 6) for factor in _STEPS):
         position = float(np.log(hz / lowest) / np.log(nyquist / lowest))
-        if 0 <= position <= 1 - _CLOSEST / 2 and (not ticks or position - ticks[-1].position >= _CLOSEST):
+        if 0 <= position <= 1 - closest / 2 and (not ticks or position - ticks[-1].position >= closest):
             ticks.append(Tick(position, f"{number(hz / 1000)} kHz" if hz >= 1000 else f"{number(hz)} Hz"))
     return ticks
 

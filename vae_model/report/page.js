@@ -1,10 +1,10 @@
 // One sound at a time; its picture shows where it is, and starts or stops it when clicked.
 for (const figure of document.querySelectorAll(".sound")) {
   const audio = figure.querySelector("audio");
-  const picture = figure.querySelector(".picture");
-  const playhead = figure.querySelector(".playhead");
+  const pictures = figure.querySelectorAll(".picture");
+  const playheads = figure.querySelectorAll(".playhead");
   const follow = () => {
-    playhead.style.left = `${(100 * audio.currentTime) / figure.dataset.seconds}%`;
+    for (const playhead of playheads) playhead.style.left = `${(100 * audio.currentTime) / figure.dataset.seconds}%`;
     if (!audio.paused) requestAnimationFrame(follow);
   };
   audio.addEventListener("play", () => {
@@ -14,14 +14,15 @@ for (const figure of document.querySelectorAll(".sound")) {
   });
   audio.addEventListener("pause", () => figure.classList.remove("playing"));
   audio.addEventListener("seeked", follow);
-  picture.addEventListener("click", () => (audio.paused ? audio.play() : audio.pause()));
+  for (const picture of pictures) picture.addEventListener("click", () => (audio.paused ? audio.play() : audio.pause()));
 }
 
 // A map of sounds: the point nearest to a click is shown and played.
 for (const map of document.querySelectorAll(".map")) {
   const data = JSON.parse(map.querySelector("script").textContent);
   const [svg, layout, colour] = ["svg", ".layout", ".colour"].map((name) => map.querySelector(name));
-  const [audio, level] = ["audio", ".level"].map((name) => map.querySelector(name));
+  const audio = map.querySelector("audio");
+  const meters = map.querySelectorAll(".level");
   const images = map.querySelectorAll("img");
   const circles = [...svg.querySelectorAll("circle")];
   const only = (elements, chosen) => elements.forEach((element, index) => (element.hidden = index !== chosen));
@@ -33,11 +34,14 @@ for (const map of document.querySelectorAll(".map")) {
     const point = data.points[index];
     map.querySelector("h3").textContent = point.title;
     map.querySelector("figcaption").textContent = point.caption;
-    images.forEach((image, number) => Object.assign(image, { src: point.pictures[number], alt: point.alt }));
-    level.setAttribute("aria-label", `Level ${point.level.text}`);
-    level.querySelector(".reading").textContent = point.level.text;
-    level.querySelector("i").style.width = `${100 * point.level.rms}%`;
-    level.querySelector("b").style.left = `${100 * point.level.peak}%`;
+    images.forEach((image, number) => Object.assign(image, point.pictures[number]));
+    meters.forEach((meter, number) => {
+      const level = point.levels[number];
+      meter.setAttribute("aria-label", `Level ${level.text}`);
+      meter.querySelector(".reading").textContent = level.text;
+      meter.querySelector("i").style.width = `${100 * level.rms}%`;
+      meter.querySelector("b").style.left = `${100 * level.peak}%`;
+    });
     Object.assign(audio, { src: point.audio });
     audio.setAttribute("aria-label", point.title);
   };

@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipelines.store import replacing
 from vae_model.report import media
-from vae_model.report.blocks import Bars, Charts, Comparisons, Facts, Figures, Rows, Sound
-from vae_model.report.log_frequency import to_log_rows
+from vae_model.report.blocks import Bars, Charts, Comparisons, Facts, Figures, Rows
+from vae_model.report.sound import Sound, View
 from vae_model.report.sound_map import SoundMap
 
 SPAN_DB = 80.0
@@ -40,6 +40,11 @@ class Section:
     def sounds(self) -> list[Sound]:
         """All sounds of it."""
         return [sound for block in self.blocks if isinstance(block, Comparisons | SoundMap) for sound in block.sounds]
+
+    @property
+    def has_coherence(self) -> bool:
+        """Whether a picture of it has coherence's scale."""
+        return any(sound.coherence is not None and not sound.compact for sound in self.sounds)
 
 
 @dataclass(frozen=True)
@@ -68,18 +73,21 @@ class Page:
         """Whether there are pictures whose axes can be chosen."""
         return any(section.sounds for section in self.sections)
 
-    def picture_uri(self, sound: Sound) -> str:
-        """The sound's spectrogram on the page's colour scale, as the data URI of a PNG."""
-        return media.spectrogram_png(sound.log_spectrogram, self.range_db)
-
-    def log_picture_uri(self, sound: Sound) -> str:
-        """The same over octaves."""
-        return media.spectrogram_png(to_log_rows(sound.log_spectrogram, sound.sample_rate), self.range_db)
+    def pictures(self, sound: Sound) -> list[tuple[View, str, str]]:
+        """Of each view the data URIs of its PNG over octaves and over hertz, on the page's colour scales."""
+        return [
+            (view, view.png(view.over_octaves, self.range_db), view.png(view.over_hertz, self.range_db))
+            for view in sound.views
+        ]
 
 
 def render_page(page: Page) -> str:
     """The page as one HTML document that asks for nothing outside itself."""
-    return _environment().get_template("page.html").render(page=page, scale=media.palette_css(), span_db=SPAN_DB)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(page=page, scale=media.palette_css(), coherence_scale=media.coherence_css(), span_db=SPAN_DB)
+    )
 
 
 def write_page(page: Page, path: Path | str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vae_model.report.blocks import Sound
+from vae_model.report.sound import Sound
 
 COLOURS = 10
 """As many classes of a label are told apart, the most frequent; the rest, and no label, is one more, grey."""
