@@ -31,6 +31,21 @@ def measured(path: Path) -> tuple[float, float]:
     return level, float((power * frequencies).sum() / max(power.sum(), 1e-12))
 
 
+def width(path: Path) -> float:
+    """How the two channels of a file's first segment correlate, NaN where there are not two that differ."""
+    samples, rate = soundfile.read(path, always_2d=True)
+    samples = samples[: int(SECONDS * rate)]
+    if samples.shape[1] != 2 or np.array_equal(samples[:, 0], samples[:, 1]):
+        return float("nan")
+    left, right = samples.T
+    return float(left @ right / max(np.sqrt((left @ left) * (right @ right)), 1e-12))
+
+
+def median_width(files: list[Path]) -> float:
+    """Of those in stereo."""
+    return float(np.nanmedian([width(path) for path in files]))
+
+
 def figures(files: list[Path]) -> NDArray[np.float64]:
     """`measured` of each."""
     return np.array([measured(path) for path in files])
@@ -69,20 +84,26 @@ def main() -> int:
     facts = json.loads(run("info", str(data), "--json").splitlines()[-1])
     hits = figures(sorted(kit.glob("*/*.wav")))
     sets = {"real hits": hits}
+    widths = {"real hits": median_width(sorted(kit.glob("*/*.wav")))}
     for count in (8, chosen.count):
         new = FOLDER / f"new-{count}"
         run("generate", str(model), f"--count={count}", f"--output={new}", "--seed=0")
-        sets[f"{count} new sounds"] = figures(sorted(new.glob("*.wav")))
+        files_of = sorted(new.glob("*.wav"))
+        sets[f"{count} new sounds"], widths[f"{count} new sounds"] = figures(files_of), median_width(files_of)
     report = Report("drum_hits", "Drum hits", chosen.write)
     files = len(hits) + facts["silent"]
     report.say(
         f"`examples/drum_kit.py`: {files} files become {facts['num_examples']} records of `--preset music`, of at most",
         f"{SECONDS:g} s each; {facts['left_out']} segments are left out, {facts['silent']} files are silent.",
-        f"Least, median and greatest of the first {SECONDS:g} s of each sound:",
+        f"Least, median and greatest of the first {SECONDS:g} s of each sound, and the median correlation of the",
+        "channels of those in stereo:",
         "",
         *table(
-            ["", "RMS, dB of full scale", "centroid, Hz"],
-            [[name, spread(each[:, 0], 1), spread(each[:, 1], 0)] for name, each in sets.items()],
+            ["", "RMS, dB of full scale", "centroid, Hz", "correlation"],
+            [
+                [name, spread(each[:, 0], 1), spread(each[:, 1], 0), f"{widths[name]:.2f}"]
+                for name, each in sets.items()
+            ],
         ),
     )
     few, many = list(sets.values())[1:]
@@ -92,6 +113,8 @@ def main() -> int:
     inside = [np.mean((each >= hits.min(axis=0)) & (each <= hits.max(axis=0))) for each in (few, many)]
     report.claim("new sounds' levels and centroids within the range of real ones, of 8", inside[0], "at least", 0.9)
     report.claim(f"the same of {chosen.count}", inside[1], "at least", 0.9)
+    apart = abs(list(widths.values())[-1] - widths["real hits"])
+    report.claim("median correlation of new sounds' channels from that of real ones", apart, "at most", 0.1)
     return report.finish("tensorflow", "keras")
 
 

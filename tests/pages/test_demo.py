@@ -129,6 +129,26 @@ def test_a_failed_step_ends_the_demo_with_its_own_message_and_status(tmp_path: P
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (["kick/1", "kick/2", "kick/3", "snare/4", "snare/5", "snare/6"], demo.BY_FOLDER),
+        ([*(f"kick/{n}" for n in range(5)), *(f"my hats/deep/{n}" for n in range(5)), "silence"], demo.BY_FOLDER),
+        (["kick/1", "kick/2", "kick/3", "snare/4"], None),  # too few of one
+        (["kick/1", "kick/2", "kick/3", "kick/4"], None),  # one alone sorts nothing
+        ([f"take {n}" for n in range(6)], None),
+        ([*(f"{kind}/{n}" for kind in "ab" for n in range(3)), "c", "d"], None),  # many lie outside
+    ],
+)
+def test_recordings_are_labelled_by_folders_that_sort_them(
+    names: list[str], pattern: str | None, tmp_path: Path
+) -> None:
+    for name in names:
+        (tmp_path / f"{name}.wav").parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.wav").write_bytes(name.encode())
+    assert demo.label_pattern_for(str(tmp_path)) == pattern
+
+
 def test_epochs_for_few_and_many_sounds() -> None:
     batch = demo.PRESETS[demo.PRESET].train.batch_size
     assert demo.epochs_for(20 * batch) == 32

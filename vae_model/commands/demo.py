@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shlex
 
 from pipelines.config import TRAIN
 from pipelines.flags import parse
@@ -22,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--count", type=int, metavar="N", default=400, help="sounds to make (default: 400)")
     result.add_argument("--output", metavar="DIR", default="demo-out", help="folder for everything (default: demo-out)")
     result.add_argument(
-        "--epochs", type=int, metavar="N", help="passes over the sounds (default: what a minute allows)"
+        "--epochs", type=int, metavar="N", help="passes over the sounds (default: what a minute allows, a few of music)"
     )
     result.add_argument("--workers", type=int, metavar="N", help="cores that preprocess (default: all)")
     result.add_argument("--seed", type=int, metavar="N", default=0, help="makes the demo repeatable (default: 0)")
@@ -57,7 +58,8 @@ def text(demo: Demonstration) -> str:
             f"Mean squared error on {demo.num_records} {whose}, spectrograms in [0, 1]:",
             f"  mean training spectrogram  {demo.mean_spectrogram_mse:.5f}",
             f"  reconstruction             {demo.reconstruction_mse:.5f}{ratio}",
-            f"Done in {demo.seconds:.0f} s. Open this page to hear it:",
+            f"Done in {demo.seconds:.0f} s. To play on it: audio-vae app {shlex.quote(demo.model)}",
+            "Open this page to hear it:",
             demo.page,
         ]
     )

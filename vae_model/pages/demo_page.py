@@ -85,7 +85,9 @@ def _opening(bundle: Bundle, dataset: Dataset, origin: Origin) -> str:
     if origin.synthesised:
         data = f"{counted(count, 'one-second sound')} made for it: plucked, struck, blown, sung and bowed"
     else:
-        data = f"{counted(count, 'segment')} of {bundle.audio.segment_seconds:g} s"
+        audio = bundle.audio
+        kind = "stereo segment" if audio.channels == 2 else "segment"
+        data = f"{counted(count, kind)} of {audio.segment_seconds:.3g} s at {audio.sample_rate / 1000:g} kHz"
     return f"A small variational autoencoder was trained for {epochs} on {data}."
 
 
@@ -104,4 +106,6 @@ def _colophon(bundle: Bundle, origin: Origin) -> str:
     text = colophon(bundle, origin.seed)
     if origin.synthesised:
         return text
+    if bundle.audio.channels == 2:
+        return text + " This was a few minutes of training: train --preset music takes more of them."
     return text + " This was a minute of a small model: preprocess and train with the preset default go much further."
