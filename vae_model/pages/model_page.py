@@ -20,8 +20,8 @@ from vae_model.report import Comparisons, Page, Section
 from vae_model.sound.generator import SoundGenerator
 
 A_ROW = 2
-MAX_ROWS = 20
-"""New sounds by label: so many sounds in a row, and at most so many rows."""
+MAX_ROWS, _FEWEST_ROWS = 20, 8
+"""New sounds by label: so many sounds in a row, and at most so many rows; so many are there however large they are."""
 MAX_SURVEYED = 2048
 """The sounds of the page, the worst among them, are chosen among so many records of the split, evenly picked."""
 
@@ -53,13 +53,14 @@ def numbers_for(bundle: Bundle) -> Numbers:
     usual = Numbers()
     in_list = sound_bytes(bundle.audio, bundle.spectrogram, MAX_SECONDS)
     on_map = sound_bytes(bundle.audio, bundle.spectrogram, MAP_SECONDS, is_compact(bundle.audio))
-    new = len(rows_of_new_sounds(bundle)) * A_ROW or usual.new
+    rows = rows_of_new_sounds(bundle)
+    new = len(rows) * A_ROW or usual.new
     in_lists = 3 * (usual.comparisons + usual.worst) + new + usual.steps
     share = min(1.0, LIST_BYTES / (in_lists * in_list))
     return Numbers(
         max(2, int(usual.comparisons * share)),
         max(1, int(usual.worst * share)),
-        max(1, int(new * share)),
+        max(1, int(new * share), min(len(rows), _FEWEST_ROWS)),
         max(3, int(usual.steps * share)),
         min(usual.points, int(MAP_BYTES / on_map)),
     )

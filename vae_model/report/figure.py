@@ -1,18 +1,21 @@
-"""Log-spectrograms side by side with axes and a colour scale, as one picture."""
+"""Log-spectrograms side by side, or in rows and columns, with axes and a colour scale, as one picture."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vae_model.report import axes, media
+from vae_model.report.log_frequency import log_frequency_ticks, to_log_rows
 
 _PANEL = 192  # a spectrogram's cells are drawn so many whole pixels wide and high that its panel has at least this
 _LEFT, _TOP, _RIGHT, _BOTTOM, _GAP = 56, 24, 72, 24, 24
 _SCALE_WIDTH = 12
 _SIZE = 12
+_CELL, _CELL_GAP, _ROW_NAME = (156, 124), 8, 112
+_COLOURS = 160
 
 
 def side_by_side(
@@ -45,6 +48,42 @@ def side_by_side(
             draw.text((x, bottom + 5), tick.text, "black", font, anchor="mt")
     _draw_scale(figure, draw, (size[0] - _RIGHT + _GAP // 2, _TOP, height), range_db)
     return figure
+
+
+def in_rows(
+    rows: Mapping[str, Sequence[np.ndarray]],
+    columns: Sequence[str],
+    range_db: tuple[float, float],
+    sample_rate: int,
+    hop_length: int,
+) -> Image.Image:
+    """A picture of few colours of log-spectrograms in dB (n_bins, n_frames, n_channels), in rows that have names.
+
+    columns: their names. All are of one shape, and drawn over octaves, the loudest channel. range_db: (min, max) of the
+    colour scale.
+    """
+    n_bins, n_frames = next(iter(rows.values()))[0].shape[:2]
+    (width, height), left = _CELL, _ROW_NAME + _LEFT
+    across, down = width + _CELL_GAP, height + _CELL_GAP
+    figure = Image.new("RGB", (left + len(columns) * across + _RIGHT, _TOP + len(rows) * down + _BOTTOM), "white")
+    draw, font = ImageDraw.Draw(figure), ImageFont.load_default(_SIZE)
+    for number, (name, pictures) in enumerate(rows.items()):
+        top = _TOP + number * down
+        draw.text((8, top + height / 2), name, "black", ImageFont.load_default(_SIZE + 2), anchor="lm")
+        for tick in log_frequency_ticks(n_bins, sample_rate, 0.12):
+            draw.text((left - 6, top + (1 - tick.position) * height), tick.text, "black", font, anchor="rm")
+        for column, picture in enumerate(pictures):
+            image = media.spectrogram_image(to_log_rows(picture, sample_rate), range_db).convert("RGB")
+            figure.paste(image.resize((width, height), Image.Resampling.BOX), (left + column * across, top))
+    for column, name in enumerate(columns):
+        place = left + column * across
+        draw.text((place + width / 2, _TOP - 6), name, "black", ImageFont.load_default(_SIZE + 2), anchor="ms")
+        for tick in axes.time_ticks(n_frames, hop_length, sample_rate):
+            anchor = "lt" if tick.position < 0.05 else "mt"
+            x = place + (0 if anchor == "lt" else tick.position * width)
+            draw.text((x, _TOP + len(rows) * down - 2), tick.text, "black", font, anchor=anchor)
+    _draw_scale(figure, draw, (left + len(columns) * across + 4, _TOP, len(rows) * down - _CELL_GAP), range_db)
+    return figure.quantize(_COLOURS, dither=Image.Dither.NONE)
 
 
 def _draw_scale(
