@@ -72,9 +72,10 @@ def run(*words: str) -> str:
     return measure([*audio_vae(), *words]).output
 
 
-def model_of_kit(epochs: str) -> tuple[Path, Path, Path]:
-    """The kit, its dataset and its model, made unless they are there."""
-    kit, data, model = (FOLDER / name for name in ("kit", "kit-data", "kit-model"))
+def model_of_kit(epochs: str, folder: Path = FOLDER) -> tuple[Path, Path, Path]:
+    """The kit, its dataset and its model, made in a folder unless they are there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kit, data, model = (folder / name for name in ("kit", "kit-data", "kit-model"))
     if not kit.exists():
         measure([sys.executable, str(ROOT / "examples" / "drum_kit.py"), str(kit)])
     if not (data / "dataset.json").exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.finished import load_finished
 
 _SEGMENTS_AT_ONCE = 32
+_VALUES_AT_ONCE = 2**19
+"""Of a long sound so many segments at most, of so many values together, go through a model at once."""
 _Output = tuple[NDArray[np.float32], "NDArray[np.complex64] | None"]
 
 
@@ -215,7 +218,9 @@ class SoundGenerator:
     def _through(self, waveforms: Iterable[NDArray[np.float32]]) -> Iterator[_Output]:
         """What the model makes of each waveform: a log-spectrogram in dB, and the phasors if `phase` asks for them."""
         waveforms = iter(waveforms)
-        while several := list(islice(waveforms, _SEGMENTS_AT_ONCE)):
+        values = math.prod(self.bundle.model.input_shape)
+        at_once = max(1, min(_SEGMENTS_AT_ONCE, _VALUES_AT_ONCE // values))
+        while several := list(islice(waveforms, at_once)):
             inputs, ranges = zip(*map(self.normalise, several), strict=True)
             reconstructions, _ = self.autoencoder.reconstruct(np.stack(inputs))
             decibels = (own.to_db(each) for each, own in zip(reconstructions, ranges, strict=True))
