@@ -46,6 +46,14 @@ def test_a_touch_of_the_map_is_the_sound_there_or_lies_between_sounds(studio: St
     np.testing.assert_allclose(studio.play(touch, [0.0, 2.0]).waveform, heard(moved), atol=1e-5)
 
 
+def test_what_a_drag_passes_by_is_nearly_the_sound_there(studio: Studio) -> None:
+    shares = ((0, 0.5), (7, 0.5))
+    passed, there = studio.play(Touch(shares, settled=False)), studio.play(Touch(shares))
+    assert (passed.passing, there.passing) == (True, False)
+    levels = [studio.generator.inverter.to_decibels(heard.waveform) for heard in (passed, there)]
+    assert np.abs(levels[0] - levels[1]).mean() < 3
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -26,7 +26,8 @@ DECODER_VARIANCES = ("fixed", "learned")
 MIXED_PRECISIONS = ("off", "on", "auto")
 JITS = ("auto", "on", "off")
 STRATEGIES = ("auto", "none", "mirrored", "multi-worker")
-PHASES = ("pghi+griffinlim", "pghi", "griffinlim", "zero")
+PGHI = "pghi"
+PHASES = ("pghi+griffinlim", PGHI, "griffinlim", "zero")
 """Ways to find the phases that a spectrogram does not have, the default first."""
 ORIGINAL_PHASE = "original"
 """The phases of the sound that went in: only for reconstructions, and nothing that a model could do alone."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines.audio.loading import iter_segments
 from pipelines.errors import require
+from vae_model.model_folder.config import PGHI
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.new_sounds.generating import num_segments, prior_of
 from vae_model.pages.errors_in_db import levels_of
@@ -23,6 +24,7 @@ from vae_model.playing.heard import MAX_SECONDS, Heard, loudness_of, loudness_of
 from vae_model.playing.sessions import Sessions
 from vae_model.sound import latents
 from vae_model.sound.generator import SoundGenerator
+from vae_model.sound.inverter import Inverter
 from vae_model.sound.limiter import limited
 from vae_model.sound.recordings import ModelRecordings
 from vae_model.training_sounds import TrainingSound
@@ -104,11 +106,18 @@ class Studio:
             latent, value_range = self.directions.mean, self.generator.bundle.value_range
             name = f"moved to {way or 'mean'}"
         latent = latent + self.directions.step(amounts) if way else latent
-        heard = self._decoded(name, latent.astype(np.float32), value_range)
         if not touch.settled:
+            heard = self._decoded(name, latent.astype(np.float32), value_range, self._passing)
             return dataclasses.replace(heard, passing=True)
+        heard = self._decoded(name, latent.astype(np.float32), value_range)
         original = None if way or len(touch.shares) != 1 else self.recording_of(touch.shares[0][0])
         return heard if original is None else self._beside(original, heard)
+
+    @functools.cached_property
+    def _passing(self) -> Inverter:
+        """Of what a drag passes by: its phases take a fraction of the time, and are nearly as good."""
+        bundle = self.generator.bundle
+        return Inverter(bundle.audio, bundle.spectrogram, PGHI)
 
     def _beside(self, original: NDArray[np.float32], heard: Heard) -> Heard:
         (made,) = heard.log_spectrograms.values()
@@ -196,9 +205,11 @@ class Studio:
         drawn = prior_of(self.generator, None, None).vary(latent, levels, amount, 1, seed)
         return self._decoded(f"like {stem_of(path)}, {amount:g}, {seed}", drawn.latents[0], value_range)
 
-    def _decoded(self, name: str, latent: NDArray[np.float32], value_range: ValueRange) -> Heard:
+    def _decoded(
+        self, name: str, latent: NDArray[np.float32], value_range: ValueRange, inverter: Inverter | None = None
+    ) -> Heard:
         spectrogram = self.generator.autoencoder.decode(latent[None])[0]
-        levels, waveform = self.generator.inverter.levels_and_waveform(value_range.to_db(spectrogram))
+        levels, waveform = (inverter or self.generator.inverter).levels_and_waveform(value_range.to_db(spectrogram))
         return self._heard(name, waveform, {"The model's sound": levels})
 
     def _heard(self, name: str, waveform: NDArray[np.float32], levels: dict[str, NDArray[np.float32]]) -> Heard:
