@@ -20,6 +20,9 @@ from pipelines.config import AudioConfig, DatasetConfig, SpectrogramConfig
 from pipelines.dataset.folder import open_dataset
 from tests.helpers.dataset_writer import ONE_LAYER, noises, write_dataset
 from vae_model.commands import train
+from vae_model.model_folder.bundle import Bundle
+from vae_model.model_folder.config import ModelConfig, TrainConfig
+from vae_model.model_folder.value_range import ValueRange
 from vae_model.report.figure import side_by_side
 from vae_model.report.media import palette
 from vae_model.training import tensorboard
@@ -189,3 +192,15 @@ def test_a_figure_has_the_colours_of_its_decibels() -> None:
     assert (picture[top : top + 192, 56 : 56 + width] == palette()[0]).all()
     assert (picture[top : top + 96, right : right + width] == palette()[255]).all()
     assert (picture[top + 96 : top + 192, right : right + width] == palette()[128]).all()
+
+
+def test_colours_of_quiet_stereo_go_by_its_levels(tmp_path: Path) -> None:
+    """Not by a coherence, which stands at 20 dB."""
+    spectrogram = SpectrogramConfig(64, 64, stereo="coherence")
+    config = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25, channels=2), spectrogram)
+    quiet = [0.01 * sound for sound in noises(3, num_channels=2)]
+    opened = open_dataset(write_dataset(tmp_path / "data", {"train": quiet}, config))
+    levels = [record.log_spectrogram[..., :2].max() for record in opened.records("train")]
+    assert opened.max_db > max(levels) + 20
+    bundle = Bundle.of(opened, ModelConfig(input_shape=opened.record.shape), TrainConfig(), ValueRange(-80.0, 20.0))
+    assert tensorboard.Exhibits(opened, "train", bundle).range_db[1] == pytest.approx(max(levels), abs=0.01)

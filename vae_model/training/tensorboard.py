@@ -154,7 +154,7 @@ class Exhibits:
         self.inputs: NDArray[np.float32] = np.asarray(data.scaled(examples, bundle.value_range))
         levels = zip(examples["min_db"], examples["max_db"], strict=True)
         self.ranges = [bundle.value_range.of_levels(float(low), float(high)) for low, high in levels]
-        loudest = float(examples["max_db"].max())
+        loudest = float(np.max(data.loudest_db(examples, dataset.config.level_channels)))
         self.range_db = (loudest - SPAN_DB, loudest)
 
     def write(self, file: EventFile, step: int, autoencoder: Autoencoder, with_originals: bool) -> None:
