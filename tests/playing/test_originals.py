@@ -133,6 +133,7 @@ def test_the_page_plays_compares_and_packs_stereo(stereo: str, tmp_path: Path) -
         page = visit.page
         page.goto(url)
         page.locator("#board .dots circle").nth(3).click(timeout=30_000)
+        page.locator("#moved-facts").get_by_text("stereo: the channels correlate by").wait_for(timeout=30_000)
         page.get_by_role("button", name="A: original").click(timeout=30_000)
         a, b = (
             f"document.querySelector('#compare-moved audio[data-of={part}]')" for part in ("given", "reconstruction")

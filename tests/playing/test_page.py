@@ -248,6 +248,8 @@ def test_a_phone_shows_it_without_scrolling_sideways_and_in_its_colours(
         visit.page.locator("#board .dots circle").nth(5).click()
         visit.page.locator("#moved-picture img").wait_for(timeout=30_000)
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 400
+        tabs = [tab.inner_text() for tab in visit.page.get_by_role("tab").all() if tab.is_visible()]
+        assert tabs == ["Play", "Reconstruct", "Mix", "Generate"]
         assert all(0 < x < 400 for x, _ in points)
         background = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
         words = visit.page.evaluate("getComputedStyle(document.querySelector('.y-axis')).color")
