@@ -175,7 +175,8 @@ def report_model(report: Report, model: Path, music: Path) -> None:
         f"`audio-vae reconstruct` of {MINUTES} minutes takes {done.rss_mb:,.0f} MB at most, all processes together.",
         f"The true peak is {peak:.2f} dB of full scale, that of the music {true_peak_db(music):.2f}: the limiter took",
         f"{limited:.1f} dB off where it took most. That leaves the ten seconds with the loud moment {costs:+.1f} dB",
-        "from the model's spectrogram. K-weighted levels in dB of the first ten seconds of each minute:",
+        "from the model's spectrogram; the claims on ten seconds are on all others. K-weighted levels in dB of",
+        "the first ten seconds of each minute:",
         "",
         *table(
             ["", *(f"{number}:00" for number in range(MINUTES))],
