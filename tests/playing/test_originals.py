@@ -14,10 +14,10 @@ import soundfile
 
 from pipelines.config import AudioConfig, SpectrogramConfig
 from pipelines.dataset.folder import open_dataset
+from tests.helpers.app_server import serving
 from tests.helpers.browser import visiting
 from tests.helpers.dataset_writer import write_dataset
 from tests.helpers.tones_model import CONFIG, tones, write_model
-from tests.playing.conftest import serving
 from vae_model.model_folder.bundle import Bundle
 from vae_model.playing.board import Touch
 from vae_model.playing.heard import correlation, loudness_of
