@@ -19,6 +19,7 @@ from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import TrainConfig
 from vae_model.training import data
 from vae_model.training.first_weights import at_data
+from vae_model.training.parsed import scaled
 from vae_model.vae.variational import VAE
 
 CONFIG = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))
@@ -33,7 +34,7 @@ def test_principal_components_are_of_every_record_and_of_each_a_frame_later_and_
     given = TrainConfig(value_range=value_range)
     still = at_data(dataset, given)
     order = data.Examples(dataset, "train").first()
-    np.testing.assert_allclose(still.examples, data.scaled(order, still.value_range), atol=1e-6)
+    np.testing.assert_allclose(still.examples, scaled(order, still.value_range), atol=1e-6)
 
     three = at_data(dataset, dataclasses.replace(given, time_shift_frames=3)).examples
     assert three is not None

@@ -18,6 +18,7 @@ from pipelines.errors import SettingError, WorkError
 from tests.helpers.dataset_writer import noises, write_dataset
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.training import data
+from vae_model.training.parsed import Moves
 from vae_model.training.shard_cache import CACHE, KEPT, ShardCache
 
 AUDIO, SPECTROGRAM = AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64)
@@ -116,7 +117,7 @@ def test_batches_are_moved_whole_and_what_moves_in_is_the_floor(tmp_path: Path, 
     examples = data.Examples(dataset, "train", cache_mb)
     order, value_range = data.Order(3), global_range(dataset)
     plain = list(examples.batches(value_range, 1, order).as_numpy_iterator())
-    moved = examples.batches(value_range, 1, order, shift_frames=2, with_valid_frames=True)
+    moved = examples.batches(value_range, 1, order, moves=Moves(frames=2), with_valid_frames=True)
     seen = set()
     for before, (after, valid_frames) in zip(plain, moved.as_numpy_iterator(), strict=True):
         frames = before.shape[2]
@@ -141,8 +142,8 @@ def test_batches_are_moved_whole_and_what_moves_in_is_the_floor(tmp_path: Path, 
 def test_same_batches_are_moved_alike_after_skipping(tmp_path: Path) -> None:
     examples = data.Examples(open_written(tmp_path), "train", 100)
     value_range, order = ValueRange(-60, 0, per_record=True), data.Order(1)
-    whole = list(examples.batches(value_range, 2, order, shift_frames=2).as_numpy_iterator())
-    rest = list(examples.batches(value_range, 2, order, 2, shift_frames=2).as_numpy_iterator())
+    whole = list(examples.batches(value_range, 2, order, moves=Moves(frames=2)).as_numpy_iterator())
+    rest = list(examples.batches(value_range, 2, order, 2, moves=Moves(frames=2)).as_numpy_iterator())
     for expected, found in zip(whole[2:], rest, strict=True):
         np.testing.assert_array_equal(found, expected)
 

@@ -23,6 +23,8 @@ from vae_model.prior.prior import Prior
 from vae_model.training import data
 from vae_model.training.first_weights import at_data
 from vae_model.vae.gaussians import Gaussians
+from vae_model.vae.layers import output_layer
+from vae_model.vae.linear_path import fit_linear_vae
 
 RATE = 1000
 LEVELS_DB = (0, -12, -24)
@@ -68,12 +70,35 @@ def test_the_loss_is_the_weighted_mean() -> None:
     assert found["loss"] == pytest.approx((weights * errors).sum() / weights.sum(), rel=1e-4)
 
 
-def test_the_beginning_has_loud_ones_more_often(written: str) -> None:
+def test_the_beginning_counts_what_is_12_db_quieter_half(written: str) -> None:
     dataset = open_dataset(written)
-    loud = [at_data(dataset, train).examples.max(axis=(1, 2, 3)) for train in (TrainConfig(), HALVES)]
-    assert len(loud[0]) == len(loud[1]) == 12
-    assert loud[1].mean() > loud[0].mean()
-    np.testing.assert_array_equal(at_data(dataset, HALVES).examples, at_data(dataset, HALVES).examples)
+    alike, halves = at_data(dataset, TrainConfig()), at_data(dataset, HALVES)
+    np.testing.assert_array_equal(halves.examples, alike.examples)
+    assert alike.counts is None
+    assert halves.counts is not None
+    loudest = ValueRange(dataset.min_db, dataset.max_db).to_db(alike.examples.max(axis=(1, 2, 3)))
+    np.testing.assert_allclose(halves.counts, 2 ** ((loudest - dataset.max_db) / 12), rtol=1e-4)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_the_linear_model_of_counted_examples_is_that_of_repeated_ones(noise: float) -> None:
+    rng = np.random.default_rng(0)
+    examples = (rng.normal(size=(9, 4, 5, 1)) * np.linspace(1, 3, 5)[:, np.newaxis]).astype(np.float32)
+    counts = rng.integers(1, 5, 9)
+    counted = fit_linear_vae(examples, 3, noise, counts.astype(np.float32))
+    repeated = fit_linear_vae(np.repeat(examples, counts, axis=0), 3, noise)
+    np.testing.assert_allclose(counted.mean, repeated.mean, atol=1e-5)
+    np.testing.assert_allclose(counted.encoder @ counted.decoder, repeated.encoder @ repeated.decoder, atol=1e-4)
+    np.testing.assert_allclose(counted.log_variance, repeated.log_variance, atol=1e-4)
+
+
+def test_the_output_of_counted_examples_starts_at_their_mean() -> None:
+    shape = {"conv_filters": (4,), "conv_kernels": (3,), "conv_strides": (2,), "latent_space_dim": 2}
+    autoencoder = Autoencoder((8, 8, 1), **shape)
+    sounds = np.stack([np.full((8, 8, 1), level, np.float32) for level in (0.2, 0.8)])
+    autoencoder.start_from(sounds, sample_weight=np.float32([3, 1]))
+    bias = output_layer(autoencoder.decoder).bias.numpy()
+    np.testing.assert_allclose(1 / (1 + np.exp(-bias)), 0.35, atol=1e-5)
 
 
 def test_new_sounds_are_drawn_as_often_as_they_count() -> None:

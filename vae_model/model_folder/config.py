@@ -204,6 +204,8 @@ class TrainConfig:
         0.0, LOSS, "a segment so many dB under the loudest counts half, twice as many a quarter; 0: all alike"
     )
     time_shift_frames: int = setting(0, FITTING, "move each batch by up to N frames, earlier or later")
+    frequency_shift_bins: int = setting(0, FITTING, "move each batch by up to N bins, up or down")
+    level_shift_db: float = setting(0.0, FITTING, "make each batch up to so many dB louder or softer", metavar="DB")
     output_bias: bool = setting(True, FITTING, "start the output at the training data's mean, which saves epochs")
     media_epochs: int = setting(
         10,
@@ -244,14 +246,18 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        for name in ("patience", "seed", "media_epochs", "cache_mb", "kl_warmup_epochs", "time_shift_frames"):
+        shifts = ("time_shift_frames", "frequency_shift_bins")
+        for name in ("patience", "seed", "media_epochs", "cache_mb", "kl_warmup_epochs", *shifts):
             value = getattr(self, name)
             given = value is not None or name != "cache_mb"
             require(not given or value == 0 or _positive(value, int), name, value, "0 or a positive integer")
         require(self.keep == "best" or not self.patience, "patience", self.patience, "0 with keep=last")
         require(self.seed < 2**31, "seed", self.seed, "below 2**31")
-        half = self.level_weight_db
-        require(half == 0 or _positive(half, int, float), "level_weight_db", half, "0 or a positive number of dB")
+        for name in ("level_weight_db", "level_shift_db"):
+            value = getattr(self, name)
+            require(value == 0 or _positive(value, int, float), name, value, "0 or a positive number of dB")
+        louder = self.level_shift_db
+        require(self.value_range == "global" or not louder, "level_shift_db", louder, "0 with value_range=record")
 
     def learning_rate_at(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""

@@ -15,6 +15,7 @@ from vae_model.evaluation.health import HEALTHY, examine
 from vae_model.model_folder.config import TrainConfig
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.training import data
+from vae_model.training.parsed import scaled
 
 MAX_EXAMPLES = 512
 _MIN_VALIDATION = 64  # of fewer, the variance of mu says little
@@ -25,7 +26,7 @@ PERSISTENCE = 3
 def examples(dataset: Dataset, value_range: ValueRange) -> NDArray[np.float32]:
     """Spectrograms (count, *input_shape) to judge a posterior by: up to 512 of validation, or, if small, of train."""
     split = VALIDATION if dataset.count(VALIDATION) >= _MIN_VALIDATION else TRAIN
-    found: NDArray[np.float32] = data.scaled(data.first_examples(dataset, split, MAX_EXAMPLES), value_range)
+    found: NDArray[np.float32] = scaled(data.first_examples(dataset, split, MAX_EXAMPLES), value_range)
     return found
 
 

@@ -11,19 +11,46 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import keras
 import numpy as np
 
 from pipelines.errors import Interrupted, WorkError
+from pipelines.signals import handling
 from vae_model.model_folder.history import read_history, write_history
 from vae_model.training.run_state import FOLDER, RunState, score
-from vae_model.training.stopping import StopSignals
 from vae_model.vae.saving import save_model
 
 _VALIDATION_STREAM = 2**31  # a stream counts up from 0: training never comes so far
+
+
+class StopSignals:
+    """Inside its `with`, what asks to end sets `asked` instead of ending the process; a second one interrupts.
+
+    What is asked is done at the end of a step, where weights, optimiser, noise and metrics belong together: an
+    interrupt just anywhere could fall between a step and its being counted. Signals reach the main thread alone; in
+    another thread, and without `hold`, this does nothing.
+    """
+
+    def __init__(self, hold: bool = True) -> None:
+        self.asked = False
+        self._held: AbstractContextManager[None] = handling(self._ask) if hold else nullcontext()
+
+    def __enter__(self) -> StopSignals:
+        self._held.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.__exit__(None, None, None)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
 
 
 class LossNotFinite(WorkError):

@@ -28,6 +28,7 @@ from pipelines.dataset.records import (
 from pipelines.errors import WorkError
 from pipelines.store.paths import local_path
 from vae_model.model_folder.value_range import ValueRange
+from vae_model.training.parsed import Moves, loudest_db, scaled
 from vae_model.training.shard_cache import CACHE, FETCHED, FETCHES
 
 SHUFFLE_MB = 256
@@ -62,10 +63,9 @@ class Order:
         """int32 (2,): the seed and the epoch, read inside a tf.data function."""
         return tf.stack([tf.constant(self.seed, tf.int32), tf.cast(self._epoch.read_value(), tf.int32)])
 
-    def shift(self, step: tf.Tensor, most: int) -> tf.Tensor:
-        """int32, one of -most … most: what the batch of this step is moved by."""
-        key = tf.random.experimental.stateless_fold_in(self.key(), step)
-        return tf.random.stateless_uniform((), key, -most, most + 1, tf.int32)
+    def key_at(self, step: tf.Tensor) -> tf.Tensor:
+        """int32 (2,): of an epoch's step."""
+        return tf.random.experimental.stateless_fold_in(self.key(), step)
 
 
 @dataclass(frozen=True)
@@ -131,30 +131,31 @@ class Examples:
         order: Order | None = None,
         skip_steps: int = 0,
         *,
-        shift_frames: int = 0,
+        moves: Moves | None = None,
         with_valid_frames: bool = False,
         weight: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> tf.data.Dataset:
         """One epoch of spectrograms, float32 (batch, n_bins, n_frames, n_channels), scaled to `value_range`.
 
         order: shuffled for the epoch that it stands at when the iteration begins; None keeps one fixed order.
-        skip_steps: batches at the epoch's beginning that are left out. shift_frames: with an order, each batch is moved
-        by up to so many frames, earlier or later. with_valid_frames: pairs of that and int64 (batch,), the frames
+        skip_steps: batches at the epoch's beginning that are left out. moves: with an order, how far each batch is
+        moved. with_valid_frames: pairs of that and int64 (batch,), the frames
         before the padding. weight: what each counts, by its loudest level in dB (batch,); then triples with a target,
         that is the spectrograms or the frames, and the weights, whose mean in a batch is 1.
         """
         steps = self.steps(batch_size)
         examples = self._ordered(batch_size, order).take(steps * batch_size).skip(skip_steps * batch_size)
         data = examples.batch(batch_size)
-        held, spec = self._held, self.spec
+        held, spec, levels = self._held, self.spec, self._level_channels
 
         def parse(step: tf.Tensor, batch: tf.Tensor) -> Any:
             example = held.at(batch) if held else parse_batch(batch, spec)
-            if order is not None and shift_frames:
-                example = shifted(example, order.shift(step, shift_frames), shift_frames)
-            spectrograms = scaled(example, value_range)
+            if order is not None and moves:
+                spectrograms, example = moves.drawn(order.key_at(step), example, value_range, levels)
+            else:
+                spectrograms = scaled(example, value_range)
             if weight is not None:
-                weights = weight(loudest_db(example, self._level_channels))
+                weights = weight(loudest_db(example, levels))
                 target = example[VALID_FRAMES] if with_valid_frames else spectrograms
                 return spectrograms, target, weights / tf.reduce_mean(weights)
             return (spectrograms, example[VALID_FRAMES]) if with_valid_frames else spectrograms
@@ -304,39 +305,6 @@ def batches(dataset: Dataset, split: str, value_range: ValueRange, batch_size: i
     They are read from the shards each time. The last batch may be smaller. SettingError when there is no such split.
     """
     return Examples(dataset, split).batches(value_range, batch_size)
-
-
-def shifted(example: dict[str, Any], frames: Any, most: int) -> dict[str, Any]:
-    """A batch of parsed records moved later by `frames`, or earlier if below 0; |frames| <= most.
-
-    What moves in is 0, the record's least level; what moves out is lost.
-    """
-    spectrogram = tf.convert_to_tensor(example[SPECTROGRAM])
-    n_frames = spectrogram.shape[2]
-    padded = tf.pad(spectrogram, [[0, 0], [0, 0], [most, most], [0, 0]])
-    moved = tf.slice(padded, [0, 0, most - frames, 0], [-1, -1, n_frames, -1])
-    moved = tf.ensure_shape(moved, spectrogram.shape)
-    valid = tf.clip_by_value(example[VALID_FRAMES] + tf.cast(frames, tf.int64), 0, n_frames)
-    return example | {SPECTROGRAM: moved, VALID_FRAMES: valid}
-
-
-def loudest_db(example: dict[str, Any], level_channels: int) -> Any:
-    """The loudest level of each record of a batch, (batch,), in dB: a tensor of tensors, an array of arrays."""
-    values, low, high = example[SPECTROGRAM][..., :level_channels], example[MIN_DB], example[MAX_DB]
-    if isinstance(values, np.ndarray):
-        return values.max(axis=(1, 2, 3)) * (high - low) + low
-    return tf.reduce_max(values, axis=(1, 2, 3)) * (high - low) + low
-
-
-def scaled(example: dict[str, Any], value_range: ValueRange) -> Any:
-    """A batch of parsed records, each in [0, 1] of its own range, in [0, 1] of `value_range` instead.
-
-    Records stay as they are when the range is per record.
-    """
-    spectrogram = example[SPECTROGRAM]
-    if value_range.per_record:
-        return spectrogram
-    return value_range.from_range(spectrogram, ValueRange.of_each(example[MIN_DB], example[MAX_DB]))
 
 
 def first_examples(dataset: Dataset, split: str, limit: int = SUMMARY_EXAMPLES) -> dict[str, NDArray[Any]]:

@@ -16,6 +16,7 @@ from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ModelConfig, TrainConfig, architecture_differences
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.training import data
+from vae_model.training.parsed import Moves, loudest_db, moved, scaled, shifted
 from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.finished import load_finished
 
@@ -27,11 +28,13 @@ class Beginning:
     """What a new model is given before its first step.
 
     value_range: what 0 and 1 stand for in its input. examples: float32 (count, *input_shape) to begin at their mean or
-    principal components. weights: in Keras's order, of the model to begin at, which then stand for the examples.
+    principal components; counts: float32 (count,), what each of them counts, alike when None. weights: in Keras's
+    order, of the model to begin at, which then stand for the examples.
     """
 
     value_range: ValueRange
     examples: NDArray[np.float32] | None = None
+    counts: NDArray[np.float32] | None = None
     weights: list[NDArray[Any]] | None = None
 
     def give_to(self, autoencoder: Autoencoder, output_bias: bool) -> None:
@@ -39,36 +42,36 @@ class Beginning:
         if self.weights is not None:
             autoencoder.model.set_weights(self.weights)
         elif self.examples is not None:
-            autoencoder.start_from(self.examples, output_bias)
+            autoencoder.start_from(self.examples, output_bias, self.counts)
 
 
 def at_data(dataset: Dataset, train: TrainConfig) -> Beginning:
-    """At the training records: up to 3,072 of them, and a frame to both sides if training moves them.
-
-    Where quiet ones count less, so many are drawn of these, as often as they count.
-    """
+    """At the training records: up to 3,072 of them, and if training moves them, each also moved both ways."""
     examples = data.first_examples(dataset, TRAIN)
+    levels, counts = dataset.config.level_channels, None
     if train.level_weight_db:
-        below_db = dataset.max_db - data.loudest_db(examples, dataset.config.level_channels)
-        weights = train.weight_of(below_db.astype(np.float64))
-        drawn = np.random.default_rng(train.seed).choice(len(weights), len(weights), p=weights / weights.sum())
-        examples = {name: values[drawn] for name, values in examples.items()}
+        counts = train.weight_of(dataset.max_db - loudest_db(examples, levels))
     value_range = ValueRange(dataset.min_db, dataset.max_db)
     if train.value_range == "record":
         value_range = data.typical_range(examples)
-    return Beginning(value_range, examples=_as_trained(examples, value_range, bool(train.time_shift_frames)))
+    most = Moves.of(train)
+    moves = [Moves(), most.least(1), most.least(-1)] if most else [Moves()]
+    whole = _as_trained(examples, value_range, moves, levels)
+    return Beginning(value_range, whole, None if counts is None else np.tile(counts, len(moves)))
 
 
-def _as_trained(examples: dict[str, NDArray[Any]], value_range: ValueRange, moved: bool) -> NDArray[np.float32]:
-    """Parsed records as a model is given them; `moved`: and all of them a frame later, and a frame earlier."""
+def _as_trained(
+    examples: dict[str, NDArray[Any]], value_range: ValueRange, moves: list[Moves], level_channels: int
+) -> NDArray[np.float32]:
+    """Parsed records as a model is given them, all of them moved by the first, then all by the next."""
     count, shape = len(examples[SPECTROGRAM]), examples[SPECTROGRAM].shape[1:]
-    moves = (0, 1, -1) if moved else (0,)
     whole = np.empty((len(moves), count, *shape), np.float32)
     for start in range(0, count, _AT_ONCE):  # few at once: all of them are some hundred MB
         rows = slice(start, start + _AT_ONCE)
         some = {name: values[rows] for name, values in examples.items()}
         for number, by in enumerate(moves):
-            whole[number, rows] = data.scaled(data.shifted(some, by, 1) if by else some, value_range)
+            spectrograms = scaled(shifted(some, by.frames, 1) if by.frames else some, value_range)
+            whole[number, rows] = moved(spectrograms, by.bins, by.level_db, value_range, level_channels)
     return whole.reshape(-1, *shape)
 
 

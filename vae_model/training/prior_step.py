@@ -20,7 +20,7 @@ from vae_model.prior.flow import FlowModel
 from vae_model.prior.learn import Progress, gaussian_of_few, learn
 from vae_model.prior.prior import Prior
 from vae_model.prior.prior_file import load_flow, save_flow
-from vae_model.training.stopping import StopSignals
+from vae_model.training.checkpoints import StopSignals
 from vae_model.vae.autoencoder import Autoencoder
 
 _START = "checkpoints/prior-start"

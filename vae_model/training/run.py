@@ -29,13 +29,13 @@ from vae_model.model_folder.prior_settings import FLOW, NONE
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.training import callbacks, data, prior_step
 from vae_model.training.callbacks import KLWarmup
-from vae_model.training.checkpoints import Checkpoints, LossNotFinite, set_noise
+from vae_model.training.checkpoints import Checkpoints, LossNotFinite, StopSignals, set_noise
 from vae_model.training.devices import default_cache_mb, is_chief, is_multi_worker, make_strategy, precision
 from vae_model.training.first_weights import at_data, at_model
+from vae_model.training.parsed import Moves, scaled
 from vae_model.training.progress import Progress, Speed
 from vae_model.training.run_state import FOLDER, RunState, Training, fetch_run, prior_is_due, score
 from vae_model.training.shard_cache import CACHE, FETCHED
-from vae_model.training.stopping import StopSignals
 from vae_model.training.tensorboard import TensorBoard
 from vae_model.training_sounds import write_training_sounds
 from vae_model.vae.autoencoder import Autoencoder
@@ -189,7 +189,7 @@ class _Run:
                         train.batch_size,
                         order,
                         skip,
-                        shift_frames=train.time_shift_frames,
+                        moves=Moves.of(train),
                         with_valid_frames=masked,
                         weight=weight,
                     ),
@@ -296,7 +296,7 @@ class _Run:
         best = wrap(load_model(self.folder / FOLDER / self.state.best, compiled=False))
         train = self.state.bundle.train
         if train.prior != NONE:
-            best.fit_latent_distribution(data.scaled(self._examples(), self._range))
+            best.fit_latent_distribution(scaled(self._examples(), self._range))
         prior_step.forget(self.output)
         save_model(best.model, self.folder / MODEL_FILE)
         metrics: dict[str, Any] = {

@@ -32,6 +32,7 @@ from vae_model.sound.limiter import limited
 from vae_model.training import data
 from vae_model.training.checkpoints import noise_streams, set_noise
 from vae_model.training.event_file import EventFile
+from vae_model.training.parsed import loudest_db, scaled
 from vae_model.training.run_state import score
 from vae_model.vae.autoencoder import Autoencoder
 
@@ -151,10 +152,10 @@ class Exhibits:
     def __init__(self, dataset: Dataset, split: str, bundle: Bundle) -> None:
         self.bundle = bundle
         examples = data.first_examples(dataset, split, NUM_SHOWN)
-        self.inputs: NDArray[np.float32] = np.asarray(data.scaled(examples, bundle.value_range))
+        self.inputs: NDArray[np.float32] = np.asarray(scaled(examples, bundle.value_range))
         levels = zip(examples["min_db"], examples["max_db"], strict=True)
         self.ranges = [bundle.value_range.of_levels(float(low), float(high)) for low, high in levels]
-        loudest = float(np.max(data.loudest_db(examples, dataset.config.level_channels)))
+        loudest = float(np.max(loudest_db(examples, dataset.config.level_channels)))
         self.range_db = (loudest - SPAN_DB, loudest)
 
     def write(self, file: EventFile, step: int, autoencoder: Autoencoder, with_originals: bool) -> None:
@@ -199,7 +200,7 @@ def write_projector(
     for number, split in enumerate(splits, start=1):
         wanted = MAX_POINTS // len(splits) if number < len(splits) else MAX_POINTS - (len(rows) - 1)
         examples = data.first_examples(dataset, split, wanted)
-        latents.append(autoencoder.means(np.asarray(data.scaled(examples, value_range))))
+        latents.append(autoencoder.means(np.asarray(scaled(examples, value_range))))
         columns = [examples["source"], examples["segment"], *(examples[LABEL_PREFIX + name] for name in names)]
         rows += [[split, *map(_cell, row)] for row in zip(*columns, strict=True)]
     folder.mkdir(parents=True, exist_ok=True)

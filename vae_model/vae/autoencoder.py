@@ -157,19 +157,23 @@ class Autoencoder:
             steps_per_execution=steps_per_execution,
         )
 
-    def start_from(self, spectrograms: np.ndarray, output_bias: bool = True) -> None:
+    def start_from(
+        self, spectrograms: np.ndarray, output_bias: bool = True, sample_weight: np.ndarray | None = None
+    ) -> None:
         """Begin at what is known of the training data before any step.
 
         A linear path is the best linear model of spectrograms (count, *input_shape), and nothing before this call.
         Without one, and with output_bias, the output starts at their mean: otherwise the first epochs go into learning
-        that most cells of a spectrogram are near the floor.
+        that most cells of a spectrogram are near the floor. sample_weight: (count,), what each counts; alike if None.
         """
         self._check(spectrograms)
         if self.config.linear_path:
-            linear = fit_linear_vae(spectrograms, self.config.latent_space_dim, noise_variance(self.config))
+            variance = noise_variance(self.config)
+            linear = fit_linear_vae(spectrograms, self.config.latent_space_dim, variance, sample_weight)
             assign(linear, self.model.encoder, self.decoder)
         elif output_bias:
-            mean = min(max(float(spectrograms.mean()), 1e-3), 1 - 1e-3)
+            average = float(np.average(spectrograms.mean(axis=(1, 2, 3)), weights=sample_weight))
+            mean = min(max(average, 1e-3), 1 - 1e-3)
             bias = output_layer(self.decoder).bias
             bias.assign(np.full(bias.shape, np.log(mean / (1 - mean)), np.float32))
 

@@ -46,15 +46,19 @@ class LinearVAE:
     log_variance: NDArray[np.float32]
 
 
-def fit_linear_vae(examples: NDArray[np.float32], dim: int, noise_variance: float) -> LinearVAE:
+def fit_linear_vae(
+    examples: NDArray[np.float32], dim: int, noise_variance: float, counts: NDArray[np.float32] | None = None
+) -> LinearVAE:
     """The linear VAE of least loss on examples (count, ...), for a decoder of this noise variance a cell.
 
     Tipping and Bishop, Probabilistic principal component analysis (1999), equations 15 and 9; that it is the ELBO's
-    optimum: Lucas et al., section 4. noise_variance 0 gives PCA with latents of variance 1.
+    optimum: Lucas et al., section 4. noise_variance 0 gives PCA with latents of variance 1. counts: (count,), what each
+    example counts; their scale means nothing.
     """
     flat = np.asarray(examples, np.float32).reshape(len(examples), -1)
-    mean = flat.mean(axis=0)
-    values, vectors = _principal(flat, mean, dim)
+    parts = np.ones(len(flat), np.float32) if counts is None else (counts / counts.mean()).astype(np.float32)
+    mean = flat.mean(axis=0) if counts is None else parts @ flat / np.float32(len(flat))
+    values, vectors = _principal(flat, mean, dim, np.sqrt(parts)[:, np.newaxis])
     kept = np.sqrt(np.maximum(values - noise_variance, 0.0))
     encoder = np.zeros((flat.shape[1], dim), np.float32)
     decoder = np.zeros((dim, flat.shape[1]), np.float32)
@@ -87,21 +91,22 @@ def noise_variance(config: ModelConfig) -> float:
 
 
 def _principal(
-    rows: NDArray[np.float32], mean: NDArray[np.float32], dim: int
+    rows: NDArray[np.float32], mean: NDArray[np.float32], dim: int, roots: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The `dim` largest eigenvalues of the covariance of rows (count, n_cells), and their vectors (n_cells, dim).
 
-    Where the rows span less, zeros are at the end. The rows are centred in the products alone: a copy of them would be
-    hundreds of MB.
+    roots: (count, 1), the square roots of what each row counts. Where the rows span less, zeros are at the end. The
+    rows are centred in the products alone: a copy of them would be hundreds of MB.
     """
     values, vectors = np.zeros(dim, np.float32), np.zeros((rows.shape[1], dim), np.float32)
     rank = min(dim, *rows.shape)
     rng = np.random.default_rng(0)
     base = rng.standard_normal((rows.shape[1], min(rank + _OVERSAMPLED, *rows.shape)), dtype=np.float32)
     for _ in range(_POWER_ITERATIONS):
-        scores, _ = np.linalg.qr(rows @ base - mean @ base)
+        scores, _ = np.linalg.qr(roots * (rows @ base - mean @ base))
+        scores *= roots
         base, _ = np.linalg.qr(rows.T @ scores - np.outer(mean, scores.sum(axis=0)))
-    _, singular, right = np.linalg.svd(rows @ base - mean @ base, full_matrices=False)
+    _, singular, right = np.linalg.svd(roots * (rows @ base - mean @ base), full_matrices=False)
     singular, found = singular[:rank], base @ right[:rank].T
     alive = np.flatnonzero(singular > 1e-4 * max(singular[0], 1e-6))
     values[alive] = singular[alive] ** 2 / len(rows)
