@@ -66,6 +66,7 @@ def test_the_page_has_every_part(model: str, dataset: str, tmp_path: Path) -> No
     assert "What a VAE learned from dataset" in document.text
     assert "trained for 3 epochs on 40 segments of 0.25 s. On 12 others" in " ".join(document.text.split())
     assert len(document.all("circle")) == 52 + 2 * 3  # the points, and the curves' ends
+    assert all(f">{name}</option>" in text for name in ("what is heard", "principal components", "t-SNE"))
     assert len(document.all("rect")) == 3
     for player in document.all("audio"):
         assert soundfile.info(content_of(player["src"], "audio/wav")).frames == 1000

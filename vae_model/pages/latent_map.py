@@ -1,4 +1,4 @@
-"""The map of a model's latents: principal components and t-SNE of a few hundred sounds."""
+"""The map of a model's latents: by what is heard of them, principal components and t-SNE of a few hundred sounds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from pipelines.dataset.records import Record
 from vae_model.pages.page_sounds import Listener
 from vae_model.report import Layout, Point, SoundMap
+from vae_model.training_sounds import components_of
 
 MIN_POINTS = 8
 """Fewer make no map."""
@@ -31,7 +32,12 @@ def latent_map(listener: Listener, records: Sequence[tuple[str, Record]], seed: 
         )
         for split, record in records
     ]
-    return SoundMap("Latent map", layouts(means, seed), points)
+    by_sound = Layout(
+        "what is heard",
+        "The two directions in which the sounds that the model makes of the latents differ most.",
+        components_of(autoencoder, means)[:, :2],
+    )
+    return SoundMap("Latent map", [by_sound, *layouts(means, seed)], points)
 
 
 def layouts(latents: NDArray[np.float32], seed: int) -> list[Layout]:
