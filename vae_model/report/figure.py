@@ -15,7 +15,6 @@ _LEFT, _TOP, _RIGHT, _BOTTOM, _GAP = 56, 24, 72, 24, 24
 _SCALE_WIDTH = 12
 _SIZE = 12
 _CELL, _CELL_GAP, _ROW_NAME = (156, 124), 8, 112
-_COLOURS = 160
 
 
 def side_by_side(
@@ -83,7 +82,11 @@ def in_rows(
             x = place + (0 if anchor == "lt" else tick.position * width)
             draw.text((x, _TOP + len(rows) * down - 2), tick.text, "black", font, anchor=anchor)
     _draw_scale(figure, draw, (left + len(columns) * across + 4, _TOP, len(rows) * down - _CELL_GAP), range_db)
-    return figure.quantize(_COLOURS, dither=Image.Dither.NONE)
+    colours = Image.new("P", (1, 1))
+    greys = np.repeat(np.arange(0, 256, 2, np.uint8), 3).reshape(-1, 3)
+    greys[greys >= 248] = 255  # white is looked for in steps of 4
+    colours.putpalette(np.concatenate([media.palette()[::2], greys]).tobytes())
+    return figure.quantize(palette=colours, dither=Image.Dither.NONE)
 
 
 def _draw_scale(
