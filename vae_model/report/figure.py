@@ -83,7 +83,7 @@ def in_rows(
             draw.text((x, _TOP + len(rows) * down - 2), tick.text, "black", font, anchor=anchor)
     _draw_scale(figure, draw, (left + len(columns) * across + 4, _TOP, len(rows) * down - _CELL_GAP), range_db)
     colours = Image.new("P", (1, 1))
-    greys = np.repeat(np.arange(0, 256, 2, np.uint8), 3).reshape(-1, 3)
+    greys = np.repeat(np.arange(0, 256, 2).astype(np.uint8), 3).reshape(-1, 3)
     greys[greys >= 248] = 255  # white is looked for in steps of 4
     colours.putpalette(np.concatenate([media.palette()[::2], greys]).tobytes())
     return figure.quantize(palette=colours, dither=Image.Dither.NONE)
