@@ -31,7 +31,7 @@ PRESET = "tiny"
 MARKER = ".audio-vae-demo"
 """A file that says of a folder that a demo made it, and that the next one may replace it."""
 PAGE = "index.html"
-_STEPS = {PRESET: 640, MUSIC: 120}  # what is worth hearing: about a minute on two cores, a few minutes of music
+_STEPS = {PRESET: 640, MUSIC: 480}  # what is worth hearing: about a minute on two cores, a few minutes of music
 _LOOKED_AT = 32
 BY_FOLDER = r"^(?P<folder>[^/]+)/"
 _IN_FOLDERS, _MOST_FOLDERS, _FEWEST_A_FOLDER = 0.9, 40, 3
