@@ -26,7 +26,8 @@ from vae_model.sound.inverter import Inverter
 Array = NDArray[np.float32]
 AUDIO, MUSIC = PRESETS["music"].audio, PRESETS["music"].spectrogram
 LINEAR = dataclasses.replace(MUSIC, feature=LOG_SPECTROGRAM, n_bands=None)
-FRAMES = ((768, 260, 96), (1024, 260, 128), (2048, 512, 128))
+FRAMES = ((768, 260, 96), (512, 130, 64), (1024, 260, 128), (2048, 512, 128), (768, 260, None))
+"""Samples of a frame, of a hop, and mel bands; None: linear."""
 BEFORE_SECONDS = 0.02
 
 
@@ -202,17 +203,19 @@ def report_stereo(report: common.Report) -> None:
 def report_attacks(report: common.Report, count: int) -> None:
     """The table of frames."""
     report.say(
-        f"{count} drum hits, true log-mel spectrograms: medians of the attack (10 to 90 % of the peak), of the level",
+        f"{count} drum hits, true spectrograms: medians of the attack (10 to 90 % of the peak), of the level",
         "of the peak, and of the power in the 20 ms before the onset by that of the 20 ms behind it.",
         "",
     )
     rows = []
     for size, hop, bands in FRAMES:
         common.note(f"attacks: {size}, {hop}")
-        config = SpectrogramConfig(size, hop, feature=LOG_MEL, n_bands=bands, stereo=MUSIC.stereo)
+        config = SpectrogramConfig(
+            size, hop, feature=LOG_MEL if bands else LOG_SPECTROGRAM, n_bands=bands, stereo=MUSIC.stereo
+        )
         before, after, level, theirs, found = attack_errors(config, count)
         attacks = [f"{before:.1f} ms", f"{after:.1f} ms", f"{level:+.1f} dB"]
-        rows.append([f"{size}, {hop}, {bands}", *attacks, f"{theirs:.0f} dB", f"{found:.0f} dB"])
+        rows.append([f"{size}, {hop}, {bands or 'linear'}", *attacks, f"{theirs:.0f} dB", f"{found:.0f} dB"])
         if config == MUSIC:
             report.claim("Attacks of `music`, longer by the factor", after / before, "at most", 1.3)
             report.claim("Hits of `music`, quieter by", -level, "at most", 1, " dB")
