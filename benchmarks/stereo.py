@@ -28,7 +28,7 @@ AUDIO, MUSIC = PRESETS["music"].audio, PRESETS["music"].spectrogram
 LINEAR = dataclasses.replace(MUSIC, feature=LOG_SPECTROGRAM, n_bands=None)
 FRAMES = ((768, 260, 96), (512, 130, 64), (1024, 260, 128), (2048, 512, 128), (768, 260, None))
 """Samples of a frame, of a hop, and mel bands; None: linear."""
-BEFORE_SECONDS = 0.02
+BEFORE_SECONDS, BLOCK_SECONDS = 0.02, 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +120,16 @@ def mono_db(waveform: Array) -> float:
     return float(10 * np.log10(np.square(waveform.mean(axis=1, dtype=np.float64)).mean()))
 
 
+def balance_error_db(waveform: Array, found: Array) -> float:
+    """The median error of how much louder the left channel is, over blocks within 30 dB of the loudest."""
+    size = int(BLOCK_SECONDS * RATE)
+    rows = [each[: len(each) // size * size].reshape(-1, size, 2).astype(np.float64) for each in (waveform, found)]
+    powers = [np.square(each).mean(axis=1) + 1e-12 for each in rows]
+    loud = powers[0].sum(axis=1) >= powers[0].sum(axis=1).max() / 1000
+    was, came = (10 * np.log10(power[loud, 0] / power[loud, 1]) for power in powers)
+    return float(np.median(np.abs(came - was)))
+
+
 def with_errors(record: Array, size_db: float) -> Array:
     """With noise of this root mean square, smooth over a few cells, in each channel its own."""
     rng = np.random.default_rng(1)
@@ -128,15 +138,16 @@ def with_errors(record: Array, size_db: float) -> Array:
     return (record + size_db / stacked.std() * stacked).astype(np.float32)
 
 
-def stereo_errors(choice: Choice, config: SpectrogramConfig, size_db: float) -> tuple[float, float, float]:
-    """The largest and the mean error of the correlation over the sounds, and the largest of the mono sum's level."""
-    of_correlation, of_mono = [], []
+def stereo_errors(choice: Choice, config: SpectrogramConfig, size_db: float) -> tuple[float, float, float, float]:
+    """Over the sounds: the largest and the mean error of the correlation, the largest of mono sum and of balance."""
+    of_correlation, of_mono, of_balance = [], [], []
     for _, waveform in sounds():
         record = choice.to_record(waveform, config)
         found = choice.to_waveform(with_errors(record, size_db) if size_db else record, config, len(waveform))
         of_correlation.append(abs(correlation(found) - correlation(waveform)))
         of_mono.append(abs(mono_db(found) - mono_db(waveform)))
-    return max(of_correlation), float(np.mean(of_correlation)), max(of_mono)
+        of_balance.append(balance_error_db(waveform, found))
+    return max(of_correlation), float(np.mean(of_correlation)), max(of_mono), max(of_balance)
 
 
 def envelope(waveform: Array) -> NDArray[np.float64]:
@@ -179,9 +190,9 @@ def report_stereo(report: common.Report) -> None:
     """The table of choices."""
     report.say(
         "Ten stereo sounds (benchmarks/stereo_sounds.py), with the settings of `music`. Errors of the correlation of",
-        "the channels, the largest and the mean, and the largest error of the mono sum's level: of true linear",
-        "spectrograms, of true log-mel ones, and of log-mel ones with smooth errors of 2 dB in each channel, such as a",
-        "model makes.",
+        "the channels, the largest and the mean, and the largest errors in dB of the mono sum's level and of the",
+        "balance (how much louder the left channel is, the median of blocks of 50 ms): of true linear spectrograms, of",
+        "true log-mel ones, and of log-mel ones with smooth errors of 2 dB in each channel, such as a model makes.",
         "",
     )
     kinds = {"linear": (LINEAR, 0.0), "log-mel": (MUSIC, 0.0), "with errors": (MUSIC, 2.0)}
@@ -190,13 +201,13 @@ def report_stereo(report: common.Report) -> None:
         row = [name]
         for kind, (config, size_db) in kinds.items():
             common.note(f"{name}: {kind}")
-            largest, mean, mono = stereo_errors(choice, config, size_db)
-            row += [f"{largest:.2f}, {mean:.2f}", f"{mono:.1f} dB"]
+            largest, mean, mono, balance = stereo_errors(choice, config, size_db)
+            row += [f"{largest:.2f}, {mean:.2f}", f"{mono:.1f}, {balance:.1f}"]
             if name == OURS and not size_db:
                 report.claim(f"True {kind} spectrograms, error of the correlation", largest, "at most", 0.1)
                 report.claim(f"True {kind} spectrograms, error of the mono sum", mono, "at most", 1, " dB")
         rows.append(row)
-    columns = [f"{kind}: {what}" for kind in kinds for what in ("correlation", "mono sum")]
+    columns = [f"{kind}: {what}" for kind in kinds for what in ("correlation", "mono sum, balance")]
     report.say(*common.table(["a record has", *columns], rows), "")
 
 
