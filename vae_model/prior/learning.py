@@ -18,7 +18,8 @@ from vae_model.vae.gaussians import Gaussians
 LEARNING_RATE = 2e-3
 UNKNOWN = 0.1
 """The part of the examples without any class; and without each class, the level, the latent before, by itself."""
-_BATCH = 256
+_BATCH, _LEAST_BATCH, _LEAST_STEPS = 256, 32, 8
+"""Latents a step; of few latents fewer, for so many steps an epoch: what a flow learns, it learns by its steps."""
 _MOST_STEPS = 50_000
 _AVERAGED = 0.04
 """The part of the steps, the last ones, over which weights are averaged, in the main: the mean is what is kept."""
@@ -51,7 +52,8 @@ def fit(
     ends it all. Lipman et al., arXiv:2210.02747; times as Esser et al., arXiv:2403.03206, section 3.1. WorkError when
     the loss is no number.
     """
-    steps = -(-len(examples) // _BATCH)
+    batch = min(_BATCH, max(_LEAST_BATCH, -(-len(examples) // _LEAST_STEPS)))
+    steps = -(-len(examples) // batch)
     epochs = max(1, min(epochs, _MOST_STEPS // steps))
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * steps)
     momentum = 1 - 1 / (1 + _AVERAGED * epochs * steps)
@@ -64,8 +66,8 @@ def fit(
         if examples.weights is not None:
             order = rng.choice(len(examples), len(examples), p=examples.weights)
         model.reset_metrics()
-        for start in range(0, len(order), _BATCH):
-            loss = float(model.train_on_batch(*batches.of(order[start : start + _BATCH], rng)))
+        for start in range(0, len(order), batch):
+            loss = float(model.train_on_batch(*batches.of(order[start : start + batch], rng)))
         if not np.isfinite(loss):
             raise WorkError(f"the prior's loss of epoch {epoch + 1} is no finite number")
         tell(epoch + 1, epochs, loss)
