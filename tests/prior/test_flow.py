@@ -63,6 +63,21 @@ def test_latents_of_a_label_are_where_the_data_s_are(labelled: Prior) -> None:
         np.testing.assert_array_equal(drawn.levels[:, 1], LOUD if kind == "a" else QUIET)
 
 
+def test_of_few_latents_kinds_are_learned_as_well() -> None:
+    rng = np.random.default_rng(0)
+    kinds = np.arange(120) % 6
+    centres = 3 * rng.normal(size=(6, 8))
+    labels = {"kind": np.array([f"k{kind}" for kind in kinds])}
+    model, examples = begin(collected(centres[kinds] + rng.normal(size=(120, 8)), labels), 64, with_levels=False)
+    fit(model, examples, 150, seed=0)
+    right = []
+    for kind in range(6):
+        drawn = Prior(model).draw(50, 1, {"kind": f"k{kind}"}).latents
+        nearest = np.argmin(np.linalg.norm(drawn[:, np.newaxis] - centres, axis=2), axis=1)
+        right.append((nearest == kind).mean())
+    assert np.mean(right) > 0.9  # with one step an epoch it is 0.6
+
+
 def test_what_is_not_named_is_as_often_as_in_the_data(labelled: Prior) -> None:
     rows, rng = labelled.rows, np.random.default_rng(2)
 

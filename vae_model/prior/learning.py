@@ -18,7 +18,7 @@ from vae_model.vae.gaussians import Gaussians
 LEARNING_RATE = 2e-3
 UNKNOWN = 0.1
 """The part of the examples without any class; and without each class, the level, the latent before, by itself."""
-_BATCH, _LEAST_BATCH, _LEAST_STEPS = 256, 32, 8
+_BATCH, _LEAST_BATCH, _LEAST_STEPS = 256, 16, 8
 """Latents a step; of few latents fewer, for so many steps an epoch: what a flow learns, it learns by its steps."""
 _MOST_STEPS = 50_000
 _AVERAGED = 0.04
