@@ -106,7 +106,7 @@ def spread(values: NDArray[np.float64], digits: int) -> str:
 def main() -> int:
     """Measure and write."""
     parser = options(__doc__, 286)
-    parser.add_argument("--epochs", default="60", help="of the model (60, as the preset has it)")
+    parser.add_argument("--epochs", default="50", help="of the model (50, as the preset has it)")
     parser.add_argument("--count", type=int, default=64, help="new sounds (64)")
     chosen = parser.parse_args()
     kit, data, model = model_of_kit(chosen.epochs)

@@ -48,7 +48,7 @@ PRESETS: dict[str, Preset] = {
             reconstruction_weight=4_500_000.0,
         ),
         TrainConfig(
-            epochs=60,
+            epochs=50,
             batch_size=8,
             learning_rate=5e-4,
             schedule="cosine",
