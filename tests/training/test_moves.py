@@ -17,7 +17,7 @@ from vae_model.model_folder.config import TrainConfig
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.training.data import Examples, Order
 from vae_model.training.first_weights import at_data
-from vae_model.training.parsed import Moves, moved
+from vae_model.training.parsed import Moves, higher, louder
 
 CONFIG = DatasetConfig(AudioConfig(sample_rate=4000, segment_seconds=0.25), SpectrogramConfig(64, 64))
 RANGE = ValueRange(-100.0, 0.0)
@@ -33,17 +33,17 @@ def spectrograms() -> Array:
 
 def test_louder_is_louder_by_so_many_decibels_but_for_the_floor_and_what_is_no_level() -> None:
     before = spectrograms()
-    after = np.asarray(moved(before, 0, 6.0, RANGE, 2))
+    after = np.asarray(louder(before, 6.0, RANGE, 2))
     np.testing.assert_allclose(after[:, :, 1:, :2], before[:, :, 1:, :2] + 0.06, atol=1e-6)
     np.testing.assert_array_equal(after[:, :, 0, :2], 0)
     np.testing.assert_array_equal(after[..., 2], before[..., 2])
-    assert np.asarray(moved(before, 0, 60.0, RANGE, 2)).max() == 1
+    assert np.asarray(louder(before, 60.0, RANGE, 2)).max() == 1
 
 
 @pytest.mark.parametrize("bins", [2, -1])
 def test_higher_is_so_many_bins_up_with_more_of_the_same_below(bins: int) -> None:
     before = spectrograms()
-    after = np.asarray(moved(before, bins, 0.0, RANGE, 2))
+    after = np.asarray(higher(before, bins))
     for row in range(8):
         np.testing.assert_array_equal(after[:, row], before[:, min(max(row - bins, 0), 7)])
 

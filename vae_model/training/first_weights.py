@@ -16,7 +16,7 @@ from vae_model.model_folder.bundle import Bundle
 from vae_model.model_folder.config import ModelConfig, TrainConfig, architecture_differences
 from vae_model.model_folder.value_range import ValueRange
 from vae_model.training import data
-from vae_model.training.parsed import Moves, loudest_db, moved, scaled, shifted
+from vae_model.training.parsed import Moves, higher, louder, loudest_db, scaled, shifted
 from vae_model.vae.autoencoder import Autoencoder
 from vae_model.vae.finished import load_finished
 
@@ -71,7 +71,11 @@ def _as_trained(
         some = {name: values[rows] for name, values in examples.items()}
         for number, by in enumerate(moves):
             spectrograms = scaled(shifted(some, by.frames, 1) if by.frames else some, value_range)
-            whole[number, rows] = moved(spectrograms, by.bins, by.level_db, value_range, level_channels)
+            if by.bins:
+                spectrograms = higher(spectrograms, by.bins)
+            if by.level_db:
+                spectrograms = louder(spectrograms, by.level_db, value_range, level_channels)
+            whole[number, rows] = spectrograms
     return whole.reshape(-1, *shape)
 
 

@@ -39,34 +39,39 @@ class Moves:
     def drawn(
         self, key: tf.Tensor, example: dict[str, Any], value_range: ValueRange, level_channels: int
     ) -> tuple[tf.Tensor, dict[str, Any]]:
-        """A batch moved by what a key, int32 (2,), says: as `moved` gives it."""
-        frames = tf.random.stateless_uniform((), key, -self.frames, self.frames + 1, tf.int32)
-        bins, level = 0, 0.0
+        """(a batch in its value range, what it is of), moved as far as a key, int32 (2,), says."""
+        if self.frames:
+            frames = tf.random.stateless_uniform((), key, -self.frames, self.frames + 1, tf.int32)
+            example = shifted(example, frames, self.frames)
+        spectrograms = scaled(example, value_range)
         if self.bins:
             own = tf.random.experimental.stateless_fold_in(key, 1)
             bins = tf.random.stateless_uniform((), own, -self.bins, self.bins + 1, tf.int32)
+            spectrograms = higher(spectrograms, bins)
         if self.level_db:
             own = tf.random.experimental.stateless_fold_in(key, 2)
-            level = tf.random.stateless_uniform((), own, -self.level_db, self.level_db)
-        if self.frames:
-            example = shifted(example, frames, self.frames)
-        return moved(scaled(example, value_range), bins, level, value_range, level_channels), example
+            level_db = tf.random.stateless_uniform((), own, -self.level_db, self.level_db)
+            spectrograms = louder(spectrograms, level_db, value_range, level_channels)
+        return spectrograms, example
 
 
-def moved(spectrograms: Any, bins: Any, level_db: Any, value_range: ValueRange, level_channels: int) -> Any:
-    """Spectrograms (batch, n_bins, n_frames, n_channels), in [0, 1] of a range in dB, so many bins up and dB louder.
+def higher(spectrograms: Any, bins: Any) -> Any:
+    """Spectrograms (batch, n_bins, n_frames, n_channels) so many bins up, or down if below 0.
 
-    Beyond the first and the last bin lies more of the same. Cells at the floor, such as padding, and channels that hold
-    no levels stay what they are.
+    Beyond the first and the last bin lies more of the same.
     """
-    if not (isinstance(bins, int) and bins == 0):
-        n_bins = spectrograms.shape[1]
-        spectrograms = tf.gather(spectrograms, tf.clip_by_value(tf.range(n_bins) - bins, 0, n_bins - 1), axis=1)
-    if not (isinstance(level_db, float) and level_db == 0):
-        levels, others = spectrograms[..., :level_channels], spectrograms[..., level_channels:]
-        louder = tf.clip_by_value(levels + level_db / (value_range.max_db - value_range.min_db), 0.0, 1.0)
-        spectrograms = tf.concat([tf.where(levels > 0, louder, 0.0), others], axis=-1)
-    return spectrograms
+    n_bins = spectrograms.shape[1]
+    return tf.gather(spectrograms, tf.clip_by_value(tf.range(n_bins) - bins, 0, n_bins - 1), axis=1)
+
+
+def louder(spectrograms: Any, level_db: Any, value_range: ValueRange, level_channels: int) -> Any:
+    """Spectrograms (batch, n_bins, n_frames, n_channels), in [0, 1] of a range in dB, so many dB louder.
+
+    Cells at the floor, such as padding, and channels that hold no levels stay what they are.
+    """
+    levels, others = spectrograms[..., :level_channels], spectrograms[..., level_channels:]
+    raised = tf.clip_by_value(levels + level_db / (value_range.max_db - value_range.min_db), 0.0, 1.0)
+    return tf.concat([tf.where(levels > 0, raised, 0.0), others], axis=-1)
 
 
 def shifted(example: dict[str, Any], frames: Any, most: int) -> dict[str, Any]:
