@@ -69,6 +69,11 @@ class StereoExtractor:
         extracted[..., 2] = COHERENCE_DB * np.clip(both / np.sqrt(levels), -1, 1)
         return extracted
 
+    def coherence(self, array: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Of each bin, from -1 to 1: (n_bins, n_frames). array: (n_rows, n_frames, 3), as extracted."""
+        values: NDArray[np.float32] = self.extractor.spread(array[..., 2:])[..., 0] / COHERENCE_DB
+        return values
+
     def invert(self, array: NDArray[np.float32], /) -> NDArray[np.float32]:
         """The log-spectrogram in dB of left and right, and of each bin `COHERENCE_DB` times coherence: (n_bins, …, 3).
 

@@ -7,7 +7,7 @@ a softer blow with a breath before it. No error of levels in a spectrogram shows
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +21,10 @@ from pipelines.dataset.folder import Dataset
 from pipelines.dataset.records import Record
 from vae_model.evaluation.batches import sample
 from vae_model.sound.generator import SoundGenerator
-from vae_model.sound.recordings import Recordings
+from vae_model.sound.recordings import LATEST_SECONDS, Recordings
 
 MAX_SOUNDS = 64
 """Records of a split whose recordings are looked at, evenly picked."""
-MAX_START_SECONDS = 600.0
-"""Later segments of a file are not looked at: all before them would have to be decoded."""
 BESIDE_SECONDS = 0.02
 """What is before an onset is compared with as much behind it."""
 ATTACK_SECONDS = 0.05
@@ -164,8 +162,8 @@ def measure_onsets(
     say("measuring onsets")
     num_heard, jobs, shapes = 0, deque[Future[list[Shape]]](), []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for record in _near_the_start(sample(dataset, split, MAX_SOUNDS)):
-            waveform = known.segment(record)
+        for record in sample(dataset, split, MAX_SOUNDS):
+            waveform = known.segment(record) if record.start_seconds <= LATEST_SECONDS else None
             if waveform is None:
                 continue
             num_heard += 1
@@ -180,10 +178,6 @@ def measure_onsets(
         return {"num": len(shapes), "num_heard": num_heard, **figures_of(shapes), "why": None}
     why = f"none of {num_heard} sounds has one after 20 ms" if num_heard else "the recordings are not found"
     return {"num": 0, "num_heard": num_heard, **nothing, "why": why}
-
-
-def _near_the_start(records: Iterable[Record]) -> Iterable[Record]:
-    return (record for record in records if record.start_seconds <= MAX_START_SECONDS)
 
 
 def _reconstruction(generator: SoundGenerator, record: Record, rng: np.random.Generator) -> NDArray[np.float32]:

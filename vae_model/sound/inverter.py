@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.audio.features import extractor_of
-from pipelines.audio.stereo import COHERENCE_DB
 from pipelines.config import COHERENCE, AudioConfig, SpectrogramConfig
 from vae_model.model_folder.config import ORIGINAL_PHASE, PHASES
 from vae_model.phases.inversion import Frames, invert
@@ -78,10 +77,7 @@ class Inverter:
 
     def to_coherence(self, decibels: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """How alike left and right are in each cell, float32 (n_bins, n_frames) from -1 to 1; None of other records."""
-        if self.spectrogram.stereo != COHERENCE:
-            return None
-        values: NDArray[np.float32] = self.extractor.extractor.spread(decibels[..., 2:])[..., 0] / COHERENCE_DB
-        return values
+        return self.extractor.coherence(decibels) if self.spectrogram.stereo == COHERENCE else None
 
     def levels_and_waveform(self, decibels: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """`to_linear` and `to_waveform` of one segment, at the cost of one of them."""

@@ -26,8 +26,8 @@ _SAME_DB = 1.0
 """The coarsest records (uint8) are within 0.3 dB of their spectrogram; another sound's is tens of dB away."""
 _FULL_SCALE = 0.999
 _CLIPPED_RUN = 3
-_LATEST_SECONDS = 600.0
-"""A segment that begins later in its file is not looked for beside a model: a click would wait for all before it."""
+LATEST_SECONDS = 600.0
+"""A segment that begins later in its file is better not looked for where somebody waits: all before it is decoded."""
 
 
 class Recordings:
@@ -88,7 +88,7 @@ class ModelRecordings:
 
         is_of: whether a waveform is the right one, as a file may have changed, or be another of that name.
         """
-        if not 0 <= start_seconds <= _LATEST_SECONDS:
+        if not 0 <= start_seconds <= LATEST_SECONDS:
             return None
         hop = self._audio.segment_hop_samples / self._audio.sample_rate
         number = round(start_seconds / hop)
