@@ -93,9 +93,8 @@ def model_of_kit(epochs: str, folder: Path = FOLDER) -> tuple[Path, Path, Path]:
 def gain(data: Path, model: Path) -> tuple[float, float]:
     """Held-out mean squared error of the model and of as many principal components as it has latents."""
     found = json.loads(run("evaluate", str(model), str(data), "--json").splitlines()[-1])
-    return found["reconstruction"]["mean_z"]["mse"], found["baselines"][
-        f"pca_{found['posterior']['latent_space_dim']}"
-    ]["mse"]
+    size = found["posterior"]["latent_space_dim"]
+    return found["reconstruction"]["mean_z"]["mse"], found["baselines"][f"pca_{size}"]["mse"]
 
 
 def spread(values: NDArray[np.float64], digits: int) -> str:

@@ -15,12 +15,13 @@ from collections.abc import Callable
 import common
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, uniform_filter1d
+from scipy.ndimage import gaussian_filter
 from stereo_sounds import RATE, hits, sounds
 
 from pipelines.audio.features import extractor_of
 from pipelines.audio.stereo import COHERENCE_DB
 from pipelines.config import CHANNELS, LOG_MEL, LOG_SPECTROGRAM, PRESETS, AudioConfig, SpectrogramConfig
+from vae_model.evaluation.onsets import find_onset, shape_of
 from vae_model.sound.inverter import Inverter
 
 Array = NDArray[np.float32]
@@ -28,7 +29,7 @@ AUDIO, MUSIC = PRESETS["music"].audio, PRESETS["music"].spectrogram
 LINEAR = dataclasses.replace(MUSIC, feature=LOG_SPECTROGRAM, n_bands=None)
 FRAMES = ((768, 260, 96), (512, 130, 64), (1024, 260, 128), (2048, 512, 128), (768, 260, None))
 """Samples of a frame, of a hop, and mel bands; None: linear."""
-BEFORE_SECONDS, BLOCK_SECONDS = 0.02, 0.05
+BLOCK_SECONDS = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,38 +151,16 @@ def stereo_errors(choice: Choice, config: SpectrogramConfig, size_db: float) -> 
     return max(of_correlation), float(np.mean(of_correlation)), max(of_mono), max(of_balance)
 
 
-def envelope(waveform: Array) -> NDArray[np.float64]:
-    """Root mean square over a millisecond."""
-    power = np.square(waveform.astype(np.float64)).mean(axis=1)
-    return np.sqrt(np.maximum(uniform_filter1d(power, RATE // 1000, mode="constant"), 0))
-
-
-def attack(waveform: Array) -> tuple[int, int]:
-    """The samples at which it has a tenth and nine tenths of its peak."""
-    level = envelope(waveform)
-    top = int(np.argmax(level >= 0.9 * level.max()))
-    below = np.flatnonzero(level[:top] < 0.1 * level.max())
-    return (int(below[-1]) if len(below) else 0), top
-
-
-def before_db(waveform: Array, onset: int) -> float:
-    """The power in the 20 ms before a sample by that of the 20 ms behind it."""
-    count = int(BEFORE_SECONDS * RATE)
-    before, behind = (
-        np.square(part).mean() + 1e-12 for part in (waveform[onset - count : onset], waveform[onset:][:count])
-    )
-    return float(10 * np.log10(before / behind))
-
-
 def attack_errors(config: SpectrogramConfig, count: int) -> tuple[float, float, float, float, float]:
-    """Medians: ms of attacks before and after, dB of peaks, dB of `before_db` before and after."""
+    """Medians, as `audio-vae evaluate` has them: ms of attacks before and after, dB of peaks, dB before onsets."""
     rows = []
     for waveform in hits(count):
-        found = inverted(coherent(waveform, config), config, len(waveform))
-        (start, top), (later, found_top) = attack(waveform), attack(found)
-        echo = [before_db(each, start) for each in (waveform, found)]
-        level = 20 * np.log10(envelope(found).max() / envelope(waveform).max())
-        rows.append([(top - start) / RATE * 1000, (found_top - later) / RATE * 1000, level, *echo])
+        onset = find_onset(waveform, RATE)
+        assert onset is not None, "each hit has an onset"
+        was = shape_of(waveform, onset, RATE)
+        came = shape_of(inverted(coherent(waveform, config), config, len(waveform)), onset, RATE)
+        level = 20 * np.log10(came.peak / was.peak)
+        rows.append([was.attack_ms, came.attack_ms, level, was.before_db, came.before_db])
     before, after, level, theirs, ours = np.median(rows, axis=0).tolist()
     return before, after, level, theirs, ours
 
